@@ -1,0 +1,206 @@
+# slt: small Unix programs that pretrain sparse plus low-rank LLaMA models. `make help` lists the targets.
+#
+# Objects live in $(BUILD). Sources are found by their place: lib/*/*.c and kernels/cpu/*.c make the library,
+# tools/slt-*.c one program each (with tools/cli_*.c), tests/unit/test_*.c one unit test each.
+
+PREFIX ?= /usr/local
+LIBDIR ?= $(PREFIX)/lib
+BUILD ?= build
+CC ?= cc
+CXX ?= c++
+CFLAGS ?= -O2 -g
+CXXFLAGS ?= -O2 -g
+SANITIZE ?=
+
+VERSION := $(shell sed -n 's/^\#define SLT_VERSION "\(.*\)"/\1/p' lib/include/slt/version.h)
+SOVERSION := 0
+
+WARN := -Wall -Wextra -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wno-unused-parameter
+BASE := -fPIC -fvisibility=hidden -pthread -MMD -MP -D_FILE_OFFSET_BITS=64 -D_POSIX_C_SOURCE=200809L -D_DEFAULT_SOURCE \
+	$(SANITIZE)
+LIB_C := $(CC) -std=c11 $(CPPFLAGS) $(CFLAGS) $(BASE) $(WARN) -fopenmp -I. -Ilib -Ilib/include
+TOOL_C := $(CC) -std=c11 $(CPPFLAGS) $(CFLAGS) $(BASE) $(WARN) -Ilib/include
+LIB_CXX := $(CXX) -std=c++17 $(CPPFLAGS) $(CXXFLAGS) $(BASE) -Wall -Wextra -Wno-unused-parameter -I. -Ilib -Ilib/include
+LINK := $(CXX) $(SANITIZE) $(LDFLAGS) -pthread -fopenmp
+LIBS := -ldnnl -lsentencepiece -larchive -lzstd -ljansson -lcrypto -llapacke -lz -lm
+DEB_PACKAGES := gcc g++ make pkg-config libdnnl-dev libsentencepiece-dev libarchive-dev libzstd-dev libjansson-dev \
+	libssl-dev liblapacke-dev zlib1g-dev bats mandoc
+
+LIB_SRC := $(wildcard lib/*/*.c) $(filter-out kernels/cpu/simd_%.c,$(wildcard kernels/*.c kernels/cpu/*.c))
+LIB_CC_SRC := $(wildcard lib/*/*.cc)
+SIMD_SRC := $(wildcard kernels/cpu/simd_*.c)
+REF_SRC := $(wildcard kernels/cpu/ref_*.c)
+TOOLS := $(patsubst tools/%.c,%,$(wildcard tools/slt-*.c))
+CLI_SRC := $(wildcard tools/cli_*.c)
+UNIT := $(patsubst tests/unit/%.c,%,$(wildcard tests/unit/test_*.c))
+BENCH := $(patsubst tests/bench/%.c,%,$(wildcard tests/bench/bench_*.c))
+MAN := $(wildcard man/*.[1-9])
+
+# The instruction sets of kernels/cpu/simd_*.c, chosen at run time: the same source compiled once for each.
+ISA_avx512 := -mavx512f -mavx512bw -mavx512dq -mavx512vl -mfma -mavx2 -mprefer-vector-width=512
+ISA_avx2 := -mavx2 -mfma
+ISA_plain :=
+ifneq ($(filter x86_64%,$(shell $(CC) -dumpmachine)),)
+ISAS := avx512 avx2 plain
+else
+ISAS := plain
+endif
+
+LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(LIB_CC_SRC:%.cc=$(BUILD)/%.o) \
+	$(foreach isa,$(ISAS),$(SIMD_SRC:%.c=$(BUILD)/%.$(isa).o))
+CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
+REF64_OBJ := $(REF_SRC:%.c=$(BUILD)/%.f64.o)
+TOOL_BIN := $(TOOLS:%=$(BUILD)/%)
+UNIT_BIN := $(UNIT:%=$(BUILD)/tests/%)
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.SUFFIXES:
+.PHONY: all deps check check-unit check-bats check-man check-asan bench demo install uninstall clean help FORCE
+
+## all: build the library and the tools (the default)
+all: $(BUILD)/libslt.a $(BUILD)/libslt.so $(TOOL_BIN) $(BUILD)/slt.pc
+
+# Changed compilers or flags rebuild everything.
+STAMP := $(CC)|$(CXX)|$(CPPFLAGS)|$(CFLAGS)|$(CXXFLAGS)|$(SANITIZE)|$(LDFLAGS)|$(BASE)|$(ISAS)
+$(BUILD)/flags.stamp: FORCE
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(STAMP)' | cmp -s - $@ || printf '%s\n' '$(STAMP)' >$@
+
+# One line says what is missing and what brings it.
+$(BUILD)/deps.stamp: Makefile
+	@mkdir -p $(@D)
+	@missing=; for h in oneapi/dnnl/dnnl.h sentencepiece_processor.h archive.h zstd.h jansson.h openssl/evp.h lapacke.h \
+		zlib.h; do \
+		printf '#include <%s>\n' $$h | $(CXX) $(CPPFLAGS) -x c++ -E - >/dev/null 2>&1 || missing="$$missing $$h"; done; \
+	if [ -n "$$missing" ]; then echo "make: missing headers:$$missing; 'make deps' installs them" >&2; exit 1; fi
+	@touch $@
+
+$(BUILD)/%.o: %.c $(BUILD)/flags.stamp | $(BUILD)/deps.stamp
+	@mkdir -p $(@D)
+	$(LIB_C) -c -o $@ $<
+
+$(BUILD)/%.o: %.cc $(BUILD)/flags.stamp | $(BUILD)/deps.stamp
+	@mkdir -p $(@D)
+	$(LIB_CXX) -c -o $@ $<
+
+$(BUILD)/tools/%.o: tools/%.c $(BUILD)/flags.stamp | $(BUILD)/deps.stamp
+	@mkdir -p $(@D)
+	$(TOOL_C) -c -o $@ $<
+
+define ISA_RULE
+$(BUILD)/kernels/cpu/%.$(1).o: kernels/cpu/%.c $(BUILD)/flags.stamp | $(BUILD)/deps.stamp
+	@mkdir -p $$(@D)
+	$(LIB_C) -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math -Wno-psabi $(ISA_$(1)) -DSLT_ISA=$(1) -c -o $$@ $$<
+endef
+$(foreach isa,$(ISAS),$(eval $(call ISA_RULE,$(isa))))
+
+# The reference kernels in double precision, for the gradient checks only.
+$(BUILD)/kernels/cpu/%.f64.o: kernels/cpu/%.c $(BUILD)/flags.stamp | $(BUILD)/deps.stamp
+	@mkdir -p $(@D)
+	$(LIB_C) -DSLT_REFERENCE_F64 -c -o $@ $<
+
+$(BUILD)/libslt.a: $(LIB_OBJ)
+	@rm -f $@
+	$(AR) rcs $@ $^
+
+$(BUILD)/libslt.so.$(VERSION): $(LIB_OBJ)
+	$(LINK) -shared -Wl,-soname,libslt.so.$(SOVERSION) -Wl,-z,defs -o $@ $^ $(LIBS)
+
+$(BUILD)/libslt.so: $(BUILD)/libslt.so.$(VERSION)
+	ln -sf $(<F) $(BUILD)/libslt.so.$(SOVERSION)
+	ln -sf libslt.so.$(SOVERSION) $@
+
+$(TOOL_BIN): $(BUILD)/%: $(BUILD)/tools/%.o $(CLI_OBJ) $(BUILD)/libslt.so
+	$(LINK) -o $@ $(filter %.o,$^) -L$(BUILD) -lslt -ljansson -lm -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib'
+
+$(BUILD)/slt.pc: Makefile lib/include/slt/version.h
+	@mkdir -p $(@D)
+	@printf '%s\n' 'prefix=$(PREFIX)' 'libdir=$(LIBDIR)' 'includedir=$${prefix}/include' '' 'Name: slt' \
+		'Description: sparse plus low-rank pretraining of LLaMA models' 'Version: $(VERSION)' \
+		'Libs: -L$${libdir} -lslt' 'Cflags: -I$${includedir}' >$@
+
+# ---- Tests ----
+
+$(BUILD)/tests/%.o: tests/unit/%.c $(BUILD)/flags.stamp | $(BUILD)/deps.stamp
+	@mkdir -p $(@D)
+	$(LIB_C) -Itests/unit -c -o $@ $<
+
+$(UNIT_BIN): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(REF64_OBJ) $(BUILD)/libslt.a
+	$(LINK) -o $@ $^ $(LIBS)
+
+$(BUILD)/bench/%.o: tests/bench/%.c $(BUILD)/flags.stamp | $(BUILD)/deps.stamp
+	@mkdir -p $(@D)
+	$(LIB_C) -Itests/unit -c -o $@ $<
+
+$(BENCH:%=$(BUILD)/bench/%): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/libslt.a
+	$(LINK) -o $@ $^ $(LIBS)
+
+## check: build and run every test; the last line is 'N passed, N failed'
+check: all $(UNIT_BIN)
+	BUILD=$(BUILD) tests/run-all
+
+## check-unit: the C unit tests only
+check-unit: $(UNIT_BIN)
+	BUILD=$(BUILD) tests/run-all unit
+
+## check-bats: the tests of the tools only
+check-bats: all
+	BUILD=$(BUILD) tests/run-all bats
+
+## check-man: lint the manual pages and compare them with the programs
+check-man: all
+	BUILD=$(BUILD) tests/run-all man
+
+## check-asan: unit tests and one whole pipeline under AddressSanitizer and UndefinedBehaviorSanitizer
+check-asan:
+	$(MAKE) BUILD=$(BUILD)/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all' CFLAGS='-O1 -g' \
+		CXXFLAGS='-O1 -g' check-asan-run
+
+.PHONY: check-asan-run
+check-asan-run: all $(UNIT_BIN)
+	BUILD=$(BUILD) tests/run-all asan
+
+## bench: measure speed as ratios in one run (10 minutes; leave the machine alone meanwhile)
+bench: all $(BENCH:%=$(BUILD)/bench/%)
+	BUILD=$(BUILD) tests/bench/run-all
+
+## demo: text to trained models and a table, on English manual pages (CORPUS='FILES' names others)
+demo: all
+	$(MAKE) -f pipelines/manual-pages.mk BIN=$(abspath $(BUILD)) OUT=$(BUILD)/demo $(if $(CORPUS),CORPUS='$(CORPUS)')
+
+# ---- Installation ----
+
+## deps: install the missing Debian or Ubuntu packages with apt-get
+deps:
+	tests/install-deps $(DEB_PACKAGES)
+
+## install: install under $(DESTDIR)$(PREFIX)
+install: all
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(LIBDIR)/pkgconfig $(DESTDIR)$(PREFIX)/include/slt \
+		$(addprefix $(DESTDIR)$(PREFIX)/share/man/man,1 5 7)
+	install -m 755 $(TOOL_BIN) $(DESTDIR)$(PREFIX)/bin
+	install -m 755 $(BUILD)/libslt.so.$(VERSION) $(DESTDIR)$(LIBDIR)
+	ln -sf libslt.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libslt.so.$(SOVERSION)
+	ln -sf libslt.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libslt.so
+	install -m 644 $(BUILD)/libslt.a $(DESTDIR)$(LIBDIR)
+	install -m 644 $(wildcard lib/include/slt/*.h) $(DESTDIR)$(PREFIX)/include/slt
+	install -m 644 $(BUILD)/slt.pc $(DESTDIR)$(LIBDIR)/pkgconfig
+	for page in $(MAN); do \
+		install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} || exit 1; done
+
+## uninstall: remove what install put there
+uninstall:
+	rm -f $(TOOLS:%=$(DESTDIR)$(PREFIX)/bin/%) $(DESTDIR)$(LIBDIR)/libslt.so* $(DESTDIR)$(LIBDIR)/libslt.a \
+		$(DESTDIR)$(LIBDIR)/pkgconfig/slt.pc $(foreach p,$(MAN),$(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(p)))/$(notdir $(p)))
+	rm -rf $(DESTDIR)$(PREFIX)/include/slt
+
+## clean: remove $(BUILD)
+clean:
+	rm -rf $(BUILD)
+
+## help: this list
+help:
+	@sed -n 's/^## //p' Makefile
+
+-include $(shell find $(BUILD) -name '*.d' 2>/dev/null)
