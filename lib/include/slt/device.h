@@ -1,0 +1,17 @@
+// A device that computes: the CPU, its plain reference, or a GPU through a backend opened at run time.
+#ifndef SLT_DEVICE_H
+#define SLT_DEVICE_H
+
+#include "slt/error.h"
+
+struct slt_device;
+
+// name: "cpu", "cpu-reference" (plain loops, for comparisons), "cuda", or "auto" (the best there is).
+// threads: of the CPU, 0 for all. SLT_ERR_DEVICE with the reason if it cannot be used.
+SLT_API int slt_device_open(struct slt_device **device, const char *name, int threads,
+                            struct slt_error *err);
+// One line for people: name, instruction set, threads. Owned by the device.
+SLT_API const char *slt_device_describe(const struct slt_device *device);
+SLT_API void slt_device_close(struct slt_device *device);
+
+#endif

@@ -1,0 +1,23 @@
+// Where gradients go. Backward code knows no training mode: it borrows the place where a part's
+// gradient is to be accumulated and tells when a group of parts is complete.
+#ifndef SLT_MODEL_SINK_H
+#define SLT_MODEL_SINK_H
+
+#include "kernels/ops.h"
+
+// The gradient is written as beta * grad + new.
+struct slt_loan {
+    struct slt_tensor grad;
+    double beta;
+};
+
+struct slt_sink {
+    // The place for the gradient of a part (index into the model's parts), in the part's shape. A
+    // part that contributes twice in a backward pass (tied embeddings) is lent twice.
+    struct slt_loan (*lend)(struct slt_sink *sink, int part);
+    // Parts [first, first + count) are complete: their gradients, and every use of their values in
+    // this backward pass, are behind us.
+    void (*commit)(struct slt_sink *sink, int first, int count);
+};
+
+#endif
