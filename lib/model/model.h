@@ -8,6 +8,7 @@
 #include "model/linear.h"
 #include "model/memory.h"
 #include "model/sink.h"
+#include "slt/checkpoint.h"
 #include "slt/config.h"
 
 struct slt_part {
@@ -65,7 +66,7 @@ struct slt_model {
     struct slt_tensor scalars;          // F64 (1, SLT_SCALARS)
     uint64_t work_offset, work_bytes;
     struct slt_act cache;          // generation: (capacity, layers 2 kv hd)
-    struct slt_act logits;         // generation: (1, V)
+    struct slt_act logits;         // (shape's logits, V)
 };
 
 struct slt_model_shape {
@@ -73,6 +74,7 @@ struct slt_model_shape {
     bool training;        // keep what backward needs
     enum slt_route route; // auto, or forced for all groups
     int64_t cache;        // generation: positions of the key-value cache (then batch is 1), else 0
+    int64_t logits;       // tokens that slt_model_logits is asked for: 0, or T
 };
 
 // A model in memory, with the weights' values undefined. extra (may be NULL) is called in both passes of
@@ -99,13 +101,24 @@ void slt_model_forward(struct slt_model *model);
 void slt_model_loss(struct slt_model *model, struct slt_sink *sink);
 // The rest of backward after slt_model_loss with the same sink.
 void slt_model_backward(struct slt_model *model, struct slt_sink *sink);
-// logits (T, V), row-major floats (doubles for F64), of the last forward, for tests and small models.
+// logits (T, V), row-major floats (doubles for F64), of the last forward; the shape must ask for them.
 int slt_model_logits(struct slt_model *model, void *logits, struct slt_error *err);
 
-// Generation: forward of count tokens (at most the shape's seq) at the given position; logits (V) of the
-// last one.
-int slt_model_next(struct slt_model *model, const int32_t *tokens, int64_t count, int64_t position,
-                   float *logits, struct slt_error *err);
+// From now on micro-batches have batch sequences of seq tokens, in all at most as many as the model was
+// created for.
+void slt_model_resize(struct slt_model *model, int64_t batch, int64_t seq);
+// Generation: position of the next micro-batch's first token in the cache.
+void slt_model_set_position(struct slt_model *model, int64_t position);
+
+// Reads the model section of a checkpoint, which must hold exactly the model's parameters, into the
+// weights. On return the reader stands at the first optimizer tensor (*more = 1) or at its end.
+int slt_model_load(struct slt_model *model, struct slt_checkpoint_reader *reader, int *more,
+                   struct slt_error *err);
+// Host copies of elements [first, first + count) of a tensor: values in F32, or F64 for F64 tensors.
+void slt_tensor_write(struct slt_model *model, struct slt_tensor t, int64_t first,
+                      const void *values, int64_t count);
+void slt_tensor_read(struct slt_model *model, void *values, struct slt_tensor t, int64_t first,
+                     int64_t count);
 
 void slt_model_set_scalar(struct slt_model *model, enum slt_scalar which, double value);
 double slt_model_get_scalar(struct slt_model *model, enum slt_scalar which);

@@ -450,3 +450,36 @@ void slt_model_free(struct slt_model *m)
     free(m->acts);
     free(m);
 }
+
+// ---- Resizing ----
+
+static void resize_layer(struct slt_layer_acts *s, int64_t t)
+{
+    struct slt_act *const acts[] = {&s->z1, &s->n1, &s->qkv, &s->o, &s->z2, &s->n2, &s->gu, &s->a};
+    for (size_t i = 0; i < sizeof acts / sizeof *acts; i++)
+        acts[i]->tokens = t;
+    for (int k = 0; k < SLT_GROUP_KINDS; k++)
+        s->h[k].tokens = t;
+    s->rstd1.cols = s->rstd1.ld = s->rstd2.cols = s->rstd2.ld = s->lse.cols = s->lse.ld = t;
+}
+
+void slt_model_resize(struct slt_model *m, int64_t batch, int64_t seq)
+{
+    const int64_t t = batch * seq;
+    m->attention.batch = batch;
+    m->attention.seq = seq;
+    for (int64_t l = 0; l < (m->training ? m->config.num_hidden_layers : 1); l++)
+        resize_layer(&m->acts[l], t);
+    struct slt_act *const acts[] = {&m->zf,   &m->nf,      &m->branch,     &m->dres,
+                                    &m->dn,   &m->dqkv,    &m->dbranch,    &m->scratch.dh,
+                                    &m->logits};
+    for (size_t i = 0; i < sizeof acts / sizeof *acts; i++)
+        acts[i]->tokens = t;
+    m->rstd_f.cols = m->rstd_f.ld = t;
+    m->tokens.cols = m->tokens.ld = m->targets.cols = m->targets.ld = t;
+}
+
+void slt_model_set_position(struct slt_model *m, int64_t position)
+{
+    m->attention.position = position;
+}

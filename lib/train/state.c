@@ -1,0 +1,343 @@
+// A run's state in checkpoints: trainer.json and the optimizer's tensors.
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/json.h"
+#include "train/trainer.h"
+
+#define CHUNK ((int64_t)1 << 18)  // elements that pass through host memory at once
+#define TRAINER_VERSION 1
+
+static const char *const schedule_names[] = {"cosine", "linear", "constant"};
+static const char *const packing_names[] = {"packed", "document"};
+
+// ---- trainer.json ----
+
+// Keys are the options' names on the command line, with underscores.
+static json_t *options_object(const struct slt_train_options *o)
+{
+    return json_pack("{s:I s:I s:I s:I s:s s:f s:f s:I s:s s:s s:f s:f s:f s:f s:f s:s s:I}",
+                     "steps", (json_int_t)o->steps, "batch", (json_int_t)o->batch, "micro_batch",
+                     (json_int_t)o->micro_batch, "seq", (json_int_t)o->seq, "layout",
+                     packing_names[o->packing], "lr", o->lr, "min_lr_ratio", o->min_lr_ratio,
+                     "warmup", (json_int_t)o->warmup, "schedule", schedule_names[o->schedule],
+                     "optimizer", o->optimizer, "weight_decay", o->weight_decay, "beta1", o->beta1,
+                     "beta2", o->beta2, "eps", o->eps, "clip", o->clip, "route", o->route, "seed",
+                     (json_int_t)o->seed);
+}
+
+static json_t *progress_object(const struct slt_progress *p)
+{
+    return json_pack("{s:I s:I s:I s:I s:I s:I s:I}", "step", (json_int_t)p->step, "updates",
+                     (json_int_t)p->updates, "tokens", (json_int_t)p->tokens, "sequences",
+                     (json_int_t)p->sequences, "skipped_losses", (json_int_t)p->skipped_losses,
+                     "skipped_updates", (json_int_t)p->skipped_updates, "skipped_in_row",
+                     (json_int_t)p->skipped_in_row);
+}
+
+// What must be the same data: its size, and the tokenizer it was made with.
+static json_t *data_object(const struct slt_tokens *tokens)
+{
+    const struct slt_tokens_header *h = slt_tokens_header(tokens);
+    const struct slt_tokens_totals totals = slt_tokens_totals(tokens);
+    char hex[SLT_SHA256_HEX];
+    slt_sha256_hex(hex, h->digest);
+    return json_pack("{s:I s:I s:I s:s}", "tokens", (json_int_t)totals.tokens, "documents",
+                     (json_int_t)totals.documents, "vocab_size", (json_int_t)h->vocab_size,
+                     "tokenizer_sha256", hex);
+}
+
+static json_t *routes_object(const struct slt_trainer *t)
+{
+    static const char *const names[SLT_GROUP_KINDS] = {"qkv", "o", "gate_up", "down"};
+    json_t *o = json_object();
+    for (int k = 0; k < SLT_GROUP_KINDS; k++) {
+        const struct slt_group *g = &t->model->layer[0].group[k];
+        if (g->rank > 0)
+            json_object_set_new(
+                o, names[k],
+                json_string(g->route == SLT_ROUTE_DENSE ? "dense" : "factored"));
+    }
+    return o;
+}
+
+static int dump(char **json, json_t *object, size_t flags, struct slt_error *err)
+{
+    char *text = object != NULL ? json_dumps(object, flags | JSON_REAL_PRECISION(17)) : NULL;
+    json_decref(object);
+    if (text == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the text of trainer.json");
+    *json = text;
+    return 0;
+}
+
+int slt_trainer_options_json(const struct slt_trainer *t, char **json, struct slt_error *err)
+{
+    return dump(json, options_object(&t->options), JSON_COMPACT, err);
+}
+
+static int trainer_json(const struct slt_trainer *t, char **json, struct slt_error *err)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "version", json_integer(TRAINER_VERSION));
+    json_object_set_new(o, "progress", progress_object(&t->progress));
+    json_object_set_new(o, "options", options_object(&t->options));
+    json_object_set_new(o, "data", data_object(t->dealer.tokens));
+    json_object_set_new(o, "routes", routes_object(t));
+    return dump(json, o, JSON_INDENT(2), err);
+}
+
+// Names what differs between the run that wrote saved and this one. 0, or SLT_ERR_MISMATCH.
+static int compare(const char *file, const char *what, const char *prefix, const json_t *saved,
+                   const json_t *mine, struct slt_error *err)
+{
+    char text[600] = "";
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)mine, key, value)
+    {
+        const json_t *old = json_object_get(saved, key);
+        if (old != NULL && json_equal(old, value))
+            continue;
+        char *was = json_dumps(old, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+        char *is = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
+        const size_t at = strlen(text);
+        snprintf(text + at, sizeof text - at, "%s %s", at > 0 ? "," : "", prefix);
+        for (char *c = text + strlen(text); *key != '\0' && c < text + sizeof text - 1; c++, key++)
+            c[0] = *key == '_' && *prefix ? '-' : *key, c[1] = '\0';
+        snprintf(text + strlen(text), sizeof text - strlen(text), " (%s, was %s)",
+                 is ? is : "?", was ? was : "absent");
+        free(was);
+        free(is);
+    }
+    if (text[0] == '\0')
+        return 0;
+    return slt_error_set(err, SLT_ERR_MISMATCH, "the %s of '%s' differ:%s", what, file, text);
+}
+
+static int read_progress(struct slt_progress *p, const char *file, const json_t *root,
+                         struct slt_error *err)
+{
+    json_int_t step, updates, tokens, sequences, losses, skipped, row;
+    const json_t *o = json_object_get(root, "progress");
+    if (json_unpack((json_t *)o, "{s:I s:I s:I s:I s:I s:I s:I}", "step", &step, "updates",
+                    &updates, "tokens", &tokens, "sequences", &sequences, "skipped_losses", &losses,
+                    "skipped_updates", &skipped, "skipped_in_row", &row) != 0 ||
+        step < 0 || updates < 0 || updates > step || tokens < 0 || sequences < 0)
+        return slt_error_set(err, SLT_ERR_FORMAT, "'%s': trainer.json has no usable \"progress\"",
+                             file);
+    *p = (struct slt_progress){step,
+                               updates,
+                               (uint64_t)tokens,
+                               (uint64_t)sequences,
+                               (uint64_t)losses,
+                               (uint64_t)skipped,
+                               row};
+    return 0;
+}
+
+static int read_trainer(struct slt_trainer *t, const char *file, const char *text,
+                        struct slt_error *err)
+{
+    json_t *root = NULL, *options = options_object(&t->options);
+    json_t *data = data_object(t->dealer.tokens);
+    struct slt_progress progress;
+    int rc = slt_json_parse(&root, file, text, strlen(text), err);
+    if (rc != 0)
+        goto out;
+    if (json_integer_value(json_object_get(root, "version")) != TRAINER_VERSION) {
+        rc = slt_error_set(err, SLT_ERR_FORMAT,
+                           "'%s': trainer.json has version %lld, this program knows %d", file,
+                           (long long)json_integer_value(json_object_get(root, "version")),
+                           TRAINER_VERSION);
+        goto out;
+    }
+    if ((rc = read_progress(&progress, file, root, err)) != 0 ||
+        (rc = compare(file, "options", "--", json_object_get(root, "options"), options, err)) != 0 ||
+        (rc = compare(file, "data", "", json_object_get(root, "data"), data, err)) != 0)
+        goto out;
+    if (progress.step > t->options.steps) {
+        rc = slt_error_set(err, SLT_ERR_MISMATCH, "'%s' is at step %lld, beyond --steps %lld", file,
+                           (long long)progress.step, (long long)t->options.steps);
+        goto out;
+    }
+    t->progress = progress;
+out:
+    json_decref(root);
+    json_decref(options);
+    json_decref(data);
+    return rc;
+}
+
+// ---- Luggage ----
+
+int slt_luggage_take(struct slt_luggage *l, const struct slt_checkpoint_reader *reader,
+                     struct slt_error *err)
+{
+    const char *member, *provenance = slt_checkpoint_provenance(reader);
+    const void *data = slt_checkpoint_tokenizer(reader, &l->tokenizer_bytes, &member);
+    if (data != NULL) {
+        snprintf(l->tokenizer_member, sizeof l->tokenizer_member, "%s", member);
+        l->tokenizer = malloc(l->tokenizer_bytes + 1);
+        if (l->tokenizer != NULL)
+            memcpy(l->tokenizer, data, l->tokenizer_bytes);
+    }
+    if (provenance != NULL)
+        l->provenance = strdup(provenance);
+    if ((data != NULL && l->tokenizer == NULL) || (provenance != NULL && l->provenance == NULL))
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a copy of the tokenizer");
+    return 0;
+}
+
+void slt_luggage_free(struct slt_luggage *l)
+{
+    free(l->tokenizer);
+    free(l->provenance);
+}
+
+// ---- Tensors ----
+
+void slt_tensor_info_of(struct slt_tensor_info *info, const struct slt_param_info *p,
+                        const char *suffix)
+{
+    *info = (struct slt_tensor_info){.dtype = SLT_F32, .dims = p->is_vector ? 1 : 2};
+    snprintf(info->name, sizeof info->name, "%.*s%s%s", SLT_TENSOR_NAME - 16, p->name,
+             suffix ? "." : "", suffix ? suffix : "");
+    info->shape[0] = p->is_vector ? p->cols : p->rows;
+    info->shape[1] = p->is_vector ? 0 : p->cols;
+    info->bytes = (uint64_t)p->rows * (uint64_t)p->cols * sizeof(float);
+}
+
+// Every parameter's piece of a kind of tensor: its value (state < 0) or an optimizer state.
+static struct slt_tensor tensor_of(const struct slt_trainer *t, const struct slt_param *p,
+                                   int state)
+{
+    return state < 0 ? t->model->part[p->part].value : t->optimizer.state[p->part][state];
+}
+
+static int write_piece(struct slt_trainer *t, struct slt_checkpoint_writer *writer,
+                       const struct slt_param *p, int state, void *chunk, struct slt_error *err)
+{
+    const int64_t total = p->info.rows * p->info.cols;
+    for (int64_t at = 0; at < total; at += CHUNK) {
+        const int64_t count = total - at < CHUNK ? total - at : CHUNK;
+        slt_tensor_read(t->model, chunk, tensor_of(t, p, state), p->first + at, count);
+        int rc = slt_checkpoint_write(writer, chunk, (size_t)count * sizeof(float), err);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+// A section: states of every parameter (first..last-1, -1 is the value), in the parameters' order.
+static int write_section(struct slt_trainer *t, struct slt_checkpoint_writer *writer,
+                         enum slt_section section, int first, int last, const char *trainer,
+                         void *chunk, struct slt_error *err)
+{
+    const struct slt_model *m = t->model;
+    const size_t each = (size_t)(last - first);
+    struct slt_tensor_info *infos = calloc(m->param_count * each, sizeof *infos);
+    if (infos == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the list of tensors");
+    for (size_t i = 0; i < m->param_count * each; i++) {
+        const int state = first + (int)(i % each);
+        slt_tensor_info_of(&infos[i], &m->param[i / each].info,
+                           state < 0 ? NULL : t->optimizer.kind->suffix[state]);
+    }
+    int rc = slt_checkpoint_begin(writer, section, trainer, infos, m->param_count * each, err);
+    for (size_t i = 0; rc == 0 && i < m->param_count * each; i++)
+        rc = write_piece(t, writer, &m->param[i / each], first + (int)(i % each), chunk, err);
+    free(infos);
+    return rc;
+}
+
+int slt_trainer_save(struct slt_trainer *t, struct slt_output *out,
+                     const struct slt_luggage *luggage, bool with_state, struct slt_error *err)
+{
+    struct slt_checkpoint_writer *writer = NULL;
+    char *trainer = NULL;
+    void *chunk = malloc((size_t)CHUNK * sizeof(float));
+    int rc = 0;
+    if (chunk == NULL) {
+        rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a buffer for writing");
+        goto out;
+    }
+    if ((rc = slt_checkpoint_create(&writer, out, &t->model->config, luggage->tokenizer_member,
+                                    luggage->tokenizer, luggage->tokenizer_bytes, err)) != 0 ||
+        (rc = write_section(t, writer, SLT_SECTION_MODEL, -1, 0, NULL, chunk, err)) != 0)
+        goto out;
+    if (with_state && ((rc = trainer_json(t, &trainer, err)) != 0 ||
+                       (rc = write_section(t, writer, SLT_SECTION_OPTIMIZER, 0,
+                                           t->optimizer.kind->states, trainer, chunk, err)) != 0))
+        goto out;
+    rc = slt_checkpoint_finish(writer, luggage->provenance, err);
+    writer = NULL;
+out:
+    slt_checkpoint_abandon(writer);
+    free(trainer);
+    free(chunk);
+    return rc;
+}
+
+static int read_piece(struct slt_trainer *t, struct slt_checkpoint_reader *reader,
+                      const struct slt_param *p, int state, void *chunk, struct slt_error *err)
+{
+    const int64_t total = p->info.rows * p->info.cols;
+    for (int64_t at = 0; at < total; at += CHUNK) {
+        const int64_t count = total - at < CHUNK ? total - at : CHUNK;
+        int rc = slt_checkpoint_read(reader, chunk, (size_t)count * sizeof(float), err);
+        if (rc != 0)
+            return rc;
+        slt_tensor_write(t->model, tensor_of(t, p, state), p->first + at, chunk, count);
+    }
+    return 0;
+}
+
+// The optimizer's tensors must be exactly the ones that write_section would announce.
+static int read_states(struct slt_trainer *t, struct slt_checkpoint_reader *reader, void *chunk,
+                       struct slt_error *err)
+{
+    const struct slt_model *m = t->model;
+    const size_t each = (size_t)t->optimizer.kind->states, total = m->param_count * each;
+    size_t announced;
+    const struct slt_tensor_info *infos = slt_checkpoint_tensors(reader, &announced);
+    int next = 1;
+    for (size_t i = 0; next == 1 && i < total; i++) {
+        struct slt_tensor_info want;
+        const int state = (int)(i % each);
+        slt_tensor_info_of(&want, &m->param[i / each].info, t->optimizer.kind->suffix[state]);
+        if (announced != total || strcmp(infos[i].name, want.name) != 0 ||
+            infos[i].bytes != want.bytes || infos[i].dtype != want.dtype)
+            return slt_error_set(err, SLT_ERR_MISMATCH,
+                                 "'%s' does not hold the state of optimizer %s: tensor %zu is not "
+                                 "'%s'",
+                                 slt_checkpoint_name(reader), t->optimizer.kind->name, i,
+                                 want.name);
+        int rc = read_piece(t, reader, &m->param[i / each], state, chunk, err);
+        if (rc != 0)
+            return rc;
+        enum slt_section section;
+        const struct slt_tensor_info *info;
+        next = slt_checkpoint_next(reader, &section, &info, err);
+    }
+    return next < 0 ? next : 0;
+}
+
+int slt_trainer_load_state(struct slt_trainer *t, struct slt_checkpoint_reader *reader,
+                           struct slt_error *err)
+{
+    const char *text = slt_checkpoint_trainer(reader), *file = slt_checkpoint_name(reader);
+    if (text == NULL)
+        return slt_error_set(err, SLT_ERR_FORMAT, "'%s' has no trainer.json to resume from", file);
+    int rc = read_trainer(t, file, text, err);
+    if (rc != 0)
+        return rc;
+    void *chunk = malloc((size_t)CHUNK * sizeof(float));
+    if (chunk == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a buffer for reading");
+    rc = read_states(t, reader, chunk, err);
+    free(chunk);
+    return rc;
+}

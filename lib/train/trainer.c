@@ -1,0 +1,262 @@
+// One optimizer step: deal a batch, forward and backward by micro-batches, norm, update.
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "train/evaluate.h"
+#include "train/trainer.h"
+
+#define MICRO_TOKENS 4096  // a micro-batch that is left to us holds at most so many tokens
+
+enum slt_route slt_route_parse(const char *name)
+{
+    return strcmp(name, "dense") == 0      ? SLT_ROUTE_DENSE
+           : strcmp(name, "factored") == 0 ? SLT_ROUTE_FACTORED
+                                           : SLT_ROUTE_AUTO;
+}
+
+void slt_train_defaults(struct slt_train_options *options)
+{
+    *options = (struct slt_train_options){
+        .batch = 32,
+        .seq = 256,
+        .packing = SLT_PACKED,
+        .lr = 3e-3,
+        .min_lr_ratio = 0.1,
+        .schedule = SLT_SCHEDULE_COSINE,
+        .optimizer = "adamw",
+        .beta1 = 0.9,
+        .beta2 = 0.999,
+        .eps = 1e-8,
+        .route = "auto",
+    };
+}
+
+int slt_train_resolve(struct slt_train_options *o, struct slt_error *err)
+{
+    if (o->steps < 1 || o->batch < 1 || o->seq < 2 || o->micro_batch < 0)
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "steps, batch and seq must be at least 1, 1 and 2");
+    if (o->warmup < 0 || o->warmup > o->steps)
+        return slt_error_set(err, SLT_ERR_RANGE, "a warm-up of %lld steps is outside [0, %lld]",
+                             (long long)o->warmup, (long long)o->steps);
+    if (o->micro_batch == 0) {
+        o->micro_batch = 1;
+        for (int64_t m = 1; m <= o->batch && m * o->seq <= MICRO_TOKENS; m++)
+            if (o->batch % m == 0)
+                o->micro_batch = m;
+    }
+    if (o->batch % o->micro_batch != 0)
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "a batch of %lld is no multiple of the micro-batch of %lld",
+                             (long long)o->batch, (long long)o->micro_batch);
+    if (slt_route_parse(o->route) == SLT_ROUTE_AUTO && strcmp(o->route, "auto") != 0)
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "unknown route '%s' (known: auto, dense, factored)", o->route);
+    return 0;
+}
+
+static int layout_extra(struct slt_model *model, void *user, struct slt_error *err)
+{
+    struct slt_trainer *t = user;
+    if (t->grads.grad == NULL) {
+        const struct slt_train_options *o = &t->options;
+        const struct slt_adamw hyper = {o->beta1, o->beta2, o->eps, o->weight_decay};
+        const struct slt_optimizer_kind *kind;
+        int rc;
+        if ((rc = slt_optimizer_find(&kind, o->optimizer, err)) != 0 ||
+            (rc = slt_optimizer_init(&t->optimizer, kind, &hyper, model->part_count, err)) != 0 ||
+            (rc = slt_grads_init(&t->grads, model->part_count, err)) != 0)
+            return rc;
+    }
+    slt_grads_layout(&t->grads, model);
+    slt_optimizer_layout(&t->optimizer, model);
+    return 0;
+}
+
+static struct slt_model_shape shape_of(const struct slt_train_options *o)
+{
+    return (struct slt_model_shape){.batch = o->micro_batch,
+                                    .seq = o->seq,
+                                    .training = true,
+                                    .route = slt_route_parse(o->route)};
+}
+
+int slt_train_plan(struct slt_plan *plan, struct slt_device *device,
+                   const struct slt_config *config, const struct slt_train_options *options,
+                   struct slt_error *err)
+{
+    struct slt_trainer t = {.options = *options};
+    int rc = slt_train_resolve(&t.options, err);
+    if (rc != 0)
+        return rc;
+    const struct slt_model_shape shape = shape_of(&t.options);
+    rc = slt_model_plan(plan, device, config, SLT_F32, &shape, layout_extra, &t, err);
+    slt_grads_free(&t.grads);
+    slt_optimizer_free(&t.optimizer);
+    return rc;
+}
+
+int slt_trainer_create(struct slt_trainer **trainer, const struct slt_device *device,
+                       const struct slt_config *config, struct slt_tokens *tokens,
+                       const struct slt_train_options *options, enum slt_dtype dtype,
+                       struct slt_error *err)
+{
+    struct slt_trainer *t = calloc(1, sizeof *t);
+    if (t == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a trainer");
+    t->options = *options;
+    int rc = slt_train_resolve(&t->options, err);
+    if (rc != 0)
+        goto out;
+    const struct slt_train_options *o = &t->options;
+    const struct slt_model_shape shape = shape_of(o);
+    if ((rc = slt_dealer_init(&t->dealer, tokens, o->seq, o->packing, true, o->seed, err)) != 0 ||
+        (rc = slt_model_create(&t->model, device, config, dtype, &shape, layout_extra, t, err)) !=
+            0)
+        goto out;
+    const size_t values = (size_t)(o->batch * o->seq);
+    t->ids = malloc(values * sizeof *t->ids);
+    t->targets = malloc(values * sizeof *t->targets);
+    if (t->ids == NULL || t->targets == NULL)
+        rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a batch of %zu tokens", values);
+out:
+    if (rc != 0)
+        slt_trainer_free(t);
+    else
+        *trainer = t;
+    return rc;
+}
+
+void slt_trainer_free(struct slt_trainer *t)
+{
+    if (t == NULL)
+        return;
+    slt_model_free(t->model);
+    slt_optimizer_free(&t->optimizer);
+    slt_grads_free(&t->grads);
+    slt_dealer_free(&t->dealer);
+    free(t->ids);
+    free(t->targets);
+    free(t);
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+// Forward and backward of all micro-batches. *loss is the sum over predicted tokens; backward stops at
+// the first one that is not finite. 1 if the step is to be skipped, else 0 or an error.
+static int accumulate(struct slt_trainer *t, double *loss, slt_stop_flag *stop,
+                      struct slt_error *err)
+{
+    const struct slt_train_options *o = &t->options;
+    slt_grads_begin(&t->grads, t->model->part_count);
+    for (int64_t i = 0; i < o->batch; i += o->micro_batch) {
+        if (stop != NULL && *stop != 0)
+            return slt_error_set(err, SLT_ERR_STOPPED, "stopped by a signal");
+        slt_model_set_batch(t->model, t->ids + i * o->seq, t->targets + i * o->seq);
+        slt_model_forward(t->model);
+        slt_model_loss(t->model, &t->grads.sink);
+        *loss = slt_model_get_scalar(t->model, SLT_SCALAR_LOSS);
+        if (!isfinite(*loss))
+            return 1;
+        slt_model_backward(t->model, &t->grads.sink);
+    }
+    return 0;
+}
+
+// The norm of all gradients, then the update; true if it was skipped.
+static bool update(struct slt_trainer *t, struct slt_train_record *record)
+{
+    struct slt_model *m = t->model;
+    const struct slt_train_options *o = &t->options;
+    const double count = (double)(t->progress.updates + 1);
+    record->lr = o->lr * slt_schedule_factor(o, t->progress.step + 1);
+    slt_model_set_scalar(m, SLT_SCALAR_LR, record->lr);
+    slt_model_set_scalar(m, SLT_SCALAR_C1, 1 - pow(o->beta1, count));
+    slt_model_set_scalar(m, SLT_SCALAR_C2, 1 - pow(o->beta2, count));
+    slt_model_set_scalar(m, SLT_SCALAR_CLIP, o->clip);
+    m->ops->grad_norm(m->ctx, m->scalars, t->grads.grad, m->part_count);
+    t->optimizer.kind->step(&t->optimizer, t->grads.grad, 0, m->part_count);
+    record->grad_norm = slt_model_get_scalar(m, SLT_SCALAR_NORM);
+    return slt_model_get_scalar(m, SLT_SCALAR_SKIP) != 0;
+}
+
+int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt_stop_flag *stop,
+                     struct slt_error *err)
+{
+    const struct slt_train_options *o = &t->options;
+    struct slt_progress *p = &t->progress;
+    const double start = now();
+    int64_t got;
+    double loss = 0;
+    t->dealer.next = p->sequences;
+    int rc = slt_dealer_next(&t->dealer, t->ids, t->targets, o->batch, &got, err);
+    if (rc != 0)
+        return rc;
+    if (got < o->batch)
+        return slt_error_set(err, SLT_ERR_RANGE, "'%s' ended after %llu sequences, in step %lld",
+                             slt_tokens_name(t->dealer.tokens),
+                             (unsigned long long)(p->sequences + (uint64_t)got),
+                             (long long)p->step + 1);
+    const uint64_t predicted = slt_count_targets(t->targets, o->batch * o->seq);
+    *record = (struct slt_train_record){.data_seconds = now() - start};
+    slt_model_set_scalar(t->model, SLT_SCALAR_LOSS, 0);
+    slt_model_set_scalar(t->model, SLT_SCALAR_LOSS_SCALE,
+                         predicted > 0 ? 1 / (double)predicted : 0);
+    rc = accumulate(t, &loss, stop, err);
+    if (rc < 0)
+        return rc;
+    const bool bad_loss = rc == 1;
+    record->grad_norm = NAN;
+    record->lr = o->lr * slt_schedule_factor(o, p->step + 1);
+    const bool bad_gradient = !bad_loss && update(t, record);
+    if ((rc = t->model->ops->synchronize(t->model->ctx, err)) != 0)
+        return rc;
+    p->step++;
+    p->sequences += (uint64_t)o->batch;
+    p->tokens += predicted;
+    p->skipped_losses += bad_loss;
+    p->skipped_updates += bad_gradient;
+    p->updates += !bad_loss && !bad_gradient;
+    p->skipped_in_row = bad_loss || bad_gradient ? p->skipped_in_row + 1 : 0;
+    record->step = p->step;
+    record->tokens = p->tokens;
+    record->loss = bad_loss || predicted == 0 ? NAN : loss / (double)predicted;
+    record->skipped = bad_loss || bad_gradient;
+    record->skipped_losses = p->skipped_losses;
+    record->skipped_updates = p->skipped_updates;
+    record->seconds = now() - start;
+    record->tokens_per_second = (double)predicted / record->seconds;
+    return 0;
+}
+
+int slt_trainer_validate(struct slt_trainer *t, struct slt_train_validation *validation,
+                         const char *path, uint64_t limit, slt_stop_flag *stop,
+                         struct slt_error *err)
+{
+    const double start = now();
+    const struct slt_train_options *o = &t->options;
+    const struct slt_eval_options options = {
+        .batch = o->micro_batch, .seq = o->seq, .packing = o->packing, .limit = limit, .stop = stop};
+    struct slt_eval_result result;
+    struct slt_input *in;
+    struct slt_tokens *tokens = NULL;
+    int rc;
+    if ((rc = slt_input_open(&in, path, stop, err)) != 0 ||
+        (rc = slt_tokens_open(&tokens, in, err)) != 0)
+        return rc;
+    rc = slt_evaluate_model(&result, t->model, tokens, &options, err);
+    slt_tokens_close(tokens);
+    slt_model_resize(t->model, o->micro_batch, o->seq);
+    if (rc == 0)
+        *validation = (struct slt_train_validation){t->progress.step, result.loss,
+                                                    result.perplexity, result.tokens,
+                                                    now() - start};
+    return rc;
+}
