@@ -133,7 +133,7 @@ $(BUILD)/bench/%.o: tests/bench/%.c $(BUILD)/flags.stamp | $(BUILD)/deps.stamp
 	@mkdir -p $(@D)
 	$(LIB_C) -Itests/unit -c -o $@ $<
 
-$(BENCH:%=$(BUILD)/bench/%): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/libslt.a
+$(BENCH:%=$(BUILD)/bench/%): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/bench/bench.o $(BUILD)/libslt.a
 	$(LINK) -o $@ $^ $(LIBS)
 
 ## check: build and run every test; the last line is 'N passed, N failed'

@@ -1,0 +1,57 @@
+// What the benchmarks share.
+#include <omp.h>
+#include <oneapi/dnnl/dnnl.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "bench.h"
+
+#define N 2048
+
+double bench_now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int ascending(const void *a, const void *b)
+{
+    const double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double bench_quantile(double *values, int n, double q)
+{
+    qsort(values, (size_t)n, sizeof *values, ascending);
+    return values[(int)(q * (n - 1) + 0.5)];
+}
+
+double bench_sgemm_rate(void)
+{
+    static float *a, *b, *c;
+    const size_t size = (size_t)N * N;
+    if (a == NULL) {
+        a = malloc(size * sizeof *a);
+        b = malloc(size * sizeof *b);
+        c = malloc(size * sizeof *c);
+        for (size_t i = 0; i < size; i++) {
+            a[i] = (float)(i % 251) / 251;
+            b[i] = (float)(i % 239) / 239;
+            c[i] = 0;
+        }
+    }
+    double best = 0;
+    for (int i = 0; i < 3; i++) {
+        const double start = bench_now();
+        dnnl_sgemm('N', 'N', N, N, N, 1, a, N, b, N, 0, c, N);
+        const double rate = 2.0 * N * N * N / (bench_now() - start) * 1e-9;
+        best = rate > best ? rate : best;
+    }
+    return best;
+}
+
+void bench_threads(int threads)
+{
+    omp_set_num_threads(threads);
+}
