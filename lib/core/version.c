@@ -1,0 +1,25 @@
+// What this library was built with, put together by the preprocessor.
+#include <archive.h>
+#include <jansson.h>
+#include <oneapi/dnnl/dnnl_version.h>
+#include <zstd.h>
+
+#include "slt/version.h"
+
+#define TEXT_OF(x) #x
+#define TEXT(x)    TEXT_OF(x)
+
+#if defined(__clang__)
+#define COMPILER __VERSION__
+#else
+#define COMPILER "gcc " __VERSION__
+#endif
+
+#define DNNL_TEXT TEXT(DNNL_VERSION_MAJOR) "." TEXT(DNNL_VERSION_MINOR) "." TEXT(DNNL_VERSION_PATCH)
+
+const char *slt_build_features(void)
+{
+    // SentencePiece has no version macro.
+    return COMPILER ", oneDNN " DNNL_TEXT ", SentencePiece, libarchive " ARCHIVE_VERSION_ONLY_STRING
+                    ", zstd " ZSTD_VERSION_STRING ", jansson " JANSSON_VERSION ", CUDA none";
+}
