@@ -1,15 +1,20 @@
-// The one table of operations: everything slt asks of a device. A backend fills one struct slt_ops; model, optimizer and
-// trainer code calls nothing else.
+// The one table of operations: everything slt asks of a device. A backend fills one struct slt_ops;
+// model, optimizer and trainer code calls nothing else.
 //
 // Conventions
-//  - Buffers are opaque. A tensor is a view of one with a shape; an activation is (tokens, features) whose layout belongs
+//  - Buffers are opaque. A tensor is a view of one with a shape; an activation is (tokens,
+//  features) whose layout belongs
 //    to the backend (the CPU keeps tokens contiguous: element (t, f) at (first + f) * ld + t).
-//  - Operations are asynchronous in one order per context, allocate nothing and return nothing; what goes wrong is kept
-//    in the context and returned by synchronize. Workspace is asked for with work_bytes and set once.
-//  - Outputs come first, shapes are in comments in the paper's letters: T tokens, d hidden size, f intermediate size,
-//    V vocabulary, r rank, x (T, in), W (out, in). "+=" means beta: the output is multiplied by beta first, and beta = 0
-//    overwrites whatever was there, NaN included.
-//  - Values that change from step to step (learning rate, clip scale, ...) are read from a tensor of scalars in device
+//  - Operations are asynchronous in one order per context, allocate nothing and return nothing;
+//  what goes wrong is kept
+//    in the context and returned by synchronize. Workspace is asked for with work_bytes and set
+//    once.
+//  - Outputs come first, shapes are in comments in the paper's letters: T tokens, d hidden size, f
+//  intermediate size,
+//    V vocabulary, r rank, x (T, in), W (out, in). "+=" means beta: the output is multiplied by
+//    beta first, and beta = 0 overwrites whatever was there, NaN included.
+//  - Values that change from step to step (learning rate, clip scale, ...) are read from a tensor
+//  of scalars in device
 //    memory, so that a step can be captured once and replayed.
 #ifndef SLT_KERNELS_OPS_H
 #define SLT_KERNELS_OPS_H
@@ -22,30 +27,30 @@
 
 #define SLT_OPS_VERSION 1u
 
-struct slt_ctx;     // a device, its stream, workspace and first error
-struct slt_buffer;  // device memory of one region
+struct slt_ctx;    // a device, its stream, workspace and first error
+struct slt_buffer; // device memory of one region
 
 struct slt_tensor {
-    struct slt_buffer *buffer;  // NULL: no tensor
-    uint64_t offset;            // bytes
+    struct slt_buffer *buffer; // NULL: no tensor
+    uint64_t offset;           // bytes
     enum slt_dtype dtype;
-    int64_t rows, cols, ld;     // row-major, ld elements from row to row
+    int64_t rows, cols, ld; // row-major, ld elements from row to row
 };
 
 struct slt_act {
-    struct slt_buffer *buffer;  // NULL: no activation
-    uint64_t offset;            // bytes, of the whole allocation
+    struct slt_buffer *buffer; // NULL: no activation
+    uint64_t offset;           // bytes, of the whole allocation
     enum slt_dtype dtype;
-    int64_t tokens;             // T
-    int64_t width;              // features of the whole allocation
-    int64_t first, features;    // this view's features: [first, first + features)
+    int64_t tokens;          // T
+    int64_t width;           // features of the whole allocation
+    int64_t first, features; // this view's features: [first, first + features)
 };
 
 // The positions of a sparse matrix (rows, cols), by rows with ascending columns.
 struct slt_csr {
     int64_t rows, cols, nnz;
-    struct slt_tensor row_start;  // I64 (1, rows + 1), row_start[0] = 0
-    struct slt_tensor column;     // U16 if cols <= 65536, else I32, (1, nnz)
+    struct slt_tensor row_start; // I64 (1, rows + 1), row_start[0] = 0
+    struct slt_tensor column;    // U16 if cols <= 65536, else I32, (1, nnz)
 };
 
 // Indices of the F64 scalars (1, SLT_SCALARS).
@@ -57,15 +62,16 @@ enum slt_scalar {
     SLT_SCALAR_CLIP,       // largest gradient norm, 0: no clipping
     SLT_SCALAR_NORM,       // out of grad_norm: norm of all gradients before clipping
     SLT_SCALAR_GRAD_SCALE, // out of grad_norm: factor that clips, 1 if the norm is within bounds
-    SLT_SCALAR_SKIP,       // out of grad_norm: 1 if the norm is not finite: the optimizer then changes nothing
-    SLT_SCALAR_LOSS,       // accumulated by head_loss: sum of the losses of predicted tokens
+    SLT_SCALAR_SKIP, // out of grad_norm: 1 if the norm is not finite: the optimizer then changes
+                     // nothing
+    SLT_SCALAR_LOSS, // accumulated by head_loss: sum of the losses of predicted tokens
     SLT_SCALARS
 };
 
 struct slt_attention {
-    int64_t batch, seq;              // T = batch * seq, sequences one after the other
+    int64_t batch, seq; // T = batch * seq, sequences one after the other
     int64_t heads, kv_heads, head_dim;
-    int64_t position;                // attention_cached only: position of the first new token
+    int64_t position; // attention_cached only: position of the first new token
 };
 
 // One tensor of a multi-tensor optimizer step; all four have the same shape.
@@ -79,7 +85,7 @@ struct slt_adamw {
 
 // Operations whose workspace depends on their shape.
 enum slt_op {
-    SLT_OP_EMBEDDING,  // forward and backward
+    SLT_OP_EMBEDDING, // forward and backward
     SLT_OP_RMSNORM,
     SLT_OP_ATTENTION,
     SLT_OP_SWIGLU,
@@ -93,17 +99,18 @@ enum slt_op {
 // A shape for supports and work_bytes; fields an operation does not have are 0.
 struct slt_op_shape {
     enum slt_dtype dtype;
-    int64_t tokens, in, out, nnz;  // embedding, head: in = d, out = V; grad_norm: nnz = values in all tensors
+    int64_t tokens, in, out,
+        nnz; // embedding, head: in = d, out = V; grad_norm: nnz = values in all tensors
     struct slt_attention attention;
 };
 
 struct slt_ops_options {
-    int threads;  // CPU: 0 means all
+    int threads; // CPU: 0 means all
 };
 
 struct slt_ops {
-    uint32_t version;  // SLT_OPS_VERSION
-    const char *name;  // "cpu", "cpu-reference", "cuda"
+    uint32_t version; // SLT_OPS_VERSION
+    const char *name; // "cpu", "cpu-reference", "cuda"
 
     // ---- Device and memory ----
     int (*open)(struct slt_ctx **ctx, const struct slt_ops_options *options, struct slt_error *err);
@@ -113,20 +120,25 @@ struct slt_ops {
     bool (*supports)(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape);
     uint64_t (*work_bytes)(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape);
     // The workspace of all operations; the caller keeps the buffer.
-    void (*set_workspace)(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset, uint64_t bytes);
-    // region names the memory in messages ("weights"). Memory is zeroed and aligned to 64 bytes at least.
-    int (*buffer_create)(struct slt_ctx *ctx, struct slt_buffer **buffer, const char *region, uint64_t bytes,
-                         struct slt_error *err);
+    void (*set_workspace)(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset,
+                          uint64_t bytes);
+    // region names the memory in messages ("weights"). Memory is zeroed and aligned to 64 bytes at
+    // least.
+    int (*buffer_create)(struct slt_ctx *ctx, struct slt_buffer **buffer, const char *region,
+                         uint64_t bytes, struct slt_error *err);
     void (*buffer_free)(struct slt_ctx *ctx, struct slt_buffer *buffer);
     // Host memory to device and back; read waits for all earlier operations.
-    void (*write)(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset, const void *data, uint64_t bytes);
-    void (*read)(struct slt_ctx *ctx, void *data, struct slt_buffer *buffer, uint64_t offset, uint64_t bytes);
+    void (*write)(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset, const void *data,
+                  uint64_t bytes);
+    void (*read)(struct slt_ctx *ctx, void *data, struct slt_buffer *buffer, uint64_t offset,
+                 uint64_t bytes);
     void (*zero)(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset, uint64_t bytes);
     // Waits and returns the first error since the last call.
     int (*synchronize)(struct slt_ctx *ctx, struct slt_error *err);
 
     // ---- Activations ----
-    uint64_t (*act_bytes)(struct slt_ctx *ctx, enum slt_dtype dtype, int64_t tokens, int64_t features);
+    uint64_t (*act_bytes)(struct slt_ctx *ctx, enum slt_dtype dtype, int64_t tokens,
+                          int64_t features);
     // values (tokens, features), row-major floats (doubles for F64 activations).
     void (*act_write)(struct slt_ctx *ctx, struct slt_act act, const void *values);
     void (*act_read)(struct slt_ctx *ctx, void *values, struct slt_act act);
@@ -134,98 +146,116 @@ struct slt_ops {
 
     // ---- Embedding ----
     // y (T, d) = w[token]; w (V, d); tokens I32 (1, T).
-    void (*embedding_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt_tensor w, struct slt_tensor tokens);
+    void (*embedding_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt_tensor w,
+                              struct slt_tensor tokens);
     // dw (V, d) = beta dw + sum over t of dy[t] at token t, in the order of t.
-    void (*embedding_backward)(struct slt_ctx *ctx, struct slt_tensor dw, double beta, struct slt_act dy,
-                               struct slt_tensor tokens);
+    void (*embedding_backward)(struct slt_ctx *ctx, struct slt_tensor dw, double beta,
+                               struct slt_act dy, struct slt_tensor tokens);
 
     // ---- Residual + RMSNorm (Zhang, Sennrich 2019) ----
-    // z = x + r (r may be absent: then z is x itself and not written), rstd = 1/sqrt(mean(z^2) + eps) in F32 or better,
-    // y = z * rstd * g. x, r, z, y (T, d); z may be x; rstd (1, T); g (1, d).
-    void (*rmsnorm_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt_act z, struct slt_tensor rstd,
-                            struct slt_act x, struct slt_act r, struct slt_tensor g, double eps);
+    // z = x + r (r may be absent: then z is x itself and not written), rstd = 1/sqrt(mean(z^2) +
+    // eps) in F32 or better, y = z * rstd * g. x, r, z, y (T, d); z may be x; rstd (1, T); g (1,
+    // d).
+    void (*rmsnorm_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt_act z,
+                            struct slt_tensor rstd, struct slt_act x, struct slt_act r,
+                            struct slt_tensor g, double eps);
     // dx (T, d) += gradient through the norm (dx holds the residual stream's gradient);
     // dg (1, d) = beta dg + sum over t of dy * z * rstd. z, dy (T, d).
-    void (*rmsnorm_backward)(struct slt_ctx *ctx, struct slt_act dx, struct slt_tensor dg, double beta,
-                             struct slt_act dy, struct slt_act z, struct slt_tensor rstd, struct slt_tensor g);
+    void (*rmsnorm_backward)(struct slt_ctx *ctx, struct slt_act dx, struct slt_tensor dg,
+                             double beta, struct slt_act dy, struct slt_act z,
+                             struct slt_tensor rstd, struct slt_tensor g);
     // y += x. (T, n)
     void (*add)(struct slt_ctx *ctx, struct slt_act y, struct slt_act x);
 
     // ---- Causal attention with rotate-half RoPE ----
-    // qkv (T, (heads + 2 kv_heads) head_dim): features of q, then k, then v, head after head; q and k are rotated in
-    // place. rope F32 (F64) (head_dim, positions): rows 0..head_dim/2-1 cos(p theta^(-2i/head_dim)), then sin.
-    // o (T, heads head_dim) = softmax(q k^T / sqrt(head_dim)) v; lse (heads, T) = log of the softmax's denominator.
-    // Query head h reads kv head h / (heads / kv_heads).
-    void (*attention_forward)(struct slt_ctx *ctx, struct slt_act o, struct slt_tensor lse, struct slt_act qkv,
-                              struct slt_tensor rope, struct slt_attention shape);
-    // dqkv: gradient at qkv before the rotation. do_, o (T, heads head_dim); qkv rotated, as forward left it.
-    void (*attention_backward)(struct slt_ctx *ctx, struct slt_act dqkv, struct slt_act do_, struct slt_act qkv,
-                               struct slt_act o, struct slt_tensor lse, struct slt_tensor rope,
-                               struct slt_attention shape);
-    // Generation, one sequence: rotates q and k of the T new tokens at positions [position, position + T), puts k and v
-    // into cache (capacity, 2 kv_heads head_dim: k, then v) at those positions and attends to all positions so far.
-    void (*attention_cached)(struct slt_ctx *ctx, struct slt_act o, struct slt_act qkv, struct slt_act cache,
-                             struct slt_tensor rope, struct slt_attention shape);
+    // qkv (T, (heads + 2 kv_heads) head_dim): features of q, then k, then v, head after head; q and
+    // k are rotated in place. rope F32 (F64) (head_dim, positions): rows 0..head_dim/2-1 cos(p
+    // theta^(-2i/head_dim)), then sin. o (T, heads head_dim) = softmax(q k^T / sqrt(head_dim)) v;
+    // lse (heads, T) = log of the softmax's denominator. Query head h reads kv head h / (heads /
+    // kv_heads).
+    void (*attention_forward)(struct slt_ctx *ctx, struct slt_act o, struct slt_tensor lse,
+                              struct slt_act qkv, struct slt_tensor rope,
+                              struct slt_attention shape);
+    // dqkv: gradient at qkv before the rotation. do_, o (T, heads head_dim); qkv rotated, as
+    // forward left it.
+    void (*attention_backward)(struct slt_ctx *ctx, struct slt_act dqkv, struct slt_act do_,
+                               struct slt_act qkv, struct slt_act o, struct slt_tensor lse,
+                               struct slt_tensor rope, struct slt_attention shape);
+    // Generation, one sequence: rotates q and k of the T new tokens at positions [position,
+    // position + T), puts k and v into cache (capacity, 2 kv_heads head_dim: k, then v) at those
+    // positions and attends to all positions so far.
+    void (*attention_cached)(struct slt_ctx *ctx, struct slt_act o, struct slt_act qkv,
+                             struct slt_act cache, struct slt_tensor rope,
+                             struct slt_attention shape);
 
     // ---- SwiGLU ----
     // y (T, f) = silu(gate) * up; gu (T, 2f): gate features, then up features.
     void (*swiglu_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt_act gu);
     // dgu (T, 2f) may be gu itself. dy (T, f).
-    void (*swiglu_backward)(struct slt_ctx *ctx, struct slt_act dgu, struct slt_act dy, struct slt_act gu);
+    void (*swiglu_backward)(struct slt_ctx *ctx, struct slt_act dgu, struct slt_act dy,
+                            struct slt_act gu);
 
     // ---- LM head and cross-entropy, chunk by chunk: no (T, V) matrix is kept ----
-    // scalars[LOSS] += sum over predicted t of -log softmax(w x[t])[target[t]]; target < 0 is not predicted. x (T, d),
-    // w (V, d), targets I32 (1, T). With dx (T, d) also the gradients of the loss times scalars[LOSS_SCALE]:
-    // dx overwritten; dw (V, d) = beta dw + ... Without dx (buffer NULL) the loss only.
-    void (*head_loss)(struct slt_ctx *ctx, struct slt_tensor scalars, struct slt_act dx, struct slt_tensor dw,
-                      double beta, struct slt_act x, struct slt_tensor w, struct slt_tensor targets);
+    // scalars[LOSS] += sum over predicted t of -log softmax(w x[t])[target[t]]; target < 0 is not
+    // predicted. x (T, d), w (V, d), targets I32 (1, T). With dx (T, d) also the gradients of the
+    // loss times scalars[LOSS_SCALE]: dx overwritten; dw (V, d) = beta dw + ... Without dx (buffer
+    // NULL) the loss only.
+    void (*head_loss)(struct slt_ctx *ctx, struct slt_tensor scalars, struct slt_act dx,
+                      struct slt_tensor dw, double beta, struct slt_act x, struct slt_tensor w,
+                      struct slt_tensor targets);
 
     // ---- Linear ----
     // y (T, out) = beta y + alpha x w^T; x (T, in), w (out, in).
-    void (*linear_forward)(struct slt_ctx *ctx, struct slt_act y, double beta, struct slt_act x, struct slt_tensor w,
-                           double alpha);
+    void (*linear_forward)(struct slt_ctx *ctx, struct slt_act y, double beta, struct slt_act x,
+                           struct slt_tensor w, double alpha);
     // dx (T, in) = beta dx + alpha dy w.
-    void (*linear_backward_input)(struct slt_ctx *ctx, struct slt_act dx, double beta, struct slt_act dy,
-                                  struct slt_tensor w, double alpha);
+    void (*linear_backward_input)(struct slt_ctx *ctx, struct slt_act dx, double beta,
+                                  struct slt_act dy, struct slt_tensor w, double alpha);
     // dw (out, in) = beta dw + alpha dy^T x.
-    void (*linear_backward_weight)(struct slt_ctx *ctx, struct slt_tensor dw, double beta, struct slt_act dy,
-                                   struct slt_act x, double alpha);
+    void (*linear_backward_weight)(struct slt_ctx *ctx, struct slt_tensor dw, double beta,
+                                   struct slt_act dy, struct slt_act x, double alpha);
     // c (m, n) = beta c + alpha op(a) op(b), op transposes if its flag is set.
-    void (*matmul)(struct slt_ctx *ctx, struct slt_tensor c, double beta, struct slt_tensor a, bool transpose_a,
-                   struct slt_tensor b, bool transpose_b, double alpha);
+    void (*matmul)(struct slt_ctx *ctx, struct slt_tensor c, double beta, struct slt_tensor a,
+                   bool transpose_a, struct slt_tensor b, bool transpose_b, double alpha);
 
     // ---- Sparse part: S (out, in) with fixed positions and values (1, nnz) ----
     // y (T, out) += x S^T; x (T, in).
-    void (*sparse_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt_act x, struct slt_csr s,
-                           struct slt_tensor values);
-    // dx (T, in) += dy S and, both from one walk, dvalues (1, nnz) = beta dvalues + (dy^T x at the support).
-    // Either of dx and dvalues may be absent (buffer NULL).
-    void (*sparse_backward)(struct slt_ctx *ctx, struct slt_act dx, struct slt_tensor dvalues, double beta,
-                            struct slt_act dy, struct slt_act x, struct slt_csr s, struct slt_tensor values);
+    void (*sparse_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt_act x,
+                           struct slt_csr s, struct slt_tensor values);
+    // dx (T, in) += dy S and, both from one walk, dvalues (1, nnz) = beta dvalues + (dy^T x at the
+    // support). Either of dx and dvalues may be absent (buffer NULL).
+    void (*sparse_backward)(struct slt_ctx *ctx, struct slt_act dx, struct slt_tensor dvalues,
+                            double beta, struct slt_act dy, struct slt_act x, struct slt_csr s,
+                            struct slt_tensor values);
     // w (out, in) = S, zeros elsewhere.
-    void (*sparse_scatter)(struct slt_ctx *ctx, struct slt_tensor w, struct slt_csr s, struct slt_tensor values);
+    void (*sparse_scatter)(struct slt_ctx *ctx, struct slt_tensor w, struct slt_csr s,
+                           struct slt_tensor values);
     // dvalues = beta dvalues + g at the support; g (out, in).
-    void (*sparse_gather)(struct slt_ctx *ctx, struct slt_tensor dvalues, double beta, struct slt_tensor g,
-                          struct slt_csr s);
+    void (*sparse_gather)(struct slt_ctx *ctx, struct slt_tensor dvalues, double beta,
+                          struct slt_tensor g, struct slt_csr s);
 
     // ---- Optimizer ----
-    // scalars[NORM] = sqrt of the sum of squares of grads (count), summed in double in a fixed order;
-    // scalars[GRAD_SCALE] = clip > 0 && norm > clip ? clip / (norm + 1e-6) : 1; scalars[SKIP] = !isfinite(norm).
-    void (*grad_norm)(struct slt_ctx *ctx, struct slt_tensor scalars, const struct slt_tensor *grads, int64_t count);
-    // AdamW as PyTorch's (decoupled decay first): g *= scalars[GRAD_SCALE]; p *= 1 - lr wd; m = beta1 m + (1-beta1) g;
-    // v = beta2 v + (1-beta2) g^2; p -= lr/c1 * m / (sqrt(v)/sqrt(c2) + eps). Nothing happens if scalars[SKIP] is set.
+    // scalars[NORM] = sqrt of the sum of squares of grads (count), summed in double in a fixed
+    // order; scalars[GRAD_SCALE] = clip > 0 && norm > clip ? clip / (norm + 1e-6) : 1;
+    // scalars[SKIP] = !isfinite(norm).
+    void (*grad_norm)(struct slt_ctx *ctx, struct slt_tensor scalars,
+                      const struct slt_tensor *grads, int64_t count);
+    // AdamW as PyTorch's (decoupled decay first): g *= scalars[GRAD_SCALE]; p *= 1 - lr wd; m =
+    // beta1 m + (1-beta1) g; v = beta2 v + (1-beta2) g^2; p -= lr/c1 * m / (sqrt(v)/sqrt(c2) +
+    // eps). Nothing happens if scalars[SKIP] is set.
     void (*adamw_step)(struct slt_ctx *ctx, const struct slt_adamw_item *items, int64_t count,
                        const struct slt_adamw *hyper, struct slt_tensor scalars);
 };
 
-// The backends on a CPU: plain C in the order of the formulas, and the fast one. Both keep activations alike.
+// The backends on a CPU: plain C in the order of the formulas, and the fast one. Both keep
+// activations alike.
 extern const struct slt_ops slt_cpu_reference_ops;
 extern const struct slt_ops slt_cpu_ops;
 
 // ---- Views ----
 
-static inline struct slt_tensor slt_tensor_view(struct slt_buffer *buffer, uint64_t offset, enum slt_dtype dtype,
-                                                int64_t rows, int64_t cols)
+static inline struct slt_tensor slt_tensor_view(struct slt_buffer *buffer, uint64_t offset,
+                                                enum slt_dtype dtype, int64_t rows, int64_t cols)
 {
     return (struct slt_tensor){buffer, offset, dtype, rows, cols, cols};
 }
@@ -238,8 +268,8 @@ static inline struct slt_tensor slt_tensor_rows(struct slt_tensor t, int64_t fir
     return t;
 }
 
-static inline struct slt_act slt_act_view(struct slt_buffer *buffer, uint64_t offset, enum slt_dtype dtype,
-                                          int64_t tokens, int64_t features)
+static inline struct slt_act slt_act_view(struct slt_buffer *buffer, uint64_t offset,
+                                          enum slt_dtype dtype, int64_t tokens, int64_t features)
 {
     return (struct slt_act){buffer, offset, dtype, tokens, features, 0, features};
 }

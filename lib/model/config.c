@@ -7,16 +7,16 @@
 #include "slt/number.h"
 #include "slt/support.h"
 
-#define MAX_DIM ((int64_t)1 << 24)
+#define MAX_DIM    ((int64_t)1 << 24)
 #define MAX_LAYERS 4096
 
 static const struct preset {
     const char *name;
     int64_t hidden, intermediate, heads, layers;
 } presets[] = {
-    {"nano", 128, 352, 4, 4},     {"9m", 128, 352, 4, 4},       {"20m", 256, 688, 4, 4},
-    {"35m", 384, 1024, 8, 6},     {"60m", 512, 1376, 8, 8},     {"130m", 768, 2048, 12, 12},
-    {"350m", 1024, 2736, 16, 24}, {"1b", 2048, 5461, 32, 24},   {"7b", 4096, 11008, 32, 32},
+    {"nano", 128, 352, 4, 4},     {"9m", 128, 352, 4, 4},     {"20m", 256, 688, 4, 4},
+    {"35m", 384, 1024, 8, 6},     {"60m", 512, 1376, 8, 8},   {"130m", 768, 2048, 12, 12},
+    {"350m", 1024, 2736, 16, 24}, {"1b", 2048, 5461, 32, 24}, {"7b", 4096, 11008, 32, 32},
 };
 
 static const char *const method_names[SLT_METHOD_COUNT] = {"full", "lowrank", "sltrain"};

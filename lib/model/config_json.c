@@ -24,8 +24,8 @@ static int bad(const struct source *s, const char *key, const char *what)
 }
 
 // A whole number; absent or null gives the fallback.
-static int get_whole(const struct source *s, const json_t *object, const char *key, int64_t fallback,
-                     int64_t *value)
+static int get_whole(const struct source *s, const json_t *object, const char *key,
+                     int64_t fallback, int64_t *value)
 {
     const json_t *item = json_object_get(object, key);
     if (item != NULL && !json_is_null(item) && !json_is_integer(item))

@@ -1,9 +1,9 @@
-// Groups of linears that share an input, and the kinds they come in. A kind (full, lowrank, sltrain)
-// is one file and one row in slt_linear_kinds.
+// Groups of linears that share an input, and the kinds they come in. A kind (full, lowrank,
+// sltrain) is one file and one row in slt_linear_kinds.
 //
-// Letters: x (T, in) the shared input; y (T, rows) all outputs side by side, rows = sum of out; r the
-// rank; s = alpha / r. Parameters of the members are stacked in memory: W (rows, in), A (members r, in),
-// B (rows, r), values of S (1, nnz), so that one product serves the group.
+// Letters: x (T, in) the shared input; y (T, rows) all outputs side by side, rows = sum of out; r
+// the rank; s = alpha / r. Parameters of the members are stacked in memory: W (rows, in), A
+// (members r, in), B (rows, r), values of S (1, nnz), so that one product serves the group.
 #ifndef SLT_MODEL_LINEAR_H
 #define SLT_MODEL_LINEAR_H
 
@@ -14,26 +14,26 @@
 // How W = s B A + S is applied: DESIGN's two exact routes.
 enum slt_route { SLT_ROUTE_AUTO, SLT_ROUTE_DENSE, SLT_ROUTE_FACTORED };
 
-#define SLT_GROUP_PARTS 3  // the most parts of a group: A, B, S
+#define SLT_GROUP_PARTS 3 // the most parts of a group: A, B, S
 
 struct slt_group {
     const struct slt_linear_kind *kind;
     struct slt_group_shape shape;
-    int64_t rows;                // sum of shape.out
-    int64_t rank;                // r, 0 for full
-    double scale;                // s
-    int first_part, parts;       // its parts in the model, in the order of their roles
+    int64_t rows;          // sum of shape.out
+    int64_t rank;          // r, 0 for full
+    double scale;          // s
+    int first_part, parts; // its parts in the model, in the order of their roles
     struct slt_tensor w, a, b, values;
-    struct slt_csr support;      // of all members, stacked by rows
+    struct slt_csr support; // of all members, stacked by rows
     enum slt_route route;
-    struct slt_act h;            // (T, members r): x A^T, kept for backward by the factored route
+    struct slt_act h; // (T, members r): x A^T, kept for backward by the factored route
 };
 
 // Scratch that all groups share, each as large as the largest group needs.
 struct slt_scratch {
-    struct slt_tensor w;  // (rows, in): W of the dense route
-    struct slt_tensor g;  // (rows, in): its gradient
-    struct slt_act dh;    // (T, members r)
+    struct slt_tensor w; // (rows, in): W of the dense route
+    struct slt_tensor g; // (rows, in): its gradient
+    struct slt_act dh;   // (T, members r)
 };
 
 // Everything a group needs to compute.
@@ -68,7 +68,8 @@ void slt_dense_route_backward(const struct slt_pass *pass, const struct slt_grou
                               struct slt_act dx, struct slt_act dy, struct slt_act x,
                               struct slt_sink *sink);
 
-// The low-rank part of the factored route: forward writes y, backward overwrites dx; neither commits.
+// The low-rank part of the factored route: forward writes y, backward overwrites dx; neither
+// commits.
 void slt_lowrank_forward(const struct slt_pass *pass, const struct slt_group *group,
                          struct slt_act y, struct slt_act x);
 void slt_lowrank_backward(const struct slt_pass *pass, const struct slt_group *group,

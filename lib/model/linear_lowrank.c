@@ -17,9 +17,8 @@ void slt_lowrank_forward(const struct slt_pass *pass, const struct slt_group *g,
                                   slt_tensor_rows(g->b, first, g->shape.out[m]), g->scale);
 }
 
-void slt_lowrank_backward(const struct slt_pass *pass, const struct slt_group *g,
-                          struct slt_act dx, struct slt_act dy, struct slt_act x,
-                          struct slt_sink *sink)
+void slt_lowrank_backward(const struct slt_pass *pass, const struct slt_group *g, struct slt_act dx,
+                          struct slt_act dy, struct slt_act x, struct slt_sink *sink)
 {
     const struct slt_loan da = sink->lend(sink, g->first_part);
     const struct slt_loan db = sink->lend(sink, g->first_part + 1);

@@ -1,8 +1,8 @@
 // The dense route of sparse plus low-rank groups, and the choice between the routes.
 //
-// Dense: build W = s B A + S in a scratch that all groups share, then compute as a full-rank linear;
-// backward forms G = dy^T x in a second scratch and reads the factors' gradients off it:
-// dB = s G A^T, dA = s B^T G, dS = G at the support.
+// Dense: build W = s B A + S in a scratch that all groups share, then compute as a full-rank
+// linear; backward forms G = dy^T x in a second scratch and reads the factors' gradients off it: dB
+// = s G A^T, dA = s B^T G, dS = G at the support.
 #include "model/linear.h"
 
 const struct slt_linear_kind *slt_linear_kind(enum slt_method method)
@@ -55,8 +55,8 @@ void slt_dense_route_backward(const struct slt_pass *pass, const struct slt_grou
         const struct slt_tensor dw_m = slt_tensor_rows(dw, first, g->shape.out[m]);
         const struct slt_tensor a_m = slt_tensor_rows(g->a, m * g->rank, g->rank);
         const struct slt_tensor b_m = slt_tensor_rows(g->b, first, g->shape.out[m]);
-        pass->ops->matmul(pass->ctx, slt_tensor_rows(db.grad, first, g->shape.out[m]), db.beta, dw_m,
-                          false, a_m, true, g->scale);
+        pass->ops->matmul(pass->ctx, slt_tensor_rows(db.grad, first, g->shape.out[m]), db.beta,
+                          dw_m, false, a_m, true, g->scale);
         pass->ops->matmul(pass->ctx, slt_tensor_rows(da.grad, m * g->rank, g->rank), da.beta, b_m,
                           true, dw_m, false, g->scale);
     }
@@ -69,7 +69,7 @@ void slt_dense_route_backward(const struct slt_pass *pass, const struct slt_grou
 // Costs in multiply-adds of a GEMM at its full rate, for forward and backward together. A sparse
 // multiply-add costs more than one of a GEMM; an element of a dense scratch passes through memory a
 // few times.
-#define SPARSE_COST 3.0
+#define SPARSE_COST  3.0
 #define ELEMENT_COST 60.0
 
 enum slt_route slt_route_choose(const struct slt_group *g, int64_t tokens)
@@ -77,7 +77,6 @@ enum slt_route slt_route_choose(const struct slt_group *g, int64_t tokens)
     const double t = (double)tokens, r = (double)g->rank, in = (double)g->shape.in;
     const double rows = (double)g->rows, nnz = (double)g->support.nnz;
     const double dense = 3 * t * rows * in + 4 * r * rows * in + ELEMENT_COST * rows * in;
-    const double factored =
-        3 * t * (r * (rows + g->shape.members * in) + SPARSE_COST * nnz);
+    const double factored = 3 * t * (r * (rows + g->shape.members * in) + SPARSE_COST * nnz);
     return factored <= dense ? SLT_ROUTE_FACTORED : SLT_ROUTE_DENSE;
 }

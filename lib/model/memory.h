@@ -1,6 +1,6 @@
 // Named regions of device memory. One layout function runs twice over the same code: first to count
-// (buffers are NULL, only offsets grow), then, after slt_memory_commit, to hand out views. So the plan
-// and the allocation cannot disagree.
+// (buffers are NULL, only offsets grow), then, after slt_memory_commit, to hand out views. So the
+// plan and the allocation cannot disagree.
 #ifndef SLT_MODEL_MEMORY_H
 #define SLT_MODEL_MEMORY_H
 
@@ -17,8 +17,8 @@ struct slt_memory {
     const struct slt_ops *ops;
     struct slt_ctx *ctx;
     struct slt_buffer *buffer[SLT_REGIONS];
-    uint64_t used[SLT_REGIONS];      // bytes handed out so far, rounded up to SLT_MEMORY_ALIGN
-    uint64_t capacity[SLT_REGIONS];  // of the buffers, after commit
+    uint64_t used[SLT_REGIONS];     // bytes handed out so far, rounded up to SLT_MEMORY_ALIGN
+    uint64_t capacity[SLT_REGIONS]; // of the buffers, after commit
 };
 
 #define SLT_MEMORY_ALIGN 64

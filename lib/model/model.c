@@ -1,8 +1,8 @@
 // Forward and backward of the LLaMA model, written side by side.
 //
 // The residual stream is z; each norm fuses the addition of the branch before it:
-//   z1 = z + down(previous layer), n1 = norm(z1); o-branch; z2 = z1 + o, n2 = norm(z2); down-branch; ...
-//   zf = z + down(last layer), nf = norm(zf), logits = nf head^T.
+//   z1 = z + down(previous layer), n1 = norm(z1); o-branch; z2 = z1 + o, n2 = norm(z2);
+//   down-branch; ... zf = z + down(last layer), nf = norm(zf), logits = nf head^T.
 #include <assert.h>
 #include <stdlib.h>
 
@@ -70,8 +70,7 @@ static void layer_forward(struct slt_model *m, int64_t l, struct slt_act z, stru
     }
     g = bind(m, l, SLT_GROUP_O);
     g->kind->forward(&pass, g, m->branch, s->o);
-    ops->rmsnorm_forward(m->ctx, s->n2, s->z2, s->rstd2, s->z1, m->branch, layer->norm2,
-                         eps);
+    ops->rmsnorm_forward(m->ctx, s->n2, s->z2, s->rstd2, s->z1, m->branch, layer->norm2, eps);
     g = bind(m, l, SLT_GROUP_GATE_UP);
     g->kind->forward(&pass, g, s->gu, s->n2);
     ops->swiglu_forward(m->ctx, s->a, s->gu);

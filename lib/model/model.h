@@ -1,7 +1,7 @@
 // The LLaMA model on a device: parameters as stacked parts, forward and backward of a micro-batch.
 //
-// A *part* is what computation and optimizers see: one tensor, for linears the stacked parameters of a
-// group. A *parameter* is what files see (slt_config_params): a contiguous piece of a part.
+// A *part* is what computation and optimizers see: one tensor, for linears the stacked parameters
+// of a group. A *parameter* is what files see (slt_config_params): a contiguous piece of a part.
 #ifndef SLT_MODEL_MODEL_H
 #define SLT_MODEL_MODEL_H
 
@@ -19,21 +19,21 @@ struct slt_part {
 struct slt_param {
     struct slt_param_info info;
     int part;
-    int64_t first;  // element of the part where it starts; it has info.rows * info.cols elements
+    int64_t first; // element of the part where it starts; it has info.rows * info.cols elements
 };
 
 struct slt_layer {
-    struct slt_tensor norm1, norm2;  // (1, d)
+    struct slt_tensor norm1, norm2; // (1, d)
     int norm1_part, norm2_part;
     struct slt_group group[SLT_GROUP_KINDS];
 };
 
 // What one layer leaves behind for its backward pass.
 struct slt_layer_acts {
-    struct slt_act z1, n1, qkv, o, z2, n2, gu, a;  // (T, d | d | (h+2kv)hd | h hd | d | d | 2f | f)
-    struct slt_tensor rstd1, rstd2;                // (1, T)
-    struct slt_tensor lse;                         // (heads, T)
-    struct slt_act h[SLT_GROUP_KINDS];             // (T, members r) of the factored route
+    struct slt_act z1, n1, qkv, o, z2, n2, gu, a; // (T, d | d | (h+2kv)hd | h hd | d | d | 2f | f)
+    struct slt_tensor rstd1, rstd2;               // (1, T)
+    struct slt_tensor lse;                        // (heads, T)
+    struct slt_act h[SLT_GROUP_KINDS];            // (T, members r) of the factored route
 };
 
 struct slt_model {
@@ -47,26 +47,26 @@ struct slt_model {
     struct slt_part *part;
     size_t param_count;
     struct slt_param *param;
-    int embedding_part, head_part, norm_part;  // head_part is the embedding's when tied
-    struct slt_layer *layer;                   // (num_hidden_layers)
+    int embedding_part, head_part, norm_part; // head_part is the embedding's when tied
+    struct slt_layer *layer;                  // (num_hidden_layers)
 
     // Set by slt_model_batch_layout.
     struct slt_attention attention;
     bool training;
     enum slt_route route_wish;
-    struct slt_layer_acts *acts;   // (num_hidden_layers) in training, else 1 shared by all layers
-    struct slt_act zf, nf;         // (T, d): the last residual stream and its norm
-    struct slt_tensor rstd_f;      // (1, T)
-    struct slt_act branch;         // (T, d): output of the o or down linears
-    struct slt_act dres, dn;       // (T, d): gradients of the residual stream and of a norm's output
-    struct slt_act dqkv, dbranch;  // (T, (h+2kv)hd), (T, max(h hd, f))
+    struct slt_layer_acts *acts;  // (num_hidden_layers) in training, else 1 shared by all layers
+    struct slt_act zf, nf;        // (T, d): the last residual stream and its norm
+    struct slt_tensor rstd_f;     // (1, T)
+    struct slt_act branch;        // (T, d): output of the o or down linears
+    struct slt_act dres, dn;      // (T, d): gradients of the residual stream and of a norm's output
+    struct slt_act dqkv, dbranch; // (T, (h+2kv)hd), (T, max(h hd, f))
     struct slt_scratch scratch;
-    struct slt_tensor rope;        // (head_dim, positions)
-    struct slt_tensor tokens, targets;  // I32 (1, T)
-    struct slt_tensor scalars;          // F64 (1, SLT_SCALARS)
+    struct slt_tensor rope;            // (head_dim, positions)
+    struct slt_tensor tokens, targets; // I32 (1, T)
+    struct slt_tensor scalars;         // F64 (1, SLT_SCALARS)
     uint64_t work_offset, work_bytes;
-    struct slt_act cache;          // generation: (capacity, layers 2 kv hd)
-    struct slt_act logits;         // (shape's logits, V)
+    struct slt_act cache;  // generation: (capacity, layers 2 kv hd)
+    struct slt_act logits; // (shape's logits, V)
 };
 
 struct slt_model_shape {
@@ -77,9 +77,9 @@ struct slt_model_shape {
     int64_t logits;       // tokens that slt_model_logits is asked for: 0, or T
 };
 
-// A model in memory, with the weights' values undefined. extra (may be NULL) is called in both passes of
-// the layout after the model's own regions, for gradients and moments. The supports are drawn and the
-// rope table is written.
+// A model in memory, with the weights' values undefined. extra (may be NULL) is called in both
+// passes of the layout after the model's own regions, for gradients and moments. The supports are
+// drawn and the rope table is written.
 typedef int slt_model_layout_fn(struct slt_model *model, void *user, struct slt_error *err);
 int slt_model_create(struct slt_model **model, const struct slt_device *device,
                      const struct slt_config *config, enum slt_dtype dtype,
@@ -95,17 +95,18 @@ int slt_model_plan(struct slt_plan *plan, const struct slt_device *device,
 // tokens, targets (T): the micro-batch, sequences one after the other; target < 0 is not predicted.
 // targets may be NULL where no loss is asked for.
 void slt_model_set_batch(struct slt_model *model, const int32_t *tokens, const int32_t *targets);
-// Forward up to the final norm; then adds the loss sum to scalars[LOSS], with gradients of the head if
-// sink is given.
+// Forward up to the final norm; then adds the loss sum to scalars[LOSS], with gradients of the head
+// if sink is given.
 void slt_model_forward(struct slt_model *model);
 void slt_model_loss(struct slt_model *model, struct slt_sink *sink);
 // The rest of backward after slt_model_loss with the same sink.
 void slt_model_backward(struct slt_model *model, struct slt_sink *sink);
-// logits (T, V), row-major floats (doubles for F64), of the last forward; the shape must ask for them.
+// logits (T, V), row-major floats (doubles for F64), of the last forward; the shape must ask for
+// them.
 int slt_model_logits(struct slt_model *model, void *logits, struct slt_error *err);
 
-// From now on micro-batches have batch sequences of seq tokens, in all at most as many as the model was
-// created for.
+// From now on micro-batches have batch sequences of seq tokens, in all at most as many as the model
+// was created for.
 void slt_model_resize(struct slt_model *model, int64_t batch, int64_t seq);
 // Generation: position of the next micro-batch's first token in the cache.
 void slt_model_set_position(struct slt_model *model, int64_t position);
@@ -114,7 +115,8 @@ void slt_model_set_position(struct slt_model *model, int64_t position);
 // weights. On return the reader stands at the first optimizer tensor (*more = 1) or at its end.
 int slt_model_load(struct slt_model *model, struct slt_checkpoint_reader *reader, int *more,
                    struct slt_error *err);
-// Host copies of elements [first, first + count) of a tensor: values in F32, or F64 for F64 tensors.
+// Host copies of elements [first, first + count) of a tensor: values in F32, or F64 for F64
+// tensors.
 void slt_tensor_write(struct slt_model *model, struct slt_tensor t, int64_t first,
                       const void *values, int64_t count);
 void slt_tensor_read(struct slt_model *model, void *values, struct slt_tensor t, int64_t first,

@@ -19,11 +19,11 @@ static struct slt_csr layout_support(struct slt_model *m, const struct slt_group
 {
     struct slt_csr s = {.rows = g->rows, .cols = g->shape.in};
     for (int i = 0; i < g->shape.members; i++)
-        s.nnz += slt_support_count(&m->config.support, m->config.density, g->shape.out[i],
-                                   g->shape.in);
+        s.nnz +=
+            slt_support_count(&m->config.support, m->config.density, g->shape.out[i], g->shape.in);
     s.row_start = slt_memory_tensor(&m->memory, SLT_REGION_INDEX, SLT_I64, 1, s.rows + 1);
-    s.column = slt_memory_tensor(&m->memory, SLT_REGION_INDEX,
-                                 s.cols <= 65536 ? SLT_U16 : SLT_I32, 1, s.nnz);
+    s.column = slt_memory_tensor(&m->memory, SLT_REGION_INDEX, s.cols <= 65536 ? SLT_U16 : SLT_I32,
+                                 1, s.nnz);
     return s;
 }
 
@@ -168,8 +168,8 @@ static void layout_acts(struct slt_model *m, const struct slt_model_shape *shape
     m->scalars = kept(m, SLT_F64, 1, SLT_SCALARS);
     m->rope = kept(m, m->dtype, c->head_dim, shape->cache > 0 ? shape->cache : shape->seq);
     if (shape->cache > 0)
-        m->cache = act(m, shape->cache,
-                       c->num_hidden_layers * 2 * c->num_key_value_heads * c->head_dim);
+        m->cache =
+            act(m, shape->cache, c->num_hidden_layers * 2 * c->num_key_value_heads * c->head_dim);
     if (shape->logits > 0)
         m->logits = act(m, shape->logits, c->vocab_size);
 }
@@ -239,7 +239,8 @@ static int layout(struct slt_model *m, const struct slt_model_shape *shape,
 
 // ---- Values that do not come from a file ----
 
-// Draws the support of one member into row_start (from its first row on) and column (from position at).
+// Draws the support of one member into row_start (from its first row on) and column (from position
+// at).
 static int draw_member(const struct slt_model *m, int64_t layer, int kind, int member,
                        int64_t *row_start, void *column, int64_t at, uint32_t *crc,
                        struct slt_error *err)
@@ -382,8 +383,9 @@ static int prepare(struct slt_model **model, const struct slt_device *device,
     m->dtype = dtype;
     m->training = shape->training;
     m->route_wish = shape->cache > 0 ? SLT_ROUTE_FACTORED : shape->route;
-    m->attention = (struct slt_attention){shape->batch, shape->seq, config->num_attention_heads,
-                                          config->num_key_value_heads, config->head_dim, 0};
+    m->attention = (struct slt_attention){
+        shape->batch,     shape->seq, config->num_attention_heads, config->num_key_value_heads,
+        config->head_dim, 0};
     slt_memory_init(&m->memory, device);
     int rc = allocate_lists(m, err);
     if (rc == 0)
@@ -470,9 +472,8 @@ void slt_model_resize(struct slt_model *m, int64_t batch, int64_t seq)
     m->attention.seq = seq;
     for (int64_t l = 0; l < (m->training ? m->config.num_hidden_layers : 1); l++)
         resize_layer(&m->acts[l], t);
-    struct slt_act *const acts[] = {&m->zf,   &m->nf,      &m->branch,     &m->dres,
-                                    &m->dn,   &m->dqkv,    &m->dbranch,    &m->scratch.dh,
-                                    &m->logits};
+    struct slt_act *const acts[] = {&m->zf,   &m->nf,      &m->branch,     &m->dres,  &m->dn,
+                                    &m->dqkv, &m->dbranch, &m->scratch.dh, &m->logits};
     for (size_t i = 0; i < sizeof acts / sizeof *acts; i++)
         acts[i]->tokens = t;
     m->rstd_f.cols = m->rstd_f.ld = t;

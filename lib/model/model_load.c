@@ -4,7 +4,7 @@
 
 #include "model/model.h"
 
-#define CHUNK ((int64_t)1 << 18)  // elements that pass through host memory at once
+#define CHUNK ((int64_t)1 << 18) // elements that pass through host memory at once
 
 void slt_tensor_write(struct slt_model *m, struct slt_tensor t, int64_t first, const void *values,
                       int64_t count)
@@ -41,8 +41,8 @@ static int check_tensor(const struct slt_checkpoint_reader *reader, const struct
         return slt_error_set(err, SLT_ERR_FORMAT, "'%s': tensor '%s' has type %s, not F32", file,
                              t->name, slt_dtype_name(t->dtype));
     const int dims = p->is_vector ? 1 : 2;
-    const bool fits = t->dims == dims && t->shape[dims - 1] == p->cols &&
-                      (dims == 1 || t->shape[0] == p->rows);
+    const bool fits =
+        t->dims == dims && t->shape[dims - 1] == p->cols && (dims == 1 || t->shape[0] == p->rows);
     if (!fits)
         return slt_error_set(err, SLT_ERR_FORMAT,
                              "'%s': tensor '%s' does not have the shape (%lld, %lld) that "

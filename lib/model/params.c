@@ -76,8 +76,8 @@ static void add_linear(struct builder *b, const struct slt_config *c, int32_t la
         {"weight", SLT_ROLE_WEIGHT, out, in, c->method == SLT_FULL},
         {"lora_A", SLT_ROLE_LORA_A, c->rank, in, c->method != SLT_FULL},
         {"lora_B", SLT_ROLE_LORA_B, out, c->rank, c->method != SLT_FULL},
-        {"sparse_value", SLT_ROLE_SPARSE, 1,
-         slt_support_count(&c->support, c->density, out, in), c->method == SLT_SLTRAIN},
+        {"sparse_value", SLT_ROLE_SPARSE, 1, slt_support_count(&c->support, c->density, out, in),
+         c->method == SLT_SLTRAIN},
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (!parts[i].present)

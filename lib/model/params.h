@@ -4,7 +4,7 @@
 
 #include "slt/config.h"
 
-#define SLT_GROUP_MEMBERS 3  // the most linears that share an input: q, k, v
+#define SLT_GROUP_MEMBERS 3 // the most linears that share an input: q, k, v
 
 // A group's linears share in and have out[0..members-1] outputs.
 struct slt_group_shape {

@@ -9,7 +9,7 @@
 
 // The grid that positions are drawn on: single elements, or blocks.
 struct grid {
-    int64_t rows, cols, nnz;       // in grid cells
+    int64_t rows, cols, nnz; // in grid cells
     int64_t block_rows, block_cols;
 };
 
@@ -117,8 +117,7 @@ int slt_support_draw(int64_t *row_start, uint16_t *column16, int32_t *column32,
         if (cell < g.rows) {
             if (row % g.block_rows == 0)
                 draw_row(map, count[cell], &g, cell, key);
-            at = take_row(column16, column32, at, map, &g,
-                          row % g.block_rows == g.block_rows - 1);
+            at = take_row(column16, column32, at, map, &g, row % g.block_rows == g.block_rows - 1);
         }
         row_start[row + 1] = at;
     }
@@ -171,8 +170,8 @@ static int crc_linear(uint32_t *crc, const struct slt_config *c, const struct sl
         rc = slt_support_draw(row_start, column, column, &c->support, c->density, p->out, p->in,
                               name, c->seed, err);
     if (rc == 0)
-        *crc = slt_support_crc_add(*crc, slt_support_linear_crc(row_start, column, column, p->out,
-                                                                p->in));
+        *crc = slt_support_crc_add(
+            *crc, slt_support_linear_crc(row_start, column, column, p->out, p->in));
     free(row_start);
     free(column);
     return rc;

@@ -36,8 +36,8 @@ void slt_optimizer_layout(struct slt_optimizer *o, struct slt_model *model)
     for (int i = 0; i < model->part_count; i++) {
         const struct slt_tensor v = model->part[i].value;
         for (int k = 0; k < o->kind->states; k++)
-            o->state[i][k] = slt_memory_tensor(&model->memory, SLT_REGION_MOMENTS, v.dtype, v.rows,
-                                               v.cols);
+            o->state[i][k] =
+                slt_memory_tensor(&model->memory, SLT_REGION_MOMENTS, v.dtype, v.rows, v.cols);
     }
 }
 

@@ -4,14 +4,14 @@
 
 #include "model/model.h"
 
-#define SLT_OPTIMIZER_STATES 2  // the most state tensors of a part
+#define SLT_OPTIMIZER_STATES 2 // the most state tensors of a part
 
 struct slt_optimizer;
 
 struct slt_optimizer_kind {
     const char *name;
-    int states;  // state tensors of each part, in the part's shape
-    const char *suffix[SLT_OPTIMIZER_STATES];  // their names in files: "<parameter>.<suffix>"
+    int states;                               // state tensors of each part, in the part's shape
+    const char *suffix[SLT_OPTIMIZER_STATES]; // their names in files: "<parameter>.<suffix>"
     // Updates parts [first, first + count) from grad[part], reading the model's scalars.
     void (*step)(struct slt_optimizer *optimizer, const struct slt_tensor *grad, int first,
                  int count);
@@ -21,8 +21,8 @@ struct slt_optimizer {
     const struct slt_optimizer_kind *kind;
     struct slt_model *model;
     struct slt_adamw hyper;
-    struct slt_tensor (*state)[SLT_OPTIMIZER_STATES];  // (parts)
-    struct slt_adamw_item *item;                       // (parts): scratch of a multi-tensor step
+    struct slt_tensor (*state)[SLT_OPTIMIZER_STATES]; // (parts)
+    struct slt_adamw_item *item;                      // (parts): scratch of a multi-tensor step
 };
 
 extern const struct slt_optimizer_kind slt_optimizer_adamw;

@@ -1,4 +1,5 @@
-// Dealing sequences: packed windows or whole documents, shuffled by a permutation that needs no table.
+// Dealing sequences: packed windows or whole documents, shuffled by a permutation that needs no
+// table.
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -63,12 +64,13 @@ static void spread_window(const struct slt_dealer *d, int32_t *ids, int32_t *tar
 }
 
 // A document as Hugging Face's tokenizer would pad or truncate it: truncation keeps EOS last.
-static int deal_document(const struct slt_dealer *d, int32_t *ids, int32_t *targets, uint64_t number,
-                         struct slt_error *err)
+static int deal_document(const struct slt_dealer *d, int32_t *ids, int32_t *targets,
+                         uint64_t number, struct slt_error *err)
 {
     const struct slt_tokens_header *h = slt_tokens_header(d->tokens);
-    const int32_t pad = h->pad != SLT_TOKEN_NONE ? (int32_t)h->pad
-                        : h->eos != SLT_TOKEN_NONE ? (int32_t)h->eos : 0;
+    const int32_t pad = h->pad != SLT_TOKEN_NONE   ? (int32_t)h->pad
+                        : h->eos != SLT_TOKEN_NONE ? (int32_t)h->eos
+                                                   : 0;
     uint64_t position, length;
     int rc = slt_tokens_document(d->tokens, number, &position, &length, err);
     if (rc != 0)
@@ -96,8 +98,8 @@ static int deal_mapped(const struct slt_dealer *d, int32_t *ids, int32_t *target
     if (d->shuffle) {
         char epoch[32];
         snprintf(epoch, sizeof epoch, "%llu", (unsigned long long)(n / d->sequences));
-        index = slt_random_permute(slt_random_key("slt-order-1", epoch, d->seed), index,
-                                   d->sequences);
+        index =
+            slt_random_permute(slt_random_key("slt-order-1", epoch, d->seed), index, d->sequences);
     }
     if (d->packing == SLT_DOCUMENTS)
         return deal_document(d, ids, targets, index, err);

@@ -35,8 +35,7 @@ int slt_tokens_match(const struct slt_tokens *tokens, const struct slt_checkpoin
 
 // One batch of count sequences: adds to result.
 static int evaluate_batch(struct slt_eval_result *result, struct slt_model *m, const int32_t *ids,
-                          const int32_t *targets, int64_t count, int64_t seq,
-                          struct slt_error *err)
+                          const int32_t *targets, int64_t count, int64_t seq, struct slt_error *err)
 {
     const uint64_t predicted = slt_count_targets(targets, count * seq);
     if (count * seq != m->tokens.cols)
@@ -106,9 +105,8 @@ int slt_evaluate(struct slt_eval_result *result, struct slt_device *device,
                  struct slt_checkpoint_reader *reader, struct slt_tokens *tokens,
                  const struct slt_eval_options *options, struct slt_error *err)
 {
-    const struct slt_model_shape shape = {.batch = options->batch,
-                                          .seq = options->seq,
-                                          .route = slt_route_parse(options->route)};
+    const struct slt_model_shape shape = {
+        .batch = options->batch, .seq = options->seq, .route = slt_route_parse(options->route)};
     struct slt_model *model = NULL;
     int more, rc;
     if ((rc = slt_tokens_match(tokens, reader, err)) != 0 ||

@@ -7,7 +7,7 @@
 #include "slt/generate.h"
 #include "slt/random.h"
 
-#define PREFILL 64  // prompt tokens that pass through the model at once
+#define PREFILL 64 // prompt tokens that pass through the model at once
 
 struct candidate {
     float logit;
@@ -116,7 +116,8 @@ static int32_t most_likely(const struct slt_generator *g, int64_t vocab)
     return best;
 }
 
-// Candidates in order, cut by top-k and top-p; weights are unnormalised probabilities. Returns how many.
+// Candidates in order, cut by top-k and top-p; weights are unnormalised probabilities. Returns how
+// many.
 static int64_t cut_candidates(struct slt_generator *g, int64_t vocab)
 {
     for (int64_t i = 0; i < vocab; i++)

@@ -9,8 +9,8 @@
 #include "slt/support.h"
 #include "train/trainer.h"
 
-#define CHUNK ((int64_t)1 << 18)  // values made at once
-#define BLOCK 4096                // values of one thread's share: a multiple of the four of a block
+#define CHUNK ((int64_t)1 << 18) // values made at once
+#define BLOCK 4096               // values of one thread's share: a multiple of the four of a block
 
 // values (count): elements [first, first + count) of a tensor.
 static void make_values(float *values, const struct slt_config *c, const struct slt_param_info *p,
@@ -24,8 +24,8 @@ static void make_values(float *values, const struct slt_config *c, const struct 
         values[i] = p->role == SLT_ROLE_NORM ? 1.0f : 0.0f;
     if (p->role == SLT_ROLE_NORM || (p->role == SLT_ROLE_LORA_B && zero_b))
         return;
-    const bool uniform = p->role == SLT_ROLE_LORA_A || p->role == SLT_ROLE_LORA_B ||
-                         p->role == SLT_ROLE_SPARSE;
+    const bool uniform =
+        p->role == SLT_ROLE_LORA_A || p->role == SLT_ROLE_LORA_B || p->role == SLT_ROLE_SPARSE;
     const float bound = uniform ? (float)(1 / sqrt(fan_in)) : 0;
 #pragma omp parallel for schedule(static)
     for (int64_t at = 0; at < count; at += BLOCK) {

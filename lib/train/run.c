@@ -12,8 +12,8 @@ struct run {
     const struct slt_train_run *how;
     struct slt_trainer *trainer;
     struct slt_luggage luggage;
-    double start;            // of this process's training
-    double last_checkpoint;  // when the last state checkpoint was written
+    double start;           // of this process's training
+    double last_checkpoint; // when the last state checkpoint was written
 };
 
 static double now(void)
@@ -56,9 +56,8 @@ static void report_routes(const struct run *r)
 
 // Creates the trainer from a checkpoint: of a state (resumed) or of a model.
 static int start_from(struct run *r, struct slt_device *device,
-                      struct slt_checkpoint_reader *reader, bool resumed,
-                      struct slt_tokens *tokens, const struct slt_train_options *options,
-                      struct slt_error *err)
+                      struct slt_checkpoint_reader *reader, bool resumed, struct slt_tokens *tokens,
+                      const struct slt_train_options *options, struct slt_error *err)
 {
     const struct slt_config *config = slt_checkpoint_config(reader);
     struct slt_plan plan;
@@ -157,8 +156,8 @@ static int validate_if_due(struct run *r, struct slt_error *err)
     if (how->valid == NULL || (!last && (how->valid_every == 0 || step % how->valid_every != 0)))
         return 0;
     struct slt_train_validation validation;
-    int rc = slt_trainer_validate(r->trainer, &validation, how->valid, how->valid_limit, how->stop,
-                                  err);
+    int rc =
+        slt_trainer_validate(r->trainer, &validation, how->valid, how->valid_limit, how->stop, err);
     if (rc == 0 && how->on_validation != NULL)
         rc = how->on_validation(how->user, &validation, err);
     return rc;

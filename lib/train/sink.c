@@ -12,7 +12,8 @@ static struct slt_loan lend(struct slt_sink *sink, int part)
     return (struct slt_loan){g->grad[part], beta};
 }
 
-// The update waits for the end of the step, so that there is nothing to do when a group is complete.
+// The update waits for the end of the step, so that there is nothing to do when a group is
+// complete.
 static void commit(struct slt_sink *sink, int first, int count)
 {
     (void)sink;
@@ -35,8 +36,8 @@ void slt_grads_layout(struct slt_grads *g, struct slt_model *model)
 {
     for (int i = 0; i < model->part_count; i++) {
         const struct slt_tensor v = model->part[i].value;
-        g->grad[i] = slt_memory_tensor(&model->memory, SLT_REGION_GRADIENTS, v.dtype, v.rows,
-                                       v.cols);
+        g->grad[i] =
+            slt_memory_tensor(&model->memory, SLT_REGION_GRADIENTS, v.dtype, v.rows, v.cols);
     }
 }
 

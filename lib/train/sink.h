@@ -5,9 +5,9 @@
 #include "model/model.h"
 
 struct slt_grads {
-    struct slt_sink sink;     // first member: the model sees only this
-    struct slt_tensor *grad;  // (parts)
-    bool *begun;              // (parts): has a contribution of this step
+    struct slt_sink sink;    // first member: the model sees only this
+    struct slt_tensor *grad; // (parts)
+    bool *begun;             // (parts): has a contribution of this step
 };
 
 int slt_grads_init(struct slt_grads *grads, int parts, struct slt_error *err);

@@ -7,7 +7,7 @@
 #include "core/json.h"
 #include "train/trainer.h"
 
-#define CHUNK ((int64_t)1 << 18)  // elements that pass through host memory at once
+#define CHUNK           ((int64_t)1 << 18) // elements that pass through host memory at once
 #define TRAINER_VERSION 1
 
 static const char *const schedule_names[] = {"cosine", "linear", "constant"};
@@ -56,9 +56,8 @@ static json_t *routes_object(const struct slt_trainer *t)
     for (int k = 0; k < SLT_GROUP_KINDS; k++) {
         const struct slt_group *g = &t->model->layer[0].group[k];
         if (g->rank > 0)
-            json_object_set_new(
-                o, names[k],
-                json_string(g->route == SLT_ROUTE_DENSE ? "dense" : "factored"));
+            json_object_set_new(o, names[k],
+                                json_string(g->route == SLT_ROUTE_DENSE ? "dense" : "factored"));
     }
     return o;
 }
@@ -107,8 +106,8 @@ static int compare(const char *file, const char *what, const char *prefix, const
         snprintf(text + at, sizeof text - at, "%s %s", at > 0 ? "," : "", prefix);
         for (char *c = text + strlen(text); *key != '\0' && c < text + sizeof text - 1; c++, key++)
             c[0] = *key == '_' && *prefix ? '-' : *key, c[1] = '\0';
-        snprintf(text + strlen(text), sizeof text - strlen(text), " (%s, was %s)",
-                 is ? is : "?", was ? was : "absent");
+        snprintf(text + strlen(text), sizeof text - strlen(text), " (%s, was %s)", is ? is : "?",
+                 was ? was : "absent");
         free(was);
         free(is);
     }
@@ -128,13 +127,9 @@ static int read_progress(struct slt_progress *p, const char *file, const json_t 
         step < 0 || updates < 0 || updates > step || tokens < 0 || sequences < 0)
         return slt_error_set(err, SLT_ERR_FORMAT, "'%s': trainer.json has no usable \"progress\"",
                              file);
-    *p = (struct slt_progress){step,
-                               updates,
-                               (uint64_t)tokens,
-                               (uint64_t)sequences,
-                               (uint64_t)losses,
-                               (uint64_t)skipped,
-                               row};
+    *p = (struct slt_progress){
+        step, updates, (uint64_t)tokens, (uint64_t)sequences, (uint64_t)losses, (uint64_t)skipped,
+        row};
     return 0;
 }
 
@@ -148,14 +143,14 @@ static int read_trainer(struct slt_trainer *t, const char *file, const char *tex
     if (rc != 0)
         goto out;
     if (json_integer_value(json_object_get(root, "version")) != TRAINER_VERSION) {
-        rc = slt_error_set(err, SLT_ERR_FORMAT,
-                           "'%s': trainer.json has version %lld, this program knows %d", file,
-                           (long long)json_integer_value(json_object_get(root, "version")),
-                           TRAINER_VERSION);
+        rc = slt_error_set(
+            err, SLT_ERR_FORMAT, "'%s': trainer.json has version %lld, this program knows %d", file,
+            (long long)json_integer_value(json_object_get(root, "version")), TRAINER_VERSION);
         goto out;
     }
     if ((rc = read_progress(&progress, file, root, err)) != 0 ||
-        (rc = compare(file, "options", "--", json_object_get(root, "options"), options, err)) != 0 ||
+        (rc = compare(file, "options", "--", json_object_get(root, "options"), options, err)) !=
+            0 ||
         (rc = compare(file, "data", "", json_object_get(root, "data"), data, err)) != 0)
         goto out;
     if (progress.step > t->options.steps) {

@@ -7,7 +7,7 @@
 #include "train/evaluate.h"
 #include "train/trainer.h"
 
-#define MICRO_TOKENS 4096  // a micro-batch that is left to us holds at most so many tokens
+#define MICRO_TOKENS 4096 // a micro-batch that is left to us holds at most so many tokens
 
 enum slt_route slt_route_parse(const char *name)
 {
@@ -149,8 +149,8 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-// Forward and backward of all micro-batches. *loss is the sum over predicted tokens; backward stops at
-// the first one that is not finite. 1 if the step is to be skipped, else 0 or an error.
+// Forward and backward of all micro-batches. *loss is the sum over predicted tokens; backward stops
+// at the first one that is not finite. 1 if the step is to be skipped, else 0 or an error.
 static int accumulate(struct slt_trainer *t, double *loss, slt_stop_flag *stop,
                       struct slt_error *err)
 {
@@ -242,8 +242,11 @@ int slt_trainer_validate(struct slt_trainer *t, struct slt_train_validation *val
 {
     const double start = now();
     const struct slt_train_options *o = &t->options;
-    const struct slt_eval_options options = {
-        .batch = o->micro_batch, .seq = o->seq, .packing = o->packing, .limit = limit, .stop = stop};
+    const struct slt_eval_options options = {.batch = o->micro_batch,
+                                             .seq = o->seq,
+                                             .packing = o->packing,
+                                             .limit = limit,
+                                             .stop = stop};
     struct slt_eval_result result;
     struct slt_input *in;
     struct slt_tokens *tokens = NULL;
@@ -255,8 +258,7 @@ int slt_trainer_validate(struct slt_trainer *t, struct slt_train_validation *val
     slt_tokens_close(tokens);
     slt_model_resize(t->model, o->micro_batch, o->seq);
     if (rc == 0)
-        *validation = (struct slt_train_validation){t->progress.step, result.loss,
-                                                    result.perplexity, result.tokens,
-                                                    now() - start};
+        *validation = (struct slt_train_validation){
+            t->progress.step, result.loss, result.perplexity, result.tokens, now() - start};
     return rc;
 }

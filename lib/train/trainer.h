@@ -10,27 +10,28 @@
 
 // Everything that a resumed run must find again, besides weights and moments.
 struct slt_progress {
-    int64_t step;      // steps done
-    int64_t updates;   // of them, steps that changed the weights
-    uint64_t tokens;   // predicted so far
+    int64_t step;    // steps done
+    int64_t updates; // of them, steps that changed the weights
+    uint64_t tokens; // predicted so far
     uint64_t sequences;
     uint64_t skipped_losses, skipped_updates;
     int64_t skipped_in_row;
 };
 
 struct slt_trainer {
-    struct slt_train_options options;  // with micro_batch chosen
+    struct slt_train_options options; // with micro_batch chosen
     struct slt_model *model;
     struct slt_optimizer optimizer;
     struct slt_grads grads;
     struct slt_dealer dealer;
-    int32_t *ids, *targets;  // (batch, seq)
+    int32_t *ids, *targets; // (batch, seq)
     struct slt_progress progress;
 };
 
-// Resolves what options leave open (micro_batch, the route's name is checked) and checks their ranges.
+// Resolves what options leave open (micro_batch, the route's name is checked) and checks their
+// ranges.
 int slt_train_resolve(struct slt_train_options *options, struct slt_error *err);
-enum slt_route slt_route_parse(const char *name);  // SLT_ROUTE_AUTO for unknown names
+enum slt_route slt_route_parse(const char *name); // SLT_ROUTE_AUTO for unknown names
 
 // tokens stay the caller's. The weights are undefined until slt_model_load.
 int slt_trainer_create(struct slt_trainer **trainer, const struct slt_device *device,
@@ -39,8 +40,9 @@ int slt_trainer_create(struct slt_trainer **trainer, const struct slt_device *de
                        struct slt_error *err);
 void slt_trainer_free(struct slt_trainer *trainer);
 
-// One optimizer step. Fills record's numbers but not its times, apart from data_seconds. SLT_ERR_STOPPED
-// if stop was set between micro-batches: then the step has not happened. SLT_ERR_RANGE if a stream ended.
+// One optimizer step. Fills record's numbers but not its times, apart from data_seconds.
+// SLT_ERR_STOPPED if stop was set between micro-batches: then the step has not happened.
+// SLT_ERR_RANGE if a stream ended.
 int slt_trainer_step(struct slt_trainer *trainer, struct slt_train_record *record,
                      slt_stop_flag *stop, struct slt_error *err);
 // Mean loss on a token file from its start, with the training model.
@@ -62,13 +64,12 @@ int slt_luggage_take(struct slt_luggage *luggage, const struct slt_checkpoint_re
 void slt_luggage_free(struct slt_luggage *luggage);
 
 // The options that change numbers as a JSON object's text; the caller frees *json.
-int slt_trainer_options_json(const struct slt_trainer *trainer, char **json,
-                             struct slt_error *err);
+int slt_trainer_options_json(const struct slt_trainer *trainer, char **json, struct slt_error *err);
 // Writes a checkpoint, with optimizer and trainer state if asked for.
 int slt_trainer_save(struct slt_trainer *trainer, struct slt_output *out,
                      const struct slt_luggage *luggage, bool with_state, struct slt_error *err);
-// Reads trainer.json and the optimizer's tensors; the reader stands at the first of them. Compares options
-// and data (SLT_ERR_MISMATCH).
+// Reads trainer.json and the optimizer's tensors; the reader stands at the first of them. Compares
+// options and data (SLT_ERR_MISMATCH).
 int slt_trainer_load_state(struct slt_trainer *trainer, struct slt_checkpoint_reader *reader,
                            struct slt_error *err);
 

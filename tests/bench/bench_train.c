@@ -1,9 +1,11 @@
-// Whole optimizer steps, interleaved: full-rank and SLTrain at the same shape, next to oneDNN's GEMM rate.
+// Whole optimizer steps, interleaved: full-rank and SLTrain at the same shape, next to oneDNN's
+// GEMM rate.
 //
 // usage: bench_train PRESET LAYERS TOKENS THREADS PAIRS   (LAYERS 0: the preset's)
-// Prints name<TAB>value lines: the full-rank step's model FLOP rate over the sgemm rate, the ratio of
-// tokens/s, and the share of a step spent on data; medians over the pairs with the lower and upper
-// quartile. A run whose own GEMM rate varied by more than 10% between its quartiles is marked void.
+// Prints name<TAB>value lines: the full-rank step's model FLOP rate over the sgemm rate, the ratio
+// of tokens/s, and the share of a step spent on data; medians over the pairs with the lower and
+// upper quartile. A run whose own GEMM rate varied by more than 10% between its quartiles is marked
+// void.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,7 +17,7 @@
 #include "slt/support.h"
 #include "train/trainer.h"
 
-#define SEQ 256
+#define SEQ       256
 #define MAX_PAIRS 101
 
 struct subject {
@@ -36,8 +38,7 @@ static void write_tokens(const char *path, uint32_t vocab, int64_t tokens)
     struct slt_error err;
     struct slt_output *out;
     struct slt_tokens_writer *writer;
-    const struct slt_tokens_header header = {
-        .vocab_size = vocab, .eos = 1, .pad = SLT_TOKEN_NONE};
+    const struct slt_tokens_header header = {.vocab_size = vocab, .eos = 1, .pad = SLT_TOKEN_NONE};
     const struct slt_random_key key = slt_random_key("bench", "tokens", 1);
     uint32_t ids[1024];
     if (slt_output_open(&out, path, NULL, &err) != 0 ||
@@ -56,7 +57,8 @@ static void write_tokens(const char *path, uint32_t vocab, int64_t tokens)
         die(&err);
 }
 
-// Small deterministic weights: the values do not matter for speed as long as they are ordinary numbers.
+// Small deterministic weights: the values do not matter for speed as long as they are ordinary
+// numbers.
 static void fill_weights(struct slt_model *m)
 {
     enum { CHUNK = 1 << 16 };
@@ -131,7 +133,8 @@ int main(int argc, char **argv)
         return 2;
     }
     const int64_t batch = atoll(argv[3]) / SEQ;
-    const int threads = atoi(argv[4]), pairs = atoi(argv[5]) < MAX_PAIRS ? atoi(argv[5]) : MAX_PAIRS;
+    const int threads = atoi(argv[4]),
+              pairs = atoi(argv[5]) < MAX_PAIRS ? atoi(argv[5]) : MAX_PAIRS;
     char path[] = "/tmp/bench-train-XXXXXX";
     if (slt_config_preset(&full.config, argv[1], &err) != 0)
         die(&err);

@@ -1,5 +1,5 @@
-// The whole model: parameter counts, gradients against finite differences in double, routes and backends
-// against each other, tied embeddings and grouped-query attention.
+// The whole model: parameter counts, gradients against finite differences in double, routes and
+// backends against each other, tied embeddings and grouped-query attention.
 #include <math.h>
 #include <stdlib.h>
 
@@ -83,8 +83,8 @@ static int create(struct bench *b, const struct slt_ops *ops, enum slt_dtype dty
     if (rc == 0 && config.method == SLT_SLTRAIN)
         rc = slt_support_crc(&config.support_crc, &config, err);
     if (rc == 0)
-        rc = slt_model_create(&b->model, &b->device, &config, dtype, &shape, layout_grads, &b->grads,
-                              err);
+        rc = slt_model_create(&b->model, &b->device, &config, dtype, &shape, layout_grads,
+                              &b->grads, err);
     if (rc != 0)
         return rc;
     for (int p = 0; p < b->model->part_count; p++) {
@@ -129,8 +129,9 @@ static void gradients_of(struct bench *b)
     slt_model_backward(b->model, &b->grads.sink);
 }
 
-// Every part: a few values moved by a small step in double; the error of the central difference is of
-// order step^2 in the third derivative, which 1e-7 relative to the part's largest gradient covers.
+// Every part: a few values moved by a small step in double; the error of the central difference is
+// of order step^2 in the third derivative, which 1e-7 relative to the part's largest gradient
+// covers.
 static void check_differences(struct slt_config config, enum slt_route route, const char *name)
 {
     struct slt_error err;
@@ -201,10 +202,8 @@ static void check_counts(void)
         int64_t rank;
         double density, full, lowrank, sltrain;
     } rows[] = {
-        {"60m", 128, 0.03, 58.07, 42.77, 43.53},
-        {"130m", 256, 0.03, 134.11, 94.00, 96.55},
-        {"350m", 256, 0.03, 367.97, 185.22, 194.29},
-        {"1b", 512, 0.03, 1339.08, 609.31, 645.55},
+        {"60m", 128, 0.03, 58.07, 42.77, 43.53},     {"130m", 256, 0.03, 134.11, 94.00, 96.55},
+        {"350m", 256, 0.03, 367.97, 185.22, 194.29}, {"1b", 512, 0.03, 1339.08, 609.31, 645.55},
         {"7b", 1024, 0.05, 6738.42, 0, 3144.7},
     };
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
@@ -221,8 +220,8 @@ static void check_counts(void)
         c.support.kind = SLT_SUPPORT_RANDOM;
         const double sltrain = (double)slt_config_param_count(&c) * 1e-6;
         CHECK(fabs(full - rows[i].full) < 0.0051, "%s full %.4f", rows[i].preset, full);
-        CHECK(rows[i].lowrank == 0 || fabs(lowrank - rows[i].lowrank) < 0.0051,
-              "%s lowrank %.4f", rows[i].preset, lowrank);
+        CHECK(rows[i].lowrank == 0 || fabs(lowrank - rows[i].lowrank) < 0.0051, "%s lowrank %.4f",
+              rows[i].preset, lowrank);
         CHECK(fabs(sltrain - rows[i].sltrain) < 0.051, "%s sltrain %.4f", rows[i].preset, sltrain);
     }
 }
@@ -234,10 +233,12 @@ static void check_plan(void)
     struct slt_plan plan;
     struct bench b;
     struct slt_config c = small_config(SLT_SLTRAIN);
-    const struct slt_model_shape shape = {.batch = BATCH, .seq = SEQ, .training = true, .logits = T};
+    const struct slt_model_shape shape = {
+        .batch = BATCH, .seq = SEQ, .training = true, .logits = T};
     CHECK_OK(create(&b, &slt_cpu_ops, SLT_F32, c, SLT_ROUTE_AUTO, &err), err);
     struct slt_grads grads = {0};
-    CHECK_OK(slt_model_plan(&plan, &b.device, &c, SLT_F32, &shape, layout_grads, &grads, &err), err);
+    CHECK_OK(slt_model_plan(&plan, &b.device, &c, SLT_F32, &shape, layout_grads, &grads, &err),
+             err);
     slt_grads_free(&grads);
     for (int i = 0; i < SLT_REGIONS; i++) {
         CHECK(plan.bytes[i] == b.model->memory.capacity[i], "%s", slt_region_name(i));
@@ -263,7 +264,8 @@ int main(void)
     block.support = (struct slt_support_spec){SLT_SUPPORT_BLOCK, 4, 3};
     check_differences(block, SLT_ROUTE_FACTORED, "sltrain blocks");
 
-    // float32 rounding through two layers: 1e-6 of the norm, squared, with room for summation order.
+    // float32 rounding through two layers: 1e-6 of the norm, squared, with room for summation
+    // order.
     const double limit = 1e-10;
     const struct slt_ops *fast = &slt_cpu_ops, *plain = &slt_cpu_reference_ops;
     for (int method = 0; method < SLT_METHOD_COUNT; method++)

@@ -1,4 +1,5 @@
-// The configuration of a model: Hugging Face's LlamaConfig keys and the "slt" object of a checkpoint's config.json.
+// The configuration of a model: Hugging Face's LlamaConfig keys and the "slt" object of a
+// checkpoint's config.json.
 #ifndef SLT_CONFIG_H
 #define SLT_CONFIG_H
 
@@ -14,7 +15,7 @@ enum slt_support_kind { SLT_SUPPORT_NONE, SLT_SUPPORT_RANDOM, SLT_SUPPORT_BLOCK 
 
 struct slt_support_spec {
     enum slt_support_kind kind;
-    int32_t block_rows, block_cols;  // SLT_SUPPORT_BLOCK only
+    int32_t block_rows, block_cols; // SLT_SUPPORT_BLOCK only
 };
 
 struct slt_config {
@@ -23,34 +24,37 @@ struct slt_config {
     int64_t num_attention_heads, num_key_value_heads, head_dim, max_position_embeddings;
     double rms_norm_eps, rope_theta, initializer_range;
     bool tie_word_embeddings;
-    int64_t bos_token_id, eos_token_id, pad_token_id;  // -1 where there is none
+    int64_t bos_token_id, eos_token_id, pad_token_id; // -1 where there is none
     // slt
     enum slt_method method;
-    int64_t rank;    // r of every linear; 0 for full
-    double alpha;    // W = (alpha / rank) B A + S
-    double density;  // share of out*in in the support of S; 0 without a sparse part
+    int64_t rank;   // r of every linear; 0 for full
+    double alpha;   // W = (alpha / rank) B A + S
+    double density; // share of out*in in the support of S; 0 without a sparse part
     struct slt_support_spec support;
-    uint64_t seed;         // of initialisation and support
-    uint32_t support_crc;  // CRC-32 of all positions, see slt_support_crc; 0 without a sparse part
-    bool lora_b_zero;      // lowrank only: B starts as zeros instead of kaiming
+    uint64_t seed;        // of initialisation and support
+    uint32_t support_crc; // CRC-32 of all positions, see slt_support_crc; 0 without a sparse part
+    bool lora_b_zero;     // lowrank only: B starts as zeros instead of kaiming
 };
 
 SLT_API const char *slt_method_name(enum slt_method method);
 // SLT_ERR_RANGE with a sentence that lists the known names.
 SLT_API int slt_method_parse(enum slt_method *method, const char *text, struct slt_error *err);
 // "random", "block:RxC".
-SLT_API int slt_support_parse(struct slt_support_spec *spec, const char *text, struct slt_error *err);
+SLT_API int slt_support_parse(struct slt_support_spec *spec, const char *text,
+                              struct slt_error *err);
 SLT_API char *slt_support_format(char *text, size_t size, const struct slt_support_spec *spec);
 
 // Preset number index (nano 9m 20m 35m 60m 130m 350m 1b 7b), or NULL after the last one.
 SLT_API const char *slt_config_preset_name(size_t index);
-// Fills a full-rank configuration: the paper's sizes, vocabulary 32000 (nano: 4096), eps 1e-6, theta 10000.
+// Fills a full-rank configuration: the paper's sizes, vocabulary 32000 (nano: 4096), eps 1e-6,
+// theta 10000.
 SLT_API int slt_config_preset(struct slt_config *config, const char *name, struct slt_error *err);
 
-// Parses config.json text (a checkpoint's, or a Hugging Face LLaMA's: without an "slt" object the method is full).
-// Unknown keys are ignored, keys that change the function computed (rope_scaling, biases, another activation) are refused.
-SLT_API int slt_config_parse(struct slt_config *config, const char *name, const char *json, size_t bytes,
-                             struct slt_error *err);
+// Parses config.json text (a checkpoint's, or a Hugging Face LLaMA's: without an "slt" object the
+// method is full). Unknown keys are ignored, keys that change the function computed (rope_scaling,
+// biases, another activation) are refused.
+SLT_API int slt_config_parse(struct slt_config *config, const char *name, const char *json,
+                             size_t bytes, struct slt_error *err);
 // Writes config.json text; the caller frees *json (NUL-terminated).
 SLT_API int slt_config_write(const struct slt_config *config, char **json, struct slt_error *err);
 // Checks every field and their combination; the sentence names the field.
@@ -59,35 +63,44 @@ SLT_API int slt_config_check(const struct slt_config *config, struct slt_error *
 // ---- The list of parameters that a configuration stands for ----
 
 enum slt_role {
-    SLT_ROLE_EMBEDDING,  // (vocab, hidden)
-    SLT_ROLE_HEAD,       // (vocab, hidden); absent with tied embeddings
-    SLT_ROLE_NORM,       // (1, hidden)
-    SLT_ROLE_WEIGHT,     // W (out, in) of a linear
-    SLT_ROLE_LORA_A,     // A (r, in)
-    SLT_ROLE_LORA_B,     // B (out, r)
-    SLT_ROLE_SPARSE,     // values of S (1, nnz), by row and column ascending
+    SLT_ROLE_EMBEDDING, // (vocab, hidden)
+    SLT_ROLE_HEAD,      // (vocab, hidden); absent with tied embeddings
+    SLT_ROLE_NORM,      // (1, hidden)
+    SLT_ROLE_WEIGHT,    // W (out, in) of a linear
+    SLT_ROLE_LORA_A,    // A (r, in)
+    SLT_ROLE_LORA_B,    // B (out, r)
+    SLT_ROLE_SPARSE,    // values of S (1, nnz), by row and column ascending
 };
 
 // The groups of linears that share an input, in layer order.
-enum slt_group_kind { SLT_GROUP_QKV, SLT_GROUP_O, SLT_GROUP_GATE_UP, SLT_GROUP_DOWN, SLT_GROUP_KINDS };
-
-struct slt_param_info {
-    char name[120];      // Hugging Face's name, e.g. "model.layers.0.self_attn.q_proj.weight"
-    enum slt_role role;
-    int64_t rows, cols;  // the logical matrix; norms and sparse values are (1, n)
-    bool is_vector;      // one-dimensional in files
-    int32_t layer;       // -1 outside the layers
-    int32_t group;       // enum slt_group_kind of a linear, else -1
-    int32_t member;      // position in the group, else -1
-    int64_t out, in;     // shape of the linear it belongs to, else 0
+enum slt_group_kind {
+    SLT_GROUP_QKV,
+    SLT_GROUP_O,
+    SLT_GROUP_GATE_UP,
+    SLT_GROUP_DOWN,
+    SLT_GROUP_KINDS
 };
 
-// All trained tensors in file order (embedding, layers with A, B, S adjacent, final norm, head). The caller frees *list.
-SLT_API int slt_config_params(const struct slt_config *config, struct slt_param_info **list, size_t *count,
-                              struct slt_error *err);
+struct slt_param_info {
+    char name[120]; // Hugging Face's name, e.g. "model.layers.0.self_attn.q_proj.weight"
+    enum slt_role role;
+    int64_t rows, cols; // the logical matrix; norms and sparse values are (1, n)
+    bool is_vector;     // one-dimensional in files
+    int32_t layer;      // -1 outside the layers
+    int32_t group;      // enum slt_group_kind of a linear, else -1
+    int32_t member;     // position in the group, else -1
+    int64_t out, in;    // shape of the linear it belongs to, else 0
+};
+
+// All trained tensors in file order (embedding, layers with A, B, S adjacent, final norm, head).
+// The caller frees *list.
+SLT_API int slt_config_params(const struct slt_config *config, struct slt_param_info **list,
+                              size_t *count, struct slt_error *err);
 // The number of trained values: the sum of rows*cols over that list.
 SLT_API uint64_t slt_config_param_count(const struct slt_config *config);
-// The name of a linear without the tensor's suffix ("model.layers.0.self_attn.q_proj"): the layer name of its support.
-SLT_API char *slt_linear_name(char *text, size_t size, int32_t layer, int32_t group, int32_t member);
+// The name of a linear without the tensor's suffix ("model.layers.0.self_attn.q_proj"): the layer
+// name of its support.
+SLT_API char *slt_linear_name(char *text, size_t size, int32_t layer, int32_t group,
+                              int32_t member);
 
 #endif

@@ -1,4 +1,5 @@
-// A device that computes: the CPU, its plain reference, or a GPU through a backend opened at run time.
+// A device that computes: the CPU, its plain reference, or a GPU through a backend opened at run
+// time.
 #ifndef SLT_DEVICE_H
 #define SLT_DEVICE_H
 
@@ -6,8 +7,8 @@
 
 struct slt_device;
 
-// name: "cpu", "cpu-reference" (plain loops, for comparisons), "cuda", or "auto" (the best there is).
-// threads: of the CPU, 0 for all. SLT_ERR_DEVICE with the reason if it cannot be used.
+// name: "cpu", "cpu-reference" (plain loops, for comparisons), "cuda", or "auto" (the best there
+// is). threads: of the CPU, 0 for all. SLT_ERR_DEVICE with the reason if it cannot be used.
 SLT_API int slt_device_open(struct slt_device **device, const char *name, int threads,
                             struct slt_error *err);
 // One line for people: name, instruction set, threads. Owned by the device.

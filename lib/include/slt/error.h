@@ -1,12 +1,13 @@
-// Errors of libslt: every function that can fail returns 0 or a negative SLT_ERR_* and fills the caller's
-// struct slt_error with one complete sentence, lower case and without a full stop, ready to follow "slt-x: ".
+// Errors of libslt: every function that can fail returns 0 or a negative SLT_ERR_* and fills the
+// caller's struct slt_error with one complete sentence, lower case and without a full stop, ready
+// to follow "slt-x: ".
 #ifndef SLT_ERROR_H
 #define SLT_ERROR_H
 
 #include <errno.h>
 
 #if defined(__GNUC__)
-#define SLT_API __attribute__((visibility("default")))
+#define SLT_API               __attribute__((visibility("default")))
 #define SLT_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #else
 #define SLT_API
@@ -15,30 +16,33 @@
 
 enum {
     SLT_OK = 0,
-    SLT_ERR_IO = -1,        // the operating system refused or a write came short
-    SLT_ERR_FORMAT = -2,    // a damaged, truncated or foreign file
-    SLT_ERR_MEMORY = -3,    // an allocation failed
-    SLT_ERR_RANGE = -4,     // an argument outside what is supported
-    SLT_ERR_MISMATCH = -5,  // two inputs that do not belong together (tokenizer, options of a resumed run)
-    SLT_ERR_DEVICE = -6,    // a device is missing, too small or reported an error
-    SLT_ERR_NUMERIC = -7,   // too many non-finite losses or gradients
-    SLT_ERR_STOPPED = -8,   // the caller's stop flag was set (see stream.h)
+    SLT_ERR_IO = -1,     // the operating system refused or a write came short
+    SLT_ERR_FORMAT = -2, // a damaged, truncated or foreign file
+    SLT_ERR_MEMORY = -3, // an allocation failed
+    SLT_ERR_RANGE = -4,  // an argument outside what is supported
+    SLT_ERR_MISMATCH =
+        -5, // two inputs that do not belong together (tokenizer, options of a resumed run)
+    SLT_ERR_DEVICE = -6,  // a device is missing, too small or reported an error
+    SLT_ERR_NUMERIC = -7, // too many non-finite losses or gradients
+    SLT_ERR_STOPPED = -8, // the caller's stop flag was set (see stream.h)
 };
 
 struct slt_error {
-    int code;            // the SLT_ERR_* also returned
-    char message[1024];  // the sentence; truncated if it would be longer
+    int code;           // the SLT_ERR_* also returned
+    char message[1024]; // the sentence; truncated if it would be longer
 };
 
 // Fills *err (which may be NULL) and returns code, so that a failing function can end with
 // `return slt_error_set(err, SLT_ERR_RANGE, "rank %d is below 1", rank);`.
-SLT_API int slt_error_set(struct slt_error *err, int code, const char *format, ...) SLT_PRINTF(3, 4);
+SLT_API int slt_error_set(struct slt_error *err, int code, const char *format, ...)
+    SLT_PRINTF(3, 4);
 
 // As slt_error_set, with ": " and strerror(errno) appended. The code is SLT_ERR_MEMORY for ENOMEM,
 // else SLT_ERR_IO.
 SLT_API int slt_error_errno(struct slt_error *err, const char *format, ...) SLT_PRINTF(2, 3);
 
 // Puts "prefix: " in front of a message already set; returns err->code (or code if err is NULL).
-SLT_API int slt_error_prefix(struct slt_error *err, int code, const char *format, ...) SLT_PRINTF(3, 4);
+SLT_API int slt_error_prefix(struct slt_error *err, int code, const char *format, ...)
+    SLT_PRINTF(3, 4);
 
 #endif

@@ -8,17 +8,18 @@
 #include "slt/device.h"
 #include "slt/tokens.h"
 
-// How a token file becomes sequences. Packed: windows of seq + 1 tokens at stride seq, so that every
-// token but the first is predicted once. Document: each document truncated or padded to seq tokens as
-// Hugging Face does (a truncated document keeps EOS as its last token), seq - 1 predictions, PAD ignored.
+// How a token file becomes sequences. Packed: windows of seq + 1 tokens at stride seq, so that
+// every token but the first is predicted once. Document: each document truncated or padded to seq
+// tokens as Hugging Face does (a truncated document keeps EOS as its last token), seq - 1
+// predictions, PAD ignored.
 enum slt_packing { SLT_PACKED, SLT_DOCUMENTS };
 
 struct slt_eval_options {
-    int64_t batch;             // sequences at once
-    int64_t seq;               // tokens of a sequence
+    int64_t batch; // sequences at once
+    int64_t seq;   // tokens of a sequence
     enum slt_packing packing;
-    uint64_t limit;            // stop after so many tokens (a whole batch more at most); 0: all
-    const char *route;         // "auto", "dense", "factored"
+    uint64_t limit;    // stop after so many tokens (a whole batch more at most); 0: all
+    const char *route; // "auto", "dense", "factored"
     slt_stop_flag *stop;
     // Called after each batch if not NULL.
     void (*progress)(void *user, uint64_t tokens, double loss);
@@ -26,14 +27,14 @@ struct slt_eval_options {
 };
 
 struct slt_eval_result {
-    double loss_sum;           // over predicted tokens, in nats
-    uint64_t tokens;           // predicted tokens
-    double loss, perplexity;   // exact token-weighted mean, and its exponential
-    double bits_per_byte;      // loss in bits over the text's bytes; NAN unless the whole file was read
+    double loss_sum;         // over predicted tokens, in nats
+    uint64_t tokens;         // predicted tokens
+    double loss, perplexity; // exact token-weighted mean, and its exponential
+    double bits_per_byte; // loss in bits over the text's bytes; NAN unless the whole file was read
     uint64_t batches;
-    double batch_loss_sum;     // sum of the batches' mean losses
-    // What the published evaluators would have printed: their batch count starts at 1, so the mean is
-    // batch_loss_sum / (batches + 1).
+    double batch_loss_sum; // sum of the batches' mean losses
+    // What the published evaluators would have printed: their batch count starts at 1, so the mean
+    // is batch_loss_sum / (batches + 1).
     double galore_loss, galore_perplexity;
 };
 

@@ -1,8 +1,8 @@
 // New checkpoints: every tensor from the seed, streamed out one after the other.
 //
-// Embedding, head and full-rank linears: normal(0, initializer_range). Norms: 1. A and the values of S:
-// uniform(+-1/sqrt(in)). B: zeros for sltrain, uniform(+-1/sqrt(r)) for lowrank (zeros with lora_b_zero).
-// Element i of a tensor is a function of (seed, tensor name, i) alone.
+// Embedding, head and full-rank linears: normal(0, initializer_range). Norms: 1. A and the values
+// of S: uniform(+-1/sqrt(in)). B: zeros for sltrain, uniform(+-1/sqrt(r)) for lowrank (zeros with
+// lora_b_zero). Element i of a tensor is a function of (seed, tensor name, i) alone.
 #ifndef SLT_INIT_H
 #define SLT_INIT_H
 
@@ -10,8 +10,8 @@
 #include "slt/stream.h"
 #include "slt/tokenizer.h"
 
-// Writes a checkpoint of config, whose support_crc is computed here, to out, which the caller still owns
-// and publishes. tokenizer may be NULL. provenance: JSON lines or NULL.
+// Writes a checkpoint of config, whose support_crc is computed here, to out, which the caller still
+// owns and publishes. tokenizer may be NULL. provenance: JSON lines or NULL.
 SLT_API int slt_init_write(struct slt_output *out, const struct slt_config *config,
                            const struct slt_tokenizer *tokenizer, const char *provenance,
                            slt_stop_flag *stop, struct slt_error *err);

@@ -11,9 +11,9 @@ enum slt_region {
     SLT_REGION_WEIGHTS,
     SLT_REGION_GRADIENTS,
     SLT_REGION_MOMENTS,
-    SLT_REGION_INDEX,        // positions of sparse parts
-    SLT_REGION_ACTIVATIONS,  // kept between forward and backward, and the batch itself
-    SLT_REGION_WORKSPACE,    // scratch that every operation may use anew
+    SLT_REGION_INDEX,       // positions of sparse parts
+    SLT_REGION_ACTIVATIONS, // kept between forward and backward, and the batch itself
+    SLT_REGION_WORKSPACE,   // scratch that every operation may use anew
     SLT_REGIONS
 };
 

@@ -1,5 +1,6 @@
-// Byte streams of the tools: an input that may be a file, a pipe or memory, and an output that appears whole or not at
-// all. Both check the caller's stop flag around every system call that may block.
+// Byte streams of the tools: an input that may be a file, a pipe or memory, and an output that
+// appears whole or not at all. Both check the caller's stop flag around every system call that may
+// block.
 #ifndef SLT_STREAM_H
 #define SLT_STREAM_H
 
@@ -10,50 +11,60 @@
 
 #include "slt/error.h"
 
-// Set by the caller's signal handler; read by long-running functions, which then return SLT_ERR_STOPPED. May be NULL.
+// Set by the caller's signal handler; read by long-running functions, which then return
+// SLT_ERR_STOPPED. May be NULL.
 typedef const volatile sig_atomic_t slt_stop_flag;
 
 struct slt_input;
 
-// Opens path for reading; "-" is standard input, named "<stdin>". The input does not own a descriptor of "-".
-SLT_API int slt_input_open(struct slt_input **in, const char *path, slt_stop_flag *stop, struct slt_error *err);
+// Opens path for reading; "-" is standard input, named "<stdin>". The input does not own a
+// descriptor of "-".
+SLT_API int slt_input_open(struct slt_input **in, const char *path, slt_stop_flag *stop,
+                           struct slt_error *err);
 // An input over caller's memory (for tests and fuzzing), which must outlive it.
-SLT_API int slt_input_memory(struct slt_input **in, const char *name, const void *data, size_t bytes,
-                             struct slt_error *err);
-SLT_API const char *slt_input_name(const struct slt_input *in);  // for messages, owned by in
+SLT_API int slt_input_memory(struct slt_input **in, const char *name, const void *data,
+                             size_t bytes, struct slt_error *err);
+SLT_API const char *slt_input_name(const struct slt_input *in); // for messages, owned by in
 SLT_API bool slt_input_is_terminal(const struct slt_input *in);
 // Reads up to bytes; *got is 0 only at the end.
-SLT_API int slt_input_read(struct slt_input *in, void *data, size_t bytes, size_t *got, struct slt_error *err);
-// Looks at the first bytes (at most 4096) without consuming them; *got is less than bytes only at the end.
-SLT_API int slt_input_peek(struct slt_input *in, void *data, size_t bytes, size_t *got, struct slt_error *err);
-// Maps a regular file that has not been read from yet: *data and *bytes stay valid until close. SLT_ERR_RANGE if it is
-// not a regular file (then read it as a stream).
-SLT_API int slt_input_map(struct slt_input *in, const void **data, uint64_t *bytes, struct slt_error *err);
+SLT_API int slt_input_read(struct slt_input *in, void *data, size_t bytes, size_t *got,
+                           struct slt_error *err);
+// Looks at the first bytes (at most 4096) without consuming them; *got is less than bytes only at
+// the end.
+SLT_API int slt_input_peek(struct slt_input *in, void *data, size_t bytes, size_t *got,
+                           struct slt_error *err);
+// Maps a regular file that has not been read from yet: *data and *bytes stay valid until close.
+// SLT_ERR_RANGE if it is not a regular file (then read it as a stream).
+SLT_API int slt_input_map(struct slt_input *in, const void **data, uint64_t *bytes,
+                          struct slt_error *err);
 SLT_API void slt_input_close(struct slt_input *in);
 
-// Reads a whole small file into memory (NUL-terminated, *bytes without the NUL), refusing more than limit bytes. The
-// caller frees *data.
-SLT_API int slt_file_read(void **data, size_t *bytes, const char *path, size_t limit, slt_stop_flag *stop,
-                          struct slt_error *err);
+// Reads a whole small file into memory (NUL-terminated, *bytes without the NUL), refusing more than
+// limit bytes. The caller frees *data.
+SLT_API int slt_file_read(void **data, size_t *bytes, const char *path, size_t limit,
+                          slt_stop_flag *stop, struct slt_error *err);
 
 struct slt_output;
 
-// Opens path for writing; "-" is standard output, named "<stdout>". A regular file is written as a temporary beside the
-// target (symbolic links resolved) and renamed by publish; a FIFO or device is written directly.
-SLT_API int slt_output_open(struct slt_output **out, const char *path, slt_stop_flag *stop, struct slt_error *err);
+// Opens path for writing; "-" is standard output, named "<stdout>". A regular file is written as a
+// temporary beside the target (symbolic links resolved) and renamed by publish; a FIFO or device is
+// written directly.
+SLT_API int slt_output_open(struct slt_output **out, const char *path, slt_stop_flag *stop,
+                            struct slt_error *err);
 SLT_API const char *slt_output_name(const struct slt_output *out);
 SLT_API bool slt_output_is_terminal(const struct slt_output *out);
-SLT_API int slt_output_write(struct slt_output *out, const void *data, size_t bytes, struct slt_error *err);
-SLT_API int slt_output_printf(struct slt_output *out, struct slt_error *err, const char *format, ...)
-    SLT_PRINTF(3, 4);
+SLT_API int slt_output_write(struct slt_output *out, const void *data, size_t bytes,
+                             struct slt_error *err);
+SLT_API int slt_output_printf(struct slt_output *out, struct slt_error *err, const char *format,
+                              ...) SLT_PRINTF(3, 4);
 // Sends buffered bytes to the operating system, so that a reader of a pipe sees them now.
 SLT_API int slt_output_flush(struct slt_output *out, struct slt_error *err);
-SLT_API uint64_t slt_output_bytes(const struct slt_output *out);  // written so far
-// Flushes and syncs to disk without renaming; after it only publish or abandon may follow. Two outputs that belong
-// together are both finished before either is published.
+SLT_API uint64_t slt_output_bytes(const struct slt_output *out); // written so far
+// Flushes and syncs to disk without renaming; after it only publish or abandon may follow. Two
+// outputs that belong together are both finished before either is published.
 SLT_API int slt_output_finish(struct slt_output *out, struct slt_error *err);
-// Finishes if that was not done, renames the temporary onto the target, syncs the directory and frees out, also on
-// failure (then the temporary is removed).
+// Finishes if that was not done, renames the temporary onto the target, syncs the directory and
+// frees out, also on failure (then the temporary is removed).
 SLT_API int slt_output_publish(struct slt_output *out, struct slt_error *err);
 // Removes the temporary, if any, and frees out. NULL is fine.
 SLT_API void slt_output_abandon(struct slt_output *out);

@@ -1,13 +1,17 @@
 // Supports of the sparse part: fixed positions drawn from a seed, by rows with ascending columns.
 //
-// The random draw of nnz positions of an (out, in) matrix, exactly uniform without replacement, in integers only. Let
-// block(index, lane) be slt_random_block under the key slt_random_key("slt-support-1", name, seed).
-//  - Row counts: draw n = 0, 1, ... takes u, v = words 2(n%2), 2(n%2)+1 of block(n/2, 2^64-1); row = u*out >> 32,
-//    slot = v*in >> 32; it is accepted, and the row's count raised by one, if slot >= the row's count, until nnz are.
-//  - Columns of row i: draw t = 0, 1, ... takes word t%4 of block(t/4, i); column = word*in >> 32, taken if not yet
+// The random draw of nnz positions of an (out, in) matrix, exactly uniform without replacement, in
+// integers only. Let block(index, lane) be slt_random_block under the key
+// slt_random_key("slt-support-1", name, seed).
+//  - Row counts: draw n = 0, 1, ... takes u, v = words 2(n%2), 2(n%2)+1 of block(n/2, 2^64-1); row
+//  = u*out >> 32,
+//    slot = v*in >> 32; it is accepted, and the row's count raised by one, if slot >= the row's
+//    count, until nnz are.
+//  - Columns of row i: draw t = 0, 1, ... takes word t%4 of block(t/4, i); column = word*in >> 32,
+//  taken if not yet
 //    taken, until the row's count is reached.
-// A block support draws blocks in the same way on the grid of floor(out/R) x floor(in/C) blocks of R x C positions;
-// left-over rows and columns have no sparse part.
+// A block support draws blocks in the same way on the grid of floor(out/R) x floor(in/C) blocks of
+// R x C positions; left-over rows and columns have no sparse part.
 #ifndef SLT_SUPPORT_H
 #define SLT_SUPPORT_H
 

@@ -1,4 +1,5 @@
-// Tokenizers: text to token ids and back. SentencePiece models (unigram and BPE) are read from their .model bytes.
+// Tokenizers: text to token ids and back. SentencePiece models (unigram and BPE) are read from
+// their .model bytes.
 #ifndef SLT_TOKENIZER_H
 #define SLT_TOKENIZER_H
 
@@ -9,20 +10,21 @@
 #include "slt/digest.h"
 #include "slt/error.h"
 
-#define SLT_TOKEN_NONE UINT32_MAX  // "this tokenizer has no such id"
+#define SLT_TOKEN_NONE UINT32_MAX // "this tokenizer has no such id"
 
 struct slt_tokenizer;
 
 struct slt_tokenizer_info {
-    const char *kind;   // member name in a checkpoint: "tokenizer.model" (SentencePiece)
+    const char *kind; // member name in a checkpoint: "tokenizer.model" (SentencePiece)
     uint32_t vocab_size;
     uint32_t bos, eos, pad, unk;            // SLT_TOKEN_NONE where there is none
-    unsigned char digest[SLT_SHA256_BYTES];  // SHA-256 of the model's bytes
+    unsigned char digest[SLT_SHA256_BYTES]; // SHA-256 of the model's bytes
 };
 
-// Loads a tokenizer from the bytes of its file, recognised by content; name is used in messages. The bytes are copied.
-SLT_API int slt_tokenizer_load(struct slt_tokenizer **tokenizer, const char *name, const void *data, size_t bytes,
-                               struct slt_error *err);
+// Loads a tokenizer from the bytes of its file, recognised by content; name is used in messages.
+// The bytes are copied.
+SLT_API int slt_tokenizer_load(struct slt_tokenizer **tokenizer, const char *name, const void *data,
+                               size_t bytes, struct slt_error *err);
 SLT_API void slt_tokenizer_free(struct slt_tokenizer *tokenizer);
 SLT_API const struct slt_tokenizer_info *slt_tokenizer_info(const struct slt_tokenizer *tokenizer);
 // The bytes it was loaded from, owned by the tokenizer.
@@ -35,34 +37,37 @@ struct slt_token_ids {
 };
 SLT_API void slt_token_ids_free(struct slt_token_ids *ids);
 
-// Appends the ids of text (UTF-8, bytes long, NUL bytes allowed), without BOS or EOS, equal to spm_encode's. May be
-// called from several threads at once.
-SLT_API int slt_tokenizer_encode(const struct slt_tokenizer *tokenizer, struct slt_token_ids *ids, const char *text,
-                                 size_t bytes, struct slt_error *err);
+// Appends the ids of text (UTF-8, bytes long, NUL bytes allowed), without BOS or EOS, equal to
+// spm_encode's. May be called from several threads at once.
+SLT_API int slt_tokenizer_encode(const struct slt_tokenizer *tokenizer, struct slt_token_ids *ids,
+                                 const char *text, size_t bytes, struct slt_error *err);
 
-// Decodes all ids at once; the caller frees *text (NUL-terminated, *bytes without the NUL). Control ids (BOS, EOS, PAD)
-// give nothing. Ids outside the vocabulary: SLT_ERR_RANGE.
-SLT_API int slt_tokenizer_decode(const struct slt_tokenizer *tokenizer, char **text, size_t *bytes, const uint32_t *ids,
-                                 size_t count, struct slt_error *err);
+// Decodes all ids at once; the caller frees *text (NUL-terminated, *bytes without the NUL). Control
+// ids (BOS, EOS, PAD) give nothing. Ids outside the vocabulary: SLT_ERR_RANGE.
+SLT_API int slt_tokenizer_decode(const struct slt_tokenizer *tokenizer, char **text, size_t *bytes,
+                                 const uint32_t *ids, size_t count, struct slt_error *err);
 
-// Decodes one id after the other: each push returns the bytes that are settled by now (incomplete UTF-8 waits for its
-// rest). A decoder belongs to one document or generated text.
+// Decodes one id after the other: each push returns the bytes that are settled by now (incomplete
+// UTF-8 waits for its rest). A decoder belongs to one document or generated text.
 struct slt_decoder;
 SLT_API int slt_decoder_create(struct slt_decoder **decoder, const struct slt_tokenizer *tokenizer,
                                struct slt_error *err);
-// *text is owned by the decoder and valid until the next call. id SLT_TOKEN_NONE flushes what waits.
-SLT_API int slt_decoder_push(struct slt_decoder *decoder, uint32_t id, const char **text, size_t *bytes,
-                             struct slt_error *err);
+// *text is owned by the decoder and valid until the next call. id SLT_TOKEN_NONE flushes what
+// waits.
+SLT_API int slt_decoder_push(struct slt_decoder *decoder, uint32_t id, const char **text,
+                             size_t *bytes, struct slt_error *err);
 SLT_API void slt_decoder_free(struct slt_decoder *decoder);
 
-// Where the trainer gets its sentences: returns 1 with *text and *bytes set (valid until the next call), 0 at the end,
-// or a negative error.
-typedef int slt_sentence_source(void *user, const char **text, size_t *bytes, struct slt_error *err);
+// Where the trainer gets its sentences: returns 1 with *text and *bytes set (valid until the next
+// call), 0 at the end, or a negative error.
+typedef int slt_sentence_source(void *user, const char **text, size_t *bytes,
+                                struct slt_error *err);
 
-// Trains a SentencePiece BPE model with identity normalisation, byte fallback, no whitespace removal and no dummy prefix,
-// so that decode(encode(x)) = x, newlines included; ids 0 unk, 1 bos, 2 eos, 3 pad. vocab_size counts all ids. The
-// number of trainer threads is constant, so that the same text gives the same model. The caller frees *model.
-SLT_API int slt_tokenizer_train(void **model, size_t *bytes, slt_sentence_source *source, void *user,
-                                uint32_t vocab_size, struct slt_error *err);
+// Trains a SentencePiece BPE model with identity normalisation, byte fallback, no whitespace
+// removal and no dummy prefix, so that decode(encode(x)) = x, newlines included; ids 0 unk, 1 bos,
+// 2 eos, 3 pad. vocab_size counts all ids. The number of trainer threads is constant, so that the
+// same text gives the same model. The caller frees *model.
+SLT_API int slt_tokenizer_train(void **model, size_t *bytes, slt_sentence_source *source,
+                                void *user, uint32_t vocab_size, struct slt_error *err);
 
 #endif

@@ -1,5 +1,5 @@
-// Token files (.tok): a header, little-endian tokens with EOS after each document, an index and an end mark
-// (slt-tokens(5)). They stream through pipes; a plain file is mapped.
+// Token files (.tok): a header, little-endian tokens with EOS after each document, an index and an
+// end mark (slt-tokens(5)). They stream through pipes; a plain file is mapped.
 #ifndef SLT_TOKENS_H
 #define SLT_TOKENS_H
 
@@ -9,14 +9,14 @@
 #include "slt/stream.h"
 #include "slt/tokenizer.h"
 
-#define SLT_TOKENS_INDEX_STRIDE 256  // the index holds the start of every 256th document
+#define SLT_TOKENS_INDEX_STRIDE 256 // the index holds the start of every 256th document
 
 struct slt_tokens_header {
-    uint32_t version;     // set by the writer
-    uint32_t width;       // bytes of a token: 2 if the vocabulary fits, else 4; set by the writer
+    uint32_t version; // set by the writer
+    uint32_t width;   // bytes of a token: 2 if the vocabulary fits, else 4; set by the writer
     uint32_t vocab_size;
-    uint32_t eos, pad;    // SLT_TOKEN_NONE where there is none
-    unsigned char digest[SLT_SHA256_BYTES];  // of the tokenizer's bytes; zeros if unknown
+    uint32_t eos, pad;                      // SLT_TOKEN_NONE where there is none
+    unsigned char digest[SLT_SHA256_BYTES]; // of the tokenizer's bytes; zeros if unknown
 };
 
 struct slt_tokens_totals {
@@ -28,35 +28,38 @@ struct slt_tokens_writer;
 // Writes to out, which the caller still owns and publishes after close.
 SLT_API int slt_tokens_create(struct slt_tokens_writer **writer, struct slt_output *out,
                               const struct slt_tokens_header *header, struct slt_error *err);
-// Appends one document: its ids, then EOS if the header has one. text_bytes is the size of the text it came from.
-SLT_API int slt_tokens_append(struct slt_tokens_writer *writer, const uint32_t *ids, size_t count, uint64_t text_bytes,
-                              struct slt_error *err);
+// Appends one document: its ids, then EOS if the header has one. text_bytes is the size of the text
+// it came from.
+SLT_API int slt_tokens_append(struct slt_tokens_writer *writer, const uint32_t *ids, size_t count,
+                              uint64_t text_bytes, struct slt_error *err);
 // Writes index and end mark and frees the writer, also on failure. totals may be NULL.
 SLT_API int slt_tokens_finish(struct slt_tokens_writer *writer, struct slt_tokens_totals *totals,
                               struct slt_error *err);
 SLT_API void slt_tokens_abandon(struct slt_tokens_writer *writer);
 
-struct slt_tokens;  // an open token file
+struct slt_tokens; // an open token file
 
-// Opens for reading: maps a plain file and checks sizes and marks, or streams from a pipe or zstd-compressed file. The
-// tokens own the input from now on, also on failure.
-SLT_API int slt_tokens_open(struct slt_tokens **tokens, struct slt_input *in, struct slt_error *err);
+// Opens for reading: maps a plain file and checks sizes and marks, or streams from a pipe or
+// zstd-compressed file. The tokens own the input from now on, also on failure.
+SLT_API int slt_tokens_open(struct slt_tokens **tokens, struct slt_input *in,
+                            struct slt_error *err);
 SLT_API const struct slt_tokens_header *slt_tokens_header(const struct slt_tokens *tokens);
 SLT_API const char *slt_tokens_name(const struct slt_tokens *tokens);
 // True for a mapped file: totals are known and any position can be read.
 SLT_API bool slt_tokens_is_mapped(const struct slt_tokens *tokens);
 // Totals of a mapped file, or of a stream that was read to its end; zeros before that.
 SLT_API struct slt_tokens_totals slt_tokens_totals(const struct slt_tokens *tokens);
-// ids (count) = tokens [position, position + count) of a mapped file; the range must lie inside. Ids are checked against
-// the vocabulary.
-SLT_API int slt_tokens_read_at(const struct slt_tokens *tokens, int32_t *ids, uint64_t position, size_t count,
-                               struct slt_error *err);
+// ids (count) = tokens [position, position + count) of a mapped file; the range must lie inside.
+// Ids are checked against the vocabulary.
+SLT_API int slt_tokens_read_at(const struct slt_tokens *tokens, int32_t *ids, uint64_t position,
+                               size_t count, struct slt_error *err);
 // Start of the document with this number in a mapped file, and its length including EOS.
-SLT_API int slt_tokens_document(const struct slt_tokens *tokens, uint64_t number, uint64_t *position, uint64_t *count,
-                                struct slt_error *err);
-// Reads on sequentially (mapped or stream); *got < count only at the end, where the end mark is verified (with the
-// digest if the file is a stream).
-SLT_API int slt_tokens_read(struct slt_tokens *tokens, int32_t *ids, size_t count, size_t *got, struct slt_error *err);
+SLT_API int slt_tokens_document(const struct slt_tokens *tokens, uint64_t number,
+                                uint64_t *position, uint64_t *count, struct slt_error *err);
+// Reads on sequentially (mapped or stream); *got < count only at the end, where the end mark is
+// verified (with the digest if the file is a stream).
+SLT_API int slt_tokens_read(struct slt_tokens *tokens, int32_t *ids, size_t count, size_t *got,
+                            struct slt_error *err);
 // Reads everything and verifies ids, counts, index and digest.
 SLT_API int slt_tokens_check(struct slt_tokens *tokens, struct slt_error *err);
 SLT_API void slt_tokens_close(struct slt_tokens *tokens);

@@ -13,44 +13,44 @@
 
 enum slt_schedule { SLT_SCHEDULE_COSINE, SLT_SCHEDULE_LINEAR, SLT_SCHEDULE_CONSTANT };
 
-// Options that change numbers: they are recorded in trainer.json and in the provenance, and a resumed run
-// must be given the same ones.
+// Options that change numbers: they are recorded in trainer.json and in the provenance, and a
+// resumed run must be given the same ones.
 struct slt_train_options {
-    int64_t steps;          // optimizer steps
-    int64_t batch;          // sequences per optimizer step
-    int64_t micro_batch;    // sequences per forward and backward pass; divides batch; 0: chosen
-    int64_t seq;            // tokens of a sequence
+    int64_t steps;       // optimizer steps
+    int64_t batch;       // sequences per optimizer step
+    int64_t micro_batch; // sequences per forward and backward pass; divides batch; 0: chosen
+    int64_t seq;         // tokens of a sequence
     enum slt_packing packing;
-    double lr;              // peak learning rate
-    double min_lr_ratio;    // the schedule's floor over lr
-    int64_t warmup;         // steps of linear warm-up
+    double lr;           // peak learning rate
+    double min_lr_ratio; // the schedule's floor over lr
+    int64_t warmup;      // steps of linear warm-up
     enum slt_schedule schedule;
-    const char *optimizer;  // "adamw"
+    const char *optimizer; // "adamw"
     double weight_decay, beta1, beta2, eps;
-    double clip;            // largest global gradient norm, 0: no clipping
-    const char *route;      // "auto", "dense", "factored"
-    uint64_t seed;          // of the data order
+    double clip;       // largest global gradient norm, 0: no clipping
+    const char *route; // "auto", "dense", "factored"
+    uint64_t seed;     // of the data order
 };
 
 // The defaults: packed, cosine to 0.1, AdamW (0.9, 0.999, 1e-8), no decay, no clipping.
 SLT_API void slt_train_defaults(struct slt_train_options *options);
 
-// The multiplier of lr at update t = 1..steps: t/warmup during warm-up, then from 1 down to the floor m
-// at t = steps; cosine: m + (1-m)/2 (1 + cos(pi (t-warmup)/(steps-warmup))).
+// The multiplier of lr at update t = 1..steps: t/warmup during warm-up, then from 1 down to the
+// floor m at t = steps; cosine: m + (1-m)/2 (1 + cos(pi (t-warmup)/(steps-warmup))).
 SLT_API double slt_schedule_factor(const struct slt_train_options *options, int64_t t);
 
 // What one optimizer step did.
 struct slt_train_record {
-    int64_t step;              // 1..steps, just done
-    uint64_t tokens;           // predicted so far
-    double loss;               // mean over this step's predicted tokens; NAN if it was not finite
-    double lr, grad_norm;      // norm before clipping
-    bool skipped;              // the update was skipped (non-finite loss or gradient)
-    uint64_t skipped_losses, skipped_updates;  // so far
-    double seconds;            // of this step, in total
-    double data_seconds;       // of it, waiting for data
-    double tokens_per_second;  // of this step
-    double elapsed;            // seconds since this process started training
+    int64_t step;         // 1..steps, just done
+    uint64_t tokens;      // predicted so far
+    double loss;          // mean over this step's predicted tokens; NAN if it was not finite
+    double lr, grad_norm; // norm before clipping
+    bool skipped;         // the update was skipped (non-finite loss or gradient)
+    uint64_t skipped_losses, skipped_updates; // so far
+    double seconds;                           // of this step, in total
+    double data_seconds;                      // of it, waiting for data
+    double tokens_per_second;                 // of this step
+    double elapsed;                           // seconds since this process started training
 };
 
 struct slt_train_validation {
@@ -62,20 +62,20 @@ struct slt_train_validation {
 
 // How a run goes about it; these options change no numbers.
 struct slt_train_run {
-    const char *tool;              // name for the provenance line; NULL: none is added
-    const char *valid;             // path of a validation token file, or NULL
-    int64_t valid_every;           // steps; 0: only at the end
-    uint64_t valid_limit;          // tokens; 0: all
-    const char *checkpoint;        // PREFIX of state checkpoints PREFIX-<step>.slt, or NULL for none
-    int64_t checkpoint_every;      // steps; 0: only when stopped
-    double checkpoint_every_seconds;  // 0: not by time
-    int64_t keep;                  // newest state checkpoints to keep, at least 1
-    bool resume;                   // start from the newest whole PREFIX-*.slt, if there is one
-    bool keep_state;               // write optimizer state into the final checkpoint
-    double max_seconds;            // stop as if by a signal after so long; 0: no limit
-    int64_t nonfinite_limit;       // stop with SLT_ERR_NUMERIC after so many skipped steps in a row
+    const char *tool;         // name for the provenance line; NULL: none is added
+    const char *valid;        // path of a validation token file, or NULL
+    int64_t valid_every;      // steps; 0: only at the end
+    uint64_t valid_limit;     // tokens; 0: all
+    const char *checkpoint;   // PREFIX of state checkpoints PREFIX-<step>.slt, or NULL for none
+    int64_t checkpoint_every; // steps; 0: only when stopped
+    double checkpoint_every_seconds; // 0: not by time
+    int64_t keep;                    // newest state checkpoints to keep, at least 1
+    bool resume;                     // start from the newest whole PREFIX-*.slt, if there is one
+    bool keep_state;                 // write optimizer state into the final checkpoint
+    double max_seconds;              // stop as if by a signal after so long; 0: no limit
+    int64_t nonfinite_limit; // stop with SLT_ERR_NUMERIC after so many skipped steps in a row
     slt_stop_flag *stop;
-    void *user;                    // for the callbacks, each of which may be NULL
+    void *user; // for the callbacks, each of which may be NULL
     void (*on_start)(void *user, const struct slt_config *config, const struct slt_plan *plan,
                      int64_t resumed_step);
     int (*on_step)(void *user, const struct slt_train_record *record, struct slt_error *err);
@@ -86,10 +86,10 @@ struct slt_train_run {
     void (*on_route)(void *user, const char *group, const char *route);
 };
 
-// Trains the model of reader (owned by the caller; may be NULL with resume if a state checkpoint exists)
-// on tokens and writes the result to out, which the caller publishes. Returns 0 when all steps are done;
-// SLT_ERR_STOPPED after a stop flag or max_seconds, with a state checkpoint written (and nothing in out);
-// SLT_ERR_MISMATCH if a resumed run's options or data differ, naming them.
+// Trains the model of reader (owned by the caller; may be NULL with resume if a state checkpoint
+// exists) on tokens and writes the result to out, which the caller publishes. Returns 0 when all
+// steps are done; SLT_ERR_STOPPED after a stop flag or max_seconds, with a state checkpoint written
+// (and nothing in out); SLT_ERR_MISMATCH if a resumed run's options or data differ, naming them.
 SLT_API int slt_train(struct slt_output *out, struct slt_device *device,
                       struct slt_checkpoint_reader *reader, struct slt_tokens *tokens,
                       const struct slt_train_options *options, const struct slt_train_run *run,

@@ -6,7 +6,8 @@
 
 #define SLT_VERSION "0.1.0"
 
-// One line for --version: compiler, oneDNN, SentencePiece, libarchive, CUDA ("none" when built without).
+// One line for --version: compiler, oneDNN, SentencePiece, libarchive, CUDA ("none" when built
+// without).
 SLT_API const char *slt_build_features(void);
 
 #endif
