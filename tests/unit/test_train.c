@@ -1,0 +1,327 @@
+// Dealing of sequences, schedules, accumulation, clipping and non-finite steps.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "check.h"
+#include "slt/init.h"
+#include "slt/random.h"
+#include "train/trainer.h"
+
+enum { VOCAB = 61, EOS = 2, PAD = 3, DOCUMENTS = 23 };
+
+static char directory[] = "/tmp/slt-test-train-XXXXXX";
+
+static char *in_directory(char path[64], const char *name)
+{
+    snprintf(path, 64, "%s/%s", directory, name);
+    return path;
+}
+
+// Documents of 5 to 37 tokens whose ids follow a pattern that a model can learn a little of.
+static void write_tokens(const char *path)
+{
+    struct slt_error err;
+    struct slt_output *out;
+    struct slt_tokens_writer *writer;
+    const struct slt_tokens_header header = {.vocab_size = VOCAB, .eos = EOS, .pad = PAD};
+    CHECK_OK(slt_output_open(&out, path, NULL, &err), err);
+    CHECK_OK(slt_tokens_create(&writer, out, &header, &err), err);
+    for (uint32_t d = 0; d < DOCUMENTS; d++) {
+        uint32_t ids[40];
+        const uint32_t n = 5 + d * 7 % 33;
+        for (uint32_t i = 0; i < n; i++)
+            ids[i] = 4 + (d * 3 + i * i) % (VOCAB - 4);
+        CHECK_OK(slt_tokens_append(writer, ids, n, n * 4, &err), err);
+    }
+    CHECK_OK(slt_tokens_finish(writer, NULL, &err), err);
+    CHECK_OK(slt_output_publish(out, &err), err);
+}
+
+static struct slt_tokens *open_tokens(const char *path)
+{
+    struct slt_error err;
+    struct slt_input *in;
+    struct slt_tokens *tokens = NULL;
+    CHECK_OK(slt_input_open(&in, path, NULL, &err), err);
+    CHECK_OK(slt_tokens_open(&tokens, in, &err), err);
+    return tokens;
+}
+
+// Every window exactly once in each epoch, targets shifted by one, another order in the next epoch.
+static void check_packed(const char *path)
+{
+    enum { SEQ = 8, MOST = 128 };
+    struct slt_error err;
+    struct slt_tokens *tokens = open_tokens(path);
+    struct slt_dealer dealer;
+    CHECK_OK(slt_dealer_init(&dealer, tokens, SEQ, SLT_PACKED, true, 9, &err), err);
+    const int64_t n = (int64_t)dealer.sequences;
+    CHECK(n == (int64_t)((slt_tokens_totals(tokens).tokens - 1) / SEQ) && n <= MOST, "%lld windows",
+          (long long)n);
+    static int32_t ids[2][MOST][SEQ], targets[2][MOST][SEQ], want[SEQ + 1];
+    int64_t got;
+    int moved = 0;
+    for (int epoch = 0; epoch < 2; epoch++) {
+        CHECK_OK(slt_dealer_next(&dealer, ids[epoch][0], targets[epoch][0], n, &got, &err), err);
+        CHECK(got == n, "got %lld", (long long)got);
+        for (int64_t w = 0; w < n; w++) {
+            int found = 0;
+            CHECK_OK(slt_tokens_read_at(tokens, want, (uint64_t)(w * SEQ), SEQ + 1, &err), err);
+            for (int64_t i = 0; i < n; i++)
+                found += memcmp(ids[epoch][i], want, SEQ * sizeof *want) == 0 &&
+                         memcmp(targets[epoch][i], want + 1, SEQ * sizeof *want) == 0;
+            CHECK(found == 1, "epoch %d: window %lld dealt %d times", epoch, (long long)w, found);
+        }
+    }
+    for (int64_t i = 0; i < n; i++)
+        moved += memcmp(ids[0][i], ids[1][i], sizeof ids[0][i]) != 0;
+    CHECK(moved > n / 2, "only %d of %lld windows moved", moved, (long long)n);
+    slt_dealer_free(&dealer);
+    slt_tokens_close(tokens);
+}
+
+// A single pass predicts every token but the first, once.
+static void check_single_pass(const char *path)
+{
+    enum { SEQ = 10 };
+    struct slt_error err;
+    struct slt_tokens *tokens = open_tokens(path);
+    struct slt_dealer dealer;
+    int32_t ids[SEQ], targets[SEQ];
+    int64_t got = 1;
+    uint64_t position = 1;
+    CHECK_OK(slt_dealer_init(&dealer, tokens, SEQ, SLT_PACKED, false, 0, &err), err);
+    for (;;) {
+        CHECK_OK(slt_dealer_next(&dealer, ids, targets, 1, &got, &err), err);
+        if (got == 0)
+            break;
+        for (int i = 0; i < SEQ; i++) {
+            int32_t token;
+            if (targets[i] < 0)
+                continue;
+            CHECK_OK(slt_tokens_read_at(tokens, &token, position++, 1, &err), err);
+            CHECK(token == targets[i], "target %llu is %d", (unsigned long long)position, token);
+        }
+    }
+    CHECK(position == slt_tokens_totals(tokens).tokens, "predicted up to %llu",
+          (unsigned long long)position);
+    slt_dealer_free(&dealer);
+    slt_tokens_close(tokens);
+}
+
+// A long document keeps EOS last, a short one is padded and its padding is not predicted.
+static void check_documents(const char *path)
+{
+    enum { SEQ = 12 };
+    struct slt_error err;
+    struct slt_tokens *tokens = open_tokens(path);
+    struct slt_dealer dealer;
+    int32_t ids[SEQ], targets[SEQ];
+    int64_t got;
+    CHECK_OK(slt_dealer_init(&dealer, tokens, SEQ, SLT_DOCUMENTS, false, 0, &err), err);
+    for (uint64_t d = 0; d < DOCUMENTS; d++) {
+        uint64_t position, length;
+        CHECK_OK(slt_tokens_document(tokens, d, &position, &length, &err), err);
+        CHECK_OK(slt_dealer_next(&dealer, ids, targets, 1, &got, &err), err);
+        const int64_t count = length < SEQ ? (int64_t)length : SEQ;
+        CHECK(ids[count - 1] == EOS, "document %llu ends with %d", (unsigned long long)d,
+              ids[count - 1]);
+        CHECK((int64_t)slt_count_targets(targets, SEQ) == count - 1, "document %llu",
+              (unsigned long long)d);
+        for (int64_t i = 0; i < SEQ; i++) {
+            CHECK(i < count || (ids[i] == PAD && targets[i] == -1), "padding at %lld",
+                  (long long)i);
+            CHECK(i + 1 >= count || targets[i] == ids[i + 1], "target at %lld", (long long)i);
+        }
+    }
+    CHECK_OK(slt_dealer_next(&dealer, ids, targets, 1, &got, &err), err);
+    CHECK(got == 0, "a document too many");
+    slt_dealer_free(&dealer);
+    slt_tokens_close(tokens);
+}
+
+static void check_schedules(void)
+{
+    struct slt_train_options o;
+    slt_train_defaults(&o);
+    o.steps = 100;
+    o.warmup = 10;
+    CHECK(slt_schedule_factor(&o, 1) == 0.1, "%g", slt_schedule_factor(&o, 1));
+    CHECK(slt_schedule_factor(&o, 10) == 1, "%g", slt_schedule_factor(&o, 10));
+    CHECK(fabs(slt_schedule_factor(&o, 55) - 0.55) < 1e-12, "%g", slt_schedule_factor(&o, 55));
+    CHECK(fabs(slt_schedule_factor(&o, 100) - 0.1) < 1e-12, "%g", slt_schedule_factor(&o, 100));
+    o.schedule = SLT_SCHEDULE_LINEAR;
+    CHECK(fabs(slt_schedule_factor(&o, 55) - 0.55) < 1e-12, "%g", slt_schedule_factor(&o, 55));
+    CHECK(fabs(slt_schedule_factor(&o, 100) - 0.1) < 1e-12, "%g", slt_schedule_factor(&o, 100));
+    o.schedule = SLT_SCHEDULE_CONSTANT;
+    CHECK(slt_schedule_factor(&o, 100) == 1, "%g", slt_schedule_factor(&o, 100));
+}
+
+static struct slt_config config_of(enum slt_method method)
+{
+    struct slt_config c = {.vocab_size = VOCAB,
+                           .hidden_size = 16,
+                           .intermediate_size = 20,
+                           .num_hidden_layers = 2,
+                           .num_attention_heads = 2,
+                           .num_key_value_heads = 2,
+                           .head_dim = 8,
+                           .max_position_embeddings = 64,
+                           .rms_norm_eps = 1e-6,
+                           .rope_theta = 10000,
+                           .initializer_range = 0.1,
+                           .bos_token_id = -1,
+                           .eos_token_id = EOS,
+                           .pad_token_id = PAD,
+                           .method = method,
+                           .seed = 3};
+    if (method == SLT_SLTRAIN) {
+        c.rank = 4;
+        c.alpha = 4;
+        c.density = 0.1;
+        c.support.kind = SLT_SUPPORT_RANDOM;
+    }
+    return c;
+}
+
+// A trainer that starts from slt_init_write's values.
+static struct slt_trainer *create(struct slt_device *device, struct slt_tokens *tokens,
+                                  enum slt_method method, const struct slt_train_options *options)
+{
+    struct slt_error err;
+    struct slt_output *out;
+    struct slt_input *in;
+    struct slt_checkpoint_reader *reader;
+    struct slt_trainer *trainer = NULL;
+    const struct slt_config config = config_of(method);
+    char path[64];
+    int more;
+    in_directory(path, "init.slt");
+    CHECK_OK(slt_output_open(&out, path, NULL, &err), err);
+    CHECK_OK(slt_init_write(out, &config, NULL, NULL, NULL, &err), err);
+    CHECK_OK(slt_output_publish(out, &err), err);
+    CHECK_OK(slt_input_open(&in, path, NULL, &err), err);
+    CHECK_OK(slt_checkpoint_open(&reader, in, &err), err);
+    CHECK_OK(slt_trainer_create(&trainer, device, slt_checkpoint_config(reader), tokens, options,
+                                SLT_F32, &err),
+             err);
+    CHECK_OK(slt_model_load(trainer->model, reader, &more, &err), err);
+    CHECK(more == 0, "a new checkpoint has no optimizer state");
+    slt_checkpoint_close(reader);
+    return trainer;
+}
+
+static struct slt_train_options options_of(int64_t micro_batch)
+{
+    struct slt_train_options o;
+    slt_train_defaults(&o);
+    o.steps = 30;
+    o.batch = 4;
+    o.micro_batch = micro_batch;
+    o.seq = 16;
+    o.lr = 1e-2;
+    o.warmup = 2;
+    return o;
+}
+
+// Training learns, and the size of the micro-batch changes nothing but rounding.
+static void check_accumulation(struct slt_device *device, struct slt_tokens *tokens,
+                               enum slt_method method)
+{
+    struct slt_error err;
+    const struct slt_train_options whole = options_of(4), split = options_of(1);
+    struct slt_trainer *a = create(device, tokens, method, &whole);
+    struct slt_trainer *b = create(device, tokens, method, &split);
+    struct slt_train_record ra, rb;
+    double first = 0, worst = 0;
+    for (int i = 0; i < 30; i++) {
+        CHECK_OK(slt_trainer_step(a, &ra, NULL, &err), err);
+        CHECK_OK(slt_trainer_step(b, &rb, NULL, &err), err);
+        first = i == 0 ? ra.loss : first;
+        worst = fmax(worst, fabs(ra.loss - rb.loss));
+        CHECK(ra.tokens == (uint64_t)(i + 1) * 64, "%llu tokens", (unsigned long long)ra.tokens);
+    }
+    CHECK(fabs(first - log(VOCAB)) < 0.3, "%s starts at %g", slt_method_name(method), first);
+    CHECK(ra.loss < first - 0.5, "%s: from %g to %g", slt_method_name(method), first, ra.loss);
+    CHECK(worst < 1e-3, "%s: micro-batches of 4 and 1 differ by %g", slt_method_name(method),
+          worst);
+    slt_trainer_free(a);
+    slt_trainer_free(b);
+}
+
+// With clipping the gradients that reach the optimizer have the given norm: Adam's first step does not
+// show it, but its second moment does.
+static void check_clipping(struct slt_device *device, struct slt_tokens *tokens)
+{
+    struct slt_error err;
+    struct slt_train_options o = options_of(2);
+    struct slt_train_record record;
+    o.clip = 1e-3;
+    struct slt_trainer *t = create(device, tokens, SLT_FULL, &o);
+    CHECK_OK(slt_trainer_step(t, &record, NULL, &err), err);
+    double sum = 0;
+    for (int p = 0; p < t->model->part_count; p++) {
+        const struct slt_tensor v = t->optimizer.state[p][1];
+        for (int64_t i = 0; i < v.rows * v.cols; i++) {
+            float value;
+            slt_tensor_read(t->model, &value, v, i, 1);
+            sum += value / (1 - o.beta2);
+        }
+    }
+    CHECK(record.grad_norm > 0.01, "norm %g", record.grad_norm);
+    CHECK(fabs(sqrt(sum) / o.clip - 1) < 1e-3, "clipped to %g", sqrt(sum));
+    slt_trainer_free(t);
+}
+
+// A weight that is not a number: the step is counted as skipped and changes no other weight.
+static void check_non_finite(struct slt_device *device, struct slt_tokens *tokens)
+{
+    struct slt_error err;
+    const struct slt_train_options o = options_of(2);
+    struct slt_train_record record;
+    struct slt_trainer *t = create(device, tokens, SLT_SLTRAIN, &o);
+    const struct slt_tensor norm = t->model->part[t->model->norm_part].value;
+    const struct slt_tensor head = t->model->part[t->model->head_part].value;
+    const float nan_ = NAN, one = 1;
+    float before, after;
+    slt_tensor_read(t->model, &before, head, 5, 1);
+    slt_tensor_write(t->model, norm, 3, &nan_, 1);
+    CHECK_OK(slt_trainer_step(t, &record, NULL, &err), err);
+    slt_tensor_read(t->model, &after, head, 5, 1);
+    CHECK(record.skipped && record.skipped_losses == 1 && isnan(record.loss), "not skipped");
+    CHECK(before == after && t->progress.updates == 0, "a skipped step changed the weights");
+    slt_tensor_write(t->model, norm, 3, &one, 1);
+    CHECK_OK(slt_trainer_step(t, &record, NULL, &err), err);
+    slt_tensor_read(t->model, &after, head, 5, 1);
+    CHECK(!record.skipped && isfinite(record.loss) && before != after, "did not recover");
+    CHECK(t->progress.skipped_in_row == 0 && t->progress.updates == 1, "counted wrongly");
+    slt_trainer_free(t);
+}
+
+int main(void)
+{
+    struct slt_error err;
+    struct slt_device *device;
+    char path[64];
+    if (mkdtemp(directory) == NULL)
+        return 1;
+    write_tokens(in_directory(path, "tokens.tok"));
+    check_packed(path);
+    check_single_pass(path);
+    check_documents(path);
+    check_schedules();
+    CHECK_OK(slt_device_open(&device, "cpu", 2, &err), err);
+    struct slt_tokens *tokens = open_tokens(path);
+    check_accumulation(device, tokens, SLT_FULL);
+    check_accumulation(device, tokens, SLT_SLTRAIN);
+    check_clipping(device, tokens);
+    check_non_finite(device, tokens);
+    slt_tokens_close(tokens);
+    slt_device_close(device);
+    unlink(path);
+    unlink(in_directory(path, "init.slt"));
+    rmdir(directory);
+    return TEST_END();
+}
