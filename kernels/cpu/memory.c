@@ -1,0 +1,172 @@
+// The CPU as a device: contexts, buffers, and activations in and out.
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "kernels/cpu/cpu.h"
+
+#define HUGE_PAGE ((uint64_t)2 << 20)
+
+int cpu_open(struct slt_ctx **ctx, const struct slt_ops_options *options, struct slt_error *err)
+{
+    struct slt_ctx *c = calloc(1, sizeof *c);
+    if (c == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a CPU context");
+    c->threads = options != NULL && options->threads > 0 ? options->threads : omp_get_num_procs();
+    *ctx = c;
+    return 0;
+}
+
+void cpu_close(struct slt_ctx *ctx)
+{
+    free(ctx);
+}
+
+void cpu_set_workspace(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset,
+                       uint64_t bytes)
+{
+    assert(buffer == NULL || offset + bytes <= buffer->bytes);
+    ctx->work = buffer != NULL ? buffer->data + offset : NULL;
+    ctx->work_bytes = buffer != NULL ? bytes : 0;
+}
+
+void cpu_fail(struct slt_ctx *ctx, int code, const char *message)
+{
+    if (ctx->error.code == 0)
+        slt_error_set(&ctx->error, code, "%s", message);
+}
+
+int cpu_synchronize(struct slt_ctx *ctx, struct slt_error *err)
+{
+    const int code = ctx->error.code;
+    if (code != 0)
+        slt_error_set(err, code, "%s", ctx->error.message);
+    ctx->error.code = 0;
+    return code;
+}
+
+// ---- Buffers ----
+
+// A mapping whose data starts at a huge page, so that the kernel may back all of it with such.
+static int map_buffer(struct slt_buffer *b)
+{
+    const uint64_t bytes = (b->bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE + HUGE_PAGE;
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (p == MAP_FAILED)
+        return -1;
+    b->allocation = p;
+    b->mapped = bytes;
+    b->data = (char *)p + (HUGE_PAGE - (uintptr_t)p % HUGE_PAGE) % HUGE_PAGE;
+#ifdef MADV_HUGEPAGE
+    madvise(b->data, bytes - HUGE_PAGE, MADV_HUGEPAGE);
+#endif
+    return 0;
+}
+
+static int allocate_buffer(struct slt_buffer *b)
+{
+    const uint64_t bytes = b->bytes > 0 ? b->bytes : 1;
+    if (posix_memalign(&b->allocation, CPU_ALIGN, bytes) != 0)
+        return -1;
+    b->data = b->allocation;
+    memset(b->data, 0, bytes);
+    return 0;
+}
+
+int cpu_buffer_create(struct slt_ctx *ctx, struct slt_buffer **buffer, const char *region,
+                      uint64_t bytes, struct slt_error *err)
+{
+    struct slt_buffer *b = calloc(1, sizeof *b);
+    if (b != NULL) {
+        b->bytes = bytes;
+        const bool sane = bytes < SIZE_MAX / 2;
+        if (sane && (bytes >= HUGE_PAGE ? map_buffer(b) : allocate_buffer(b)) == 0) {
+            *buffer = b;
+            return 0;
+        }
+    }
+    free(b);
+    return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate %llu bytes of memory for %s",
+                         (unsigned long long)bytes, region);
+}
+
+void cpu_buffer_free(struct slt_ctx *ctx, struct slt_buffer *buffer)
+{
+    if (buffer == NULL)
+        return;
+    if (buffer->mapped > 0)
+        munmap(buffer->allocation, buffer->mapped);
+    else
+        free(buffer->allocation);
+    free(buffer);
+}
+
+void cpu_write(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset, const void *data,
+               uint64_t bytes)
+{
+    assert(offset + bytes <= buffer->bytes);
+    if (bytes > 0)
+        memcpy(buffer->data + offset, data, bytes);
+}
+
+void cpu_read(struct slt_ctx *ctx, void *data, struct slt_buffer *buffer, uint64_t offset,
+              uint64_t bytes)
+{
+    assert(offset + bytes <= buffer->bytes);
+    if (bytes > 0)
+        memcpy(data, buffer->data + offset, bytes);
+}
+
+void cpu_zero(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset, uint64_t bytes)
+{
+    assert(offset + bytes <= buffer->bytes);
+    const int64_t block = 1 << 20;
+#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+    for (int64_t at = 0; at < (int64_t)bytes; at += block) {
+        const int64_t left = (int64_t)bytes - at;
+        memset(buffer->data + offset + at, 0, (size_t)(left < block ? left : block));
+    }
+}
+
+// ---- Activations ----
+
+uint64_t cpu_act_bytes(struct slt_ctx *ctx, enum slt_dtype dtype, int64_t tokens, int64_t features)
+{
+    return (uint64_t)features * (uint64_t)cpu_act_ld(tokens) * slt_dtype_size(dtype);
+}
+
+void cpu_act_write(struct slt_ctx *ctx, struct slt_act act, const void *values)
+{
+    const int64_t ld = cpu_act_ld(act.tokens);
+    const size_t size = slt_dtype_size(act.dtype);
+    char *to = cpu_act_pointer(act);
+    const char *from = values;
+    for (int64_t t = 0; t < act.tokens; t++)
+        for (int64_t f = 0; f < act.features; f++)
+            memcpy(to + (size_t)(f * ld + t) * size, from + (size_t)(t * act.features + f) * size,
+                   size);
+}
+
+void cpu_act_read(struct slt_ctx *ctx, void *values, struct slt_act act)
+{
+    const int64_t ld = cpu_act_ld(act.tokens);
+    const size_t size = slt_dtype_size(act.dtype);
+    const char *from = cpu_act_pointer(act);
+    char *to = values;
+    for (int64_t t = 0; t < act.tokens; t++)
+        for (int64_t f = 0; f < act.features; f++)
+            memcpy(to + (size_t)(t * act.features + f) * size, from + (size_t)(f * ld + t) * size,
+                   size);
+}
+
+void cpu_act_copy(struct slt_ctx *ctx, struct slt_act y, struct slt_act x)
+{
+    assert(y.tokens == x.tokens && y.features == x.features && y.dtype == x.dtype);
+    const size_t row = (size_t)cpu_act_ld(x.tokens) * slt_dtype_size(x.dtype);
+    char *to = cpu_act_pointer(y);
+    const char *from = cpu_act_pointer(x);
+#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+    for (int64_t f = 0; f < x.features; f++)
+        memcpy(to + (size_t)f * row, from + (size_t)f * row, row);
+}
