@@ -1,0 +1,54 @@
+// The tar archive of a checkpoint, as a stream in both directions: regular members with sizes known
+// in advance, closed by MANIFEST.sha256.
+#ifndef SLT_FILES_ARCHIVE_H
+#define SLT_FILES_ARCHIVE_H
+
+#include "slt/stream.h"
+
+// ---- Reading (plain or zstd-compressed) ----
+
+struct slt_archive_in;
+
+// in stays the caller's and must outlive the archive.
+int slt_archive_in_open(struct slt_archive_in **archive, struct slt_input *in,
+                        struct slt_error *err);
+// Moves to the next member, reading the rest of the last one: 1 with its name (valid until the next
+// call) and size, 0 at the end, negative on error. Anything but a plain file is refused.
+int slt_archive_in_next(struct slt_archive_in *archive, const char **member, uint64_t *bytes,
+                        struct slt_error *err);
+// Reads the next bytes of the current member; fewer than asked for is an error.
+int slt_archive_in_read(struct slt_archive_in *archive, void *data, size_t bytes,
+                        struct slt_error *err);
+// Reads over the next bytes of the current member.
+int slt_archive_in_skip(struct slt_archive_in *archive, uint64_t bytes, struct slt_error *err);
+// Reads the next bytes into memory that grows with what comes, and puts a NUL behind them; the
+// caller frees *data.
+int slt_archive_in_load(struct slt_archive_in *archive, void **data, size_t bytes,
+                        struct slt_error *err);
+// The current member is the manifest, and the last: compares it with all members before it and
+// checks that the archive has its end mark and nothing behind it.
+int slt_archive_in_verify(struct slt_archive_in *archive, struct slt_error *err);
+void slt_archive_in_close(struct slt_archive_in *archive);
+
+// ---- Writing ----
+
+struct slt_archive_out;
+
+// out stays the caller's and must outlive the archive.
+int slt_archive_out_create(struct slt_archive_out **archive, struct slt_output *out,
+                           struct slt_error *err);
+// Starts a member of that many bytes; the last one must be complete.
+int slt_archive_out_begin(struct slt_archive_out *archive, const char *member, uint64_t bytes,
+                          struct slt_error *err);
+// Appends to the current member, never more than announced.
+int slt_archive_out_write(struct slt_archive_out *archive, const void *data, size_t bytes,
+                          struct slt_error *err);
+// A whole member at once.
+int slt_archive_out_member(struct slt_archive_out *archive, const char *member, const void *data,
+                           size_t bytes, struct slt_error *err);
+// Writes the manifest and the end mark and frees the archive, also on failure.
+int slt_archive_out_finish(struct slt_archive_out *archive, struct slt_error *err);
+// Frees the archive and writes nothing more. NULL is fine.
+void slt_archive_out_abandon(struct slt_archive_out *archive);
+
+#endif

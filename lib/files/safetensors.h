@@ -1,0 +1,29 @@
+// The header of a safetensors file: 8 bytes of length, JSON with names, types, shapes and offsets,
+// then the data of all tensors without gaps.
+#ifndef SLT_FILES_SAFETENSORS_H
+#define SLT_FILES_SAFETENSORS_H
+
+#include "slt/checkpoint.h"
+
+#define SLT_SAFETENSORS_PREFIX 8
+// Room for 100,000 tensors; JSON trees are many times larger than their text.
+#define SLT_SAFETENSORS_HEADER_MAX ((uint64_t)16 << 20)
+
+// Checks one description: name, type, shape, and that bytes is their product.
+int slt_tensor_check(const struct slt_tensor_info *tensor, struct slt_error *err);
+
+// Builds the header of tensors (count) that follow each other in this order, its 8 bytes of length
+// in front and spaces behind, so that the data is aligned to 8 bytes. *data_bytes is what follows
+// it. The caller frees *header. Errors: SLT_ERR_RANGE for a bad or repeated tensor, SLT_ERR_MEMORY.
+int slt_safetensors_build(char **header, size_t *bytes, uint64_t *data_bytes,
+                          const struct slt_tensor_info *tensors, size_t count,
+                          struct slt_error *err);
+
+// Parses the JSON (bytes, without the length) of a header before data_bytes of data. The tensors
+// come in the order of their data; the caller frees *tensors. Errors: SLT_ERR_FORMAT, with name in
+// the sentence.
+int slt_safetensors_parse(struct slt_tensor_info **tensors, size_t *count, const char *name,
+                          const char *json, size_t bytes, uint64_t data_bytes,
+                          struct slt_error *err);
+
+#endif
