@@ -1,0 +1,76 @@
+// The inner loops of the linear and sparse products, compiled once for each instruction set
+// (simd_linear.c, simd_sparse.c), and what their drivers (linear.c, sparse.c) hand them.
+#ifndef SLT_KERNELS_CPU_PRODUCT_H
+#define SLT_KERNELS_CPU_PRODUCT_H
+
+#include "kernels/cpu/cpu.h"
+
+// Tokens of a packed tile of x in the forward product: wide, or narrow where the many columns of a
+// wide one would overflow the second-level cache.
+enum { CPU_TILE_WIDE = 32, CPU_TILE_NARROW = 16 };
+
+// The most tokens dot_rows takes.
+enum { CPU_DOT_TOKENS = 4 };
+
+// Rows [first, last) of a sparse matrix.
+struct cpu_sparse_rows {
+    int64_t first, last;
+    const int64_t *row_start; // of row 0
+    const void *column;       // uint16_t or, if wide_column, int32_t
+    bool wide_column;
+    const float *value;
+};
+
+// Columns [first, last) of a block of rows of a sparse matrix.
+struct cpu_sparse_columns {
+    int64_t first, last;
+    const int64_t *start; // (columns + 1): where each column's positions start
+    const uint16_t *row;  // within the block
+    const float *value;   // not read without dx
+};
+
+// What a walk over columns reads and writes besides the matrix, for one tile of tokens.
+struct cpu_sparse_walk {
+    const float *dy; // packed (rows of the block, columns_tile)
+    float *dx;       // the tile's first token of feature 0; NULL: not wanted
+    const float *x;  // likewise; NULL: sum is not wanted
+    int64_t ld;      // of dx and x
+    int64_t tokens;  // valid tokens of the tile
+    float *sum;      // dy^T x of the position start[first], the others follow
+    bool add;        // adds to sum; otherwise overwrites it
+};
+
+struct cpu_sparse_kernels {
+    // packed (features, tile) = x (features, tokens) with rows ld apart, zeros behind tokens.
+    void (*pack)(float *packed, int64_t tile, const float *x, int64_t ld, int64_t features,
+                 int64_t tokens);
+    // y (rows, tokens) += S x; y points at row s->first, its rows ld apart; x packed (columns, tile).
+    void (*rows)(float *y, int64_t ld, const float *x, int64_t tile, int64_t tokens,
+                 const struct cpu_sparse_rows *s);
+    // The same for one token: x (columns), y (rows).
+    void (*rows_one)(float *y, const float *x, const struct cpu_sparse_rows *s);
+    // dx += S^T dy and sum = dy^T x at the positions, in one walk.
+    void (*columns)(const struct cpu_sparse_walk *walk, const struct cpu_sparse_columns *s);
+    int columns_tile; // tokens of a packed tile of dy
+};
+
+struct cpu_linear_kernels {
+    // y (rows, tokens) = beta y + alpha w x^T; w (rows, in), x (tokens, in) with contiguous rows;
+    // tokens is at most CPU_DOT_TOKENS.
+    void (*dot_rows)(float *y, int64_t ld_y, float beta, const float *w, int64_t ld_w,
+                     const float *x, int64_t rows, int64_t in, int64_t tokens, float alpha);
+    // to (cols, rows) = beta to + from^T; from (rows, cols).
+    void (*transpose)(float *to, int64_t ld_to, float beta, const float *from, int64_t ld_from,
+                      int64_t rows, int64_t cols);
+};
+
+extern const struct cpu_sparse_kernels cpu_sparse_kernels_avx512, cpu_sparse_kernels_avx2,
+    cpu_sparse_kernels_plain;
+extern const struct cpu_linear_kernels cpu_linear_kernels_avx512, cpu_linear_kernels_avx2,
+    cpu_linear_kernels_plain;
+
+// Those of the instruction set the context uses.
+const struct cpu_sparse_kernels *cpu_sparse_kernels(const struct slt_ctx *ctx);
+const struct cpu_linear_kernels *cpu_linear_kernels(const struct slt_ctx *ctx);
+
+#endif

@@ -1,0 +1,226 @@
+// The inner loops of the sparse products. Tokens lie in the lanes of vectors. What is read at random,
+// rows of x forward and of dy backward, is first packed into a tile that stays in the second-level
+// cache; its bandwidth is what bounds the speed.
+#include "kernels/cpu/product.h"
+#include "kernels/cpu/simd.h"
+
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
+#if VL == 16
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define ODD  1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#elif VL == 8
+#define EVEN 0, 2, 4, 6, 8, 10, 12, 14
+#define ODD  1, 3, 5, 7, 9, 11, 13, 15
+#else
+#define EVEN 0, 2, 4, 6
+#define ODD  1, 3, 5, 7
+#endif
+
+// A tile of dy has this many vectors, so that x and dx of one column stay in registers.
+#define COLUMN_VECTORS 4
+#define COLUMN_TILE (COLUMN_VECTORS * VL)
+
+// Sums waiting to be added across their lanes, VL of them at once.
+#define WAITING (4 * VL)
+
+static void pack(float *packed, int64_t tile, const float *x, int64_t ld, int64_t features,
+                 int64_t tokens)
+{
+    for (int64_t f = 0; f < features; f++, packed += tile, x += ld) {
+        if (tokens == tile) {
+            for (int64_t t = 0; t < tile; t += VL)
+                vf_store(packed + t, vf_load(x + t));
+        } else {
+            memcpy(packed, x, (size_t)tokens * sizeof *x);
+            memset(packed + tokens, 0, (size_t)(tile - tokens) * sizeof *x);
+        }
+    }
+}
+
+// ---- Forward: y = S x row by row ----
+
+ALWAYS_INLINE int64_t column_at(const void *column, int64_t k, bool wide)
+{
+    return wide ? ((const int32_t *)column)[k] : ((const uint16_t *)column)[k];
+}
+
+// vectors and wide are constants wherever this is inlined.
+ALWAYS_INLINE void rows_tile(float *y, int64_t ld, const float *x, int64_t tokens,
+                             const struct cpu_sparse_rows *s, const int vectors, const bool wide)
+{
+    const int64_t tile = vectors * VL;
+    float edge[CPU_TILE_WIDE];
+    for (int64_t row = s->first; row < s->last; row++, y += ld) {
+        const int64_t end = s->row_start[row + 1];
+        vf sum[CPU_TILE_WIDE / 4];
+        float *at = y;
+        if (tokens < tile)
+            at = memcpy(edge, y, (size_t)tokens * sizeof *y);
+        for (int i = 0; i < vectors; i++)
+            sum[i] = vf_load(at + i * VL);
+        // The caches' own prefetchers do not see the next row coming, ld floats away.
+        for (int64_t t = 0; t < tile; t += 16)
+            __builtin_prefetch(y + ld + t, 1);
+        for (int64_t k = s->row_start[row]; k < end; k++) {
+            const float *from = x + column_at(s->column, k, wide) * tile, value = s->value[k];
+            for (int i = 0; i < vectors; i++)
+                sum[i] += value * vf_load(from + i * VL);
+        }
+        for (int i = 0; i < vectors; i++)
+            vf_store(at + i * VL, sum[i]);
+        if (tokens < tile)
+            memcpy(y, edge, (size_t)tokens * sizeof *y);
+    }
+}
+
+static void rows(float *y, int64_t ld, const float *x, int64_t tile, int64_t tokens,
+                        const struct cpu_sparse_rows *s)
+{
+    if (tile == CPU_TILE_WIDE && s->wide_column)
+        rows_tile(y, ld, x, tokens, s, CPU_TILE_WIDE / VL, true);
+    else if (tile == CPU_TILE_WIDE)
+        rows_tile(y, ld, x, tokens, s, CPU_TILE_WIDE / VL, false);
+    else if (s->wide_column)
+        rows_tile(y, ld, x, tokens, s, CPU_TILE_NARROW / VL, true);
+    else
+        rows_tile(y, ld, x, tokens, s, CPU_TILE_NARROW / VL, false);
+}
+
+ALWAYS_INLINE void one_token(float *y, const float *x, const struct cpu_sparse_rows *s,
+                             const bool wide)
+{
+    for (int64_t row = s->first; row < s->last; row++, y++) {
+        const int64_t end = s->row_start[row + 1];
+        int64_t k = s->row_start[row];
+        float sum[4] = {0};
+        for (; k + 4 <= end; k += 4)
+            for (int i = 0; i < 4; i++)
+                sum[i] += s->value[k + i] * x[column_at(s->column, k + i, wide)];
+        for (; k < end; k++)
+            sum[0] += s->value[k] * x[column_at(s->column, k, wide)];
+        *y += (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    }
+}
+
+static void rows_one(float *y, const float *x, const struct cpu_sparse_rows *s)
+{
+    if (s->wide_column)
+        one_token(y, x, s, true);
+    else
+        one_token(y, x, s, false);
+}
+
+// ---- Backward: column by column, each row of dy serving dx = S^T dy and the sampled dy^T x ----
+
+// Lane i of the result is the sum of the lanes of v[i], added in the same order for all; v is spent.
+ALWAYS_INLINE vf sum_each(vf v[VL])
+{
+    for (int n = VL / 2; n > 0; n /= 2)
+        for (int i = 0; i < n; i++)
+            v[i] = __builtin_shufflevector(v[2 * i], v[2 * i + 1], EVEN) +
+                   __builtin_shufflevector(v[2 * i], v[2 * i + 1], ODD);
+    return v[0];
+}
+
+struct waiting {
+    vf part[WAITING];
+    int count;
+    float *sum;  // of part[0]
+    bool add;
+};
+
+// Finishes the sums in groups of VL while more than keep of them wait.
+ALWAYS_INLINE void finish_sums(struct waiting *w, int keep)
+{
+    int done = 0;
+    for (; w->count - done > keep; done += VL) {
+        vf group[VL];
+        memcpy(group, w->part + done, sizeof group);
+        vf sum = sum_each(group);
+        const int n = w->count - done < VL ? w->count - done : VL;
+        if (n == VL) {
+            vf_store(w->sum, w->add ? vf_load(w->sum) + sum : sum);
+        } else {
+            for (int i = 0; i < n; i++)
+                w->sum[i] = w->add ? w->sum[i] + sum[i] : sum[i];
+        }
+        w->sum += n;
+    }
+    const int left = w->count > done ? w->count - done : 0;
+    memmove(w->part, w->part + done, (size_t)left * sizeof w->part[0]);
+    w->count = left;
+}
+
+// want_dx and want_sum are constants wherever this is inlined.
+ALWAYS_INLINE void walk_columns(const struct cpu_sparse_walk *walk,
+                                const struct cpu_sparse_columns *s, const bool want_dx,
+                                const bool want_sum)
+{
+    const int64_t tokens = walk->tokens;
+    const size_t bytes = (size_t)tokens * sizeof(float);
+    float edge_x[COLUMN_TILE] = {0}, edge_dx[COLUMN_TILE] = {0};
+    struct waiting waiting = {.sum = walk->sum, .add = walk->add};
+    for (int64_t c = s->first; c < s->last; c++) {
+        int64_t k = s->start[c];
+        const int64_t end = s->start[c + 1];
+        float *dx_row = want_dx ? walk->dx + c * walk->ld : edge_dx, *dx = dx_row;
+        const float *x = want_sum ? walk->x + c * walk->ld : edge_x;
+        if (want_dx && tokens < COLUMN_TILE)
+            dx = memcpy(edge_dx, dx_row, bytes);
+        if (want_sum && tokens < COLUMN_TILE)
+            x = memcpy(edge_x, x, bytes);
+        vf dx_sum[COLUMN_VECTORS], x_here[COLUMN_VECTORS];
+        for (int i = 0; i < COLUMN_VECTORS; i++) {
+            dx_sum[i] = vf_load(dx + i * VL);
+            x_here[i] = vf_load(x + i * VL);
+        }
+        if (k == end)
+            continue;
+        for (int i = 0; i < COLUMN_TILE; i += 16) {
+            if (want_dx)
+                __builtin_prefetch(dx_row + walk->ld + i, 1);
+            if (want_sum)
+                __builtin_prefetch(x + walk->ld + i);
+        }
+        while (k < end) {
+            const int64_t room = WAITING - waiting.count;
+            const int64_t stop = want_sum && end - k > room ? k + room : end;
+            for (; k < stop; k++) {
+                const float *dy = walk->dy + (int64_t)s->row[k] * COLUMN_TILE;
+                const float value = want_dx ? s->value[k] : 0;
+                vf sum = {0};
+                for (int i = 0; i < COLUMN_VECTORS; i++) {
+                    const vf dy_here = vf_load(dy + i * VL);
+                    if (want_dx)
+                        dx_sum[i] += value * dy_here;
+                    if (want_sum)
+                        sum = i > 0 ? sum + x_here[i] * dy_here : x_here[i] * dy_here;
+                }
+                if (want_sum)
+                    waiting.part[waiting.count++] = sum;
+            }
+            if (waiting.count > WAITING - VL)
+                finish_sums(&waiting, VL - 1);
+        }
+        if (want_dx) {
+            for (int i = 0; i < COLUMN_VECTORS; i++)
+                vf_store(dx + i * VL, dx_sum[i]);
+            if (tokens < COLUMN_TILE)
+                memcpy(dx_row, edge_dx, bytes);
+        }
+    }
+    finish_sums(&waiting, 0);
+}
+
+static void columns(const struct cpu_sparse_walk *walk, const struct cpu_sparse_columns *s)
+{
+    if (walk->dx && walk->x)
+        walk_columns(walk, s, true, true);
+    else if (walk->dx)
+        walk_columns(walk, s, true, false);
+    else
+        walk_columns(walk, s, false, true);
+}
+
+const struct cpu_sparse_kernels SIMD(cpu_sparse_kernels) = {pack, rows, rows_one, columns, COLUMN_TILE};

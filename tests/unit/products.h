@@ -1,0 +1,114 @@
+// What the tests of linear and sparse products share: a backend with buffers of its own, random
+// values, and activations whose padding is poisoned.
+#ifndef SLT_TESTS_PRODUCTS_H
+#define SLT_TESTS_PRODUCTS_H
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "check.h"
+#include "kernels/ops.h"
+
+struct backend {
+    const struct slt_ops *ops;
+    struct slt_ctx *ctx;
+    struct slt_buffer *work;
+};
+
+// Uniform in [-1, 1) from a linear congruential generator.
+static float random_value(uint64_t *state)
+{
+    *state = *state * 6364136223846793005u + 1442695040888963407u;
+    return (float)(int32_t)(*state >> 32) / 2147483648.0f;
+}
+
+static float *random_values(int64_t n, uint64_t seed)
+{
+    float *v = malloc((size_t)(n + 1) * sizeof *v);
+    for (int64_t i = 0; i < n; i++)
+        v[i] = random_value(&seed);
+    return v;
+}
+
+static struct backend backend_open(const struct slt_ops *ops, int threads, enum slt_op op,
+                                   const struct slt_op_shape *shape)
+{
+    struct slt_error err = {0};
+    struct backend b = {.ops = ops};
+    CHECK_OK(ops->open(&b.ctx, &(struct slt_ops_options){.threads = threads}, &err), err);
+    const uint64_t bytes = ops->work_bytes(b.ctx, op, shape);
+    CHECK_OK(ops->buffer_create(b.ctx, &b.work, "work", bytes + 64, &err), err);
+    ops->set_workspace(b.ctx, b.work, 0, bytes);
+    return b;
+}
+
+static void backend_close(struct backend *b)
+{
+    struct slt_error err = {0};
+    CHECK_OK(b->ops->synchronize(b->ctx, &err), err);
+    b->ops->buffer_free(b->ctx, b->work);
+    b->ops->close(b->ctx);
+}
+
+static struct slt_buffer *buffer_with(const struct backend *b, const void *data, uint64_t bytes)
+{
+    struct slt_error err = {0};
+    struct slt_buffer *buffer = NULL;
+    CHECK_OK(b->ops->buffer_create(b->ctx, &buffer, "test", bytes + 64, &err), err);
+    if (data && bytes > 0)
+        b->ops->write(b->ctx, buffer, 0, data, bytes);
+    return buffer;
+}
+
+static struct slt_tensor tensor_with(const struct backend *b, enum slt_dtype dtype, int64_t rows,
+                                     int64_t cols, const void *data)
+{
+    const uint64_t bytes = (uint64_t)(rows * cols) * slt_dtype_size(dtype);
+    return slt_tensor_view(buffer_with(b, data, bytes), 0, dtype, rows, cols);
+}
+
+// An activation (tokens, features) inside a wider one; whatever is not of it is NaN.
+static struct slt_act act_with(const struct backend *b, int64_t tokens, int64_t features,
+                               const float *values)
+{
+    const int64_t before = 3, after = 2, width = before + features + after;
+    const uint64_t bytes = b->ops->act_bytes(b->ctx, SLT_F32, tokens, width);
+    float *nan = malloc(bytes + sizeof *nan);
+    for (uint64_t i = 0; i < bytes / sizeof *nan; i++)
+        nan[i] = NAN;
+    struct slt_act all = slt_act_view(buffer_with(b, nan, bytes), 0, SLT_F32, tokens, width);
+    free(nan);
+    const struct slt_act act = slt_act_slice(all, before, features);
+    if (values)
+        b->ops->act_write(b->ctx, act, values);
+    return act;
+}
+
+static float *act_values(const struct backend *b, struct slt_act act)
+{
+    float *v = malloc((size_t)(act.tokens * act.features + 1) * sizeof *v);
+    b->ops->act_read(b->ctx, v, act);
+    b->ops->buffer_free(b->ctx, act.buffer);
+    return v;
+}
+
+static float *tensor_values(const struct backend *b, struct slt_tensor t)
+{
+    float *v = malloc((size_t)(t.rows * t.cols + 1) * sizeof *v);
+    b->ops->read(b->ctx, v, t.buffer, t.offset, (uint64_t)(t.rows * t.cols) * sizeof *v);
+    b->ops->buffer_free(b->ctx, t.buffer);
+    return v;
+}
+
+// The squared error of got over the squares of want.
+static double error_of(const float *got, const float *want, int64_t n)
+{
+    double error = 0, square = 0;
+    for (int64_t i = 0; i < n; i++) {
+        error += ((double)got[i] - want[i]) * ((double)got[i] - want[i]);
+        square += (double)want[i] * want[i];
+    }
+    return square > 0 ? error / square : error;
+}
+
+#endif
