@@ -19,11 +19,14 @@ struct slt_archive_out {
     struct slt_manifest manifest;
     char *member; // name of the current member, NULL between members
     uint64_t bytes, left;
+    bool abandoned; // nothing more is written
 };
 
 static la_ssize_t take_block(struct archive *tar, void *user, const void *block, size_t bytes)
 {
     struct slt_archive_out *a = user;
+    if (a->abandoned)
+        return (la_ssize_t)bytes;
     if (slt_output_write(a->out, block, bytes, &a->sink) != 0) {
         archive_set_error(tar, EIO, "%s", a->sink.message);
         return -1;
@@ -173,9 +176,13 @@ void slt_archive_out_abandon(struct slt_archive_out *archive)
 {
     if (archive == NULL)
         return;
+    // Freeing alone would complete the archive. In the failed state closing does not fill up the
+    // current member and frees what libarchive holds; the end mark that it still writes goes
+    // nowhere.
+    archive->abandoned = true;
     if (archive->tar != NULL) {
-        // Without this, freeing would close the archive properly.
         archive_write_fail(archive->tar);
+        archive_write_close(archive->tar);
         archive_write_free(archive->tar);
     }
     slt_sha256_free(archive->digest);

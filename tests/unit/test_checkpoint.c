@@ -486,6 +486,7 @@ static struct bytes foreign_archive(const char *member, int type, const char *li
     archive_write_data(a, content, strlen(content));
     archive_entry_free(e);
     archive_write_fail(a);
+    archive_write_close(a);
     archive_write_free(a);
     return b;
 }
