@@ -1,0 +1,229 @@
+// Options from a table, through getopt_long; --help and --version from the same table.
+#include <getopt.h>
+#include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "slt/number.h"
+#include "slt/version.h"
+
+#define MAX_OPTIONS 64
+#define HELP_CODE 1000      // getopt values of --help, --version, and of row i
+#define VERSION_CODE 1001
+#define ROW_CODE 2000
+#define MAX_FILE (1 << 20)  // of @FILE
+
+static const struct cli_program *program;
+
+void cli_usage(const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    fprintf(stderr, "%s: ", cli_name);
+    vfprintf(stderr, format, args);
+    va_end(args);
+    fprintf(stderr, "\nTry '%s --help'.\n", cli_name);
+    exit(2);
+}
+
+// ---- @FILE ----
+
+struct words {
+    char **word;
+    size_t count, capacity;
+};
+
+static void add_word(struct words *w, char *word)
+{
+    if (w->count + 1 >= w->capacity) {
+        w->capacity = w->capacity * 2 + 32;
+        w->word = realloc(w->word, w->capacity * sizeof *w->word);
+        if (w->word == NULL) {
+            fprintf(stderr, "%s: cannot allocate the command line\n", cli_name);
+            exit(1);
+        }
+    }
+    w->word[w->count++] = word;
+    w->word[w->count] = NULL;
+}
+
+// Splits text at white space; '#' starts a comment, and '...' or "..." holds white space together.
+static void split_words(struct words *w, char *text)
+{
+    for (char *in = text; *in != '\0';) {
+        in += strspn(in, " \t\r\n");
+        if (*in == '#')
+            in += strcspn(in, "\n");
+        if (*in == '\0' || strchr(" \t\r\n", *in) != NULL)
+            continue;
+        char *word = in, *out = in, quote = '\0';
+        for (; *in != '\0' && (quote != '\0' || strchr(" \t\r\n", *in) == NULL); in++) {
+            if (quote == '\0' && (*in == '\'' || *in == '"'))
+                quote = *in;
+            else if (*in == quote)
+                quote = '\0';
+            else
+                *out++ = *in;
+        }
+        if (quote != '\0')
+            cli_usage("a %c is not closed in an option file", quote);
+        if (*in != '\0')
+            in++;
+        *out = '\0';
+        add_word(w, word);
+    }
+}
+
+// The words live as long as the program.
+static char **expand(int *argc, char **argv)
+{
+    struct words w = {0};
+    add_word(&w, argv[0]);
+    for (int i = 1; i < *argc; i++) {
+        struct slt_error err;
+        void *text;
+        size_t bytes;
+        if (argv[i][0] != '@') {
+            add_word(&w, argv[i]);
+            continue;
+        }
+        if (slt_file_read(&text, &bytes, argv[i] + 1, MAX_FILE, NULL, &err) != 0) {
+            cli_say("%s", err.message);
+            exit(1);
+        }
+        split_words(&w, text);
+    }
+    *argc = (int)w.count;
+    return w.word;
+}
+
+// ---- --help and --version ----
+
+static void print_help(void)
+{
+    printf("usage: %s %s\n\n%s\n\n", program->name, program->synopsis, program->summary);
+    for (size_t i = 0; i < program->count; i++) {
+        const struct cli_option *o = &program->options[i];
+        char left[96], letter[8] = "    ";
+        if (o->letter != 0)
+            snprintf(letter, sizeof letter, "-%c, ", o->letter);
+        snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, o->arg != NULL ? " " : "",
+                 o->arg != NULL ? o->arg : "");
+        printf("  %-34s%s%s\n", left, strlen(left) > 33 ? "\n                                    " : "",
+               o->help);
+    }
+    printf("  %-34s%s\n", "-h, --help", "show this and exit");
+    printf("  %-34s%s\n", "-V, --version", "show the version and exit");
+    printf("\n@FILE among the arguments stands for the words in FILE. See %s(1).\n", program->name);
+}
+
+// ---- Parsing ----
+
+// The position of text among "a|b|c", or -1.
+static int find_choice(const char *choices, const char *text)
+{
+    const size_t length = strlen(text);
+    int at = 0;
+    for (const char *c = choices;; at++) {
+        const size_t n = strcspn(c, "|");
+        if (n == length && strncmp(c, text, n) == 0)
+            return at;
+        if (c[n] == '\0')
+            return -1;
+        c += n + 1;
+    }
+}
+
+static void apply(const struct cli_option *o, const char *text)
+{
+    struct slt_error err = {0};
+    char what[64];
+    int rc = 0;
+    snprintf(what, sizeof what, "--%s", o->name);
+    switch (o->kind) {
+    case CLI_FLAG:
+        *(bool *)o->target = true;
+        break;
+    case CLI_CLEAR:
+        *(bool *)o->target = false;
+        break;
+    case CLI_COUNT:
+        ++*(int *)o->target;
+        break;
+    case CLI_TEXT:
+        *(const char **)o->target = text;
+        break;
+    case CLI_WHOLE: {
+        const int64_t max = o->max >= 9.2e18 ? INT64_MAX : (int64_t)o->max;
+        rc = slt_number_parse(o->target, what, text, (int64_t)o->min, max, &err);
+        break;
+    }
+    case CLI_REAL:
+        rc = slt_real_parse(o->target, what, text, o->min, o->max, &err);
+        break;
+    case CLI_SECONDS:
+        rc = slt_duration_parse(o->target, what, text, &err);
+        break;
+    case CLI_CHOICE: {
+        const int at = find_choice(o->arg, text);
+        if (at < 0)
+            cli_usage("%s: unknown value '%s' (known: %s)", what, text, o->arg);
+        *(int *)o->target = at;
+        break;
+    }
+    }
+    if (rc != 0)
+        cli_usage("%s", err.message);
+}
+
+int cli_parse(const struct cli_program *p, int argc, char ***argv)
+{
+    struct option longs[MAX_OPTIONS + 3] = {
+        {"help", no_argument, NULL, HELP_CODE}, {"version", no_argument, NULL, VERSION_CODE}};
+    char shorts[2 * MAX_OPTIONS + 8] = ":hV";
+    program = p;
+    cli_name = p->name;
+    char **words = expand(&argc, *argv);
+    for (size_t i = 0; i < p->count && i < MAX_OPTIONS; i++) {
+        const struct cli_option *o = &p->options[i];
+        const bool takes = o->arg != NULL;
+        longs[i + 2] = (struct option){o->name, takes ? required_argument : no_argument, NULL,
+                                       ROW_CODE + (int)i};
+        if (o->letter != 0)
+            snprintf(shorts + strlen(shorts), 4, "%c%s", o->letter, takes ? ":" : "");
+    }
+    opterr = 0;
+    for (int code; (code = getopt_long(argc, words, shorts, longs, NULL)) != -1;) {
+        if (code == HELP_CODE || code == 'h') {
+            print_help();
+            exit(cli_finish(0));
+        }
+        if (code == VERSION_CODE || code == 'V') {
+            printf("%s %s\n%s\n", p->name, SLT_VERSION, slt_build_features());
+            exit(cli_finish(0));
+        }
+        if (code == ':')
+            cli_usage("option '%s' needs an argument", words[optind - 1]);
+        if (code == '?' && optopt > 0 && optopt < 256)
+            cli_usage("unknown option '-%c'", optopt);
+        if (code == '?')
+            cli_usage("unknown or ambiguous option '%s'", words[optind - 1]);
+        size_t row = (size_t)(code - ROW_CODE);
+        for (size_t i = 0; code < 256 && i < p->count; i++)
+            if (p->options[i].letter == code)
+                row = i;
+        apply(&p->options[row], optarg);
+    }
+    *argv = words;
+    return optind;
+}
+
+const char *cli_one_input(char **argv, int first)
+{
+    if (argv[first] != NULL && argv[first + 1] != NULL)
+        cli_usage("more than one input: '%s' and '%s'", argv[first], argv[first + 1]);
+    return argv[first] != NULL ? argv[first] : "-";
+}

@@ -1,0 +1,81 @@
+// Reports: name<TAB>value lines as they come, or one JSON object at the end.
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "cli.h"
+
+struct cli_report {
+    struct slt_output *out;
+    json_t *object;  // NULL for lines
+    int code;        // exit code of the first failure
+};
+
+int cli_report_open(struct cli_report **report, const char *path, bool json, slt_stop_flag *stop)
+{
+    struct slt_error err;
+    struct cli_report *r = calloc(1, sizeof *r);
+    if (r == NULL) {
+        cli_say("cannot allocate a report");
+        return 1;
+    }
+    if (slt_output_open(&r->out, path, stop, &err) != 0) {
+        free(r);
+        return cli_error(&err);
+    }
+    if (json)
+        r->object = json_object();
+    *report = r;
+    return 0;
+}
+
+static void line(struct cli_report *r, const char *name, const char *value)
+{
+    struct slt_error err;
+    if (r->code == 0 && slt_output_printf(r->out, &err, "%s\t%s\n", name, value) != 0)
+        r->code = cli_error(&err);
+}
+
+void cli_report_text(struct cli_report *r, const char *name, const char *value)
+{
+    if (r->object != NULL)
+        json_object_set_new(r->object, name, json_string(value));
+    else
+        line(r, name, value);
+}
+
+void cli_report_whole(struct cli_report *r, const char *name, int64_t value)
+{
+    char text[32];
+    snprintf(text, sizeof text, "%lld", (long long)value);
+    if (r->object != NULL)
+        json_object_set_new(r->object, name, json_integer(value));
+    else
+        line(r, name, text);
+}
+
+void cli_report_real(struct cli_report *r, const char *name, double value)
+{
+    char text[40];
+    snprintf(text, sizeof text, "%.9g", value);
+    if (r->object != NULL)
+        json_object_set_new(r->object, name, isfinite(value) ? json_real(value) : json_null());
+    else
+        line(r, name, isnan(value) ? "nan" : text);
+}
+
+int cli_report_close(struct cli_report *r, int code)
+{
+    struct slt_error err;
+    if (code == 0 && r->object != NULL) {
+        char *text = json_dumps(r->object, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+        if (text == NULL || slt_output_printf(r->out, &err, "%s\n", text) != 0)
+            r->code = text == NULL ? 1 : cli_error(&err);
+        free(text);
+    }
+    code = cli_close_output(r->out, code != 0 ? code : r->code);
+    json_decref(r->object);
+    free(r);
+    return code;
+}
