@@ -1,5 +1,5 @@
-// What every tool shares: options from one table, messages, signals, streams and reports, so that all
-// tools keep the same contract (slt(7)).
+// What every tool shares: options from one table, messages, signals, streams and reports, so that
+// all tools keep the same contract (slt(7)).
 #ifndef SLT_TOOLS_CLI_H
 #define SLT_TOOLS_CLI_H
 
@@ -20,42 +20,45 @@ enum cli_kind {
     CLI_WHOLE,   // int64_t in [min, max], with suffixes K M G Ki Mi Gi
     CLI_REAL,    // double in [min, max]
     CLI_SECONDS, // double: a duration such as 90, 15m, 2h
-    CLI_CHOICE,  // int: the position of the text in choices ("a|b|c")
+    CLI_CHOICE,  // int: the position of the text among "a|b|c"
+    CLI_WORD,    // const char *: one of "a|b|c"
 };
 
 struct cli_option {
-    const char *name;    // without the dashes
-    int letter;          // 0: none
+    const char *name; // without the dashes
+    int letter;       // 0: none
     enum cli_kind kind;
     void *target;
-    const char *arg;     // name of the argument in --help, NULL for flags; of a choice: "a|b|c"
-    double min, max;     // CLI_WHOLE and CLI_REAL
+    const char *arg; // name of the argument in --help, NULL for flags; of a choice: "a|b|c"
+    double min, max; // CLI_WHOLE and CLI_REAL
     const char *help;
 };
 
 struct cli_common {
-    const char *output;  // -o: "-" by default
-    int verbose;         // -v
-    bool quiet;          // -q
+    const char *output; // -o: "-" by default
+    int verbose;        // -v
+    bool quiet;         // -q
 };
 
 // The rows that every tool has.
 #define CLI_COMMON(common)                                                                         \
     {"output", 'o', CLI_TEXT, &(common)->output, "FILE", 0, 0, "write to FILE instead of stdout"}, \
         {"quiet", 'q', CLI_FLAG, &(common)->quiet, NULL, 0, 0, "say nothing but errors"},          \
-        {"verbose", 'v', CLI_COUNT, &(common)->verbose, NULL, 0, 0, "say more on stderr"}
+    {                                                                                              \
+        "verbose", 'v', CLI_COUNT, &(common)->verbose, NULL, 0, 0, "say more on stderr"            \
+    }
 
 struct cli_program {
-    const char *name;       // "slt-init"
-    const char *synopsis;   // what follows the name, as in the manual page
-    const char *summary;    // one sentence
+    const char *name;     // "slt-init"
+    const char *synopsis; // what follows the name, as in the manual page
+    const char *summary;  // one sentence
     const struct cli_option *options;
     size_t count;
 };
 
-// Parses the command line. @FILE is replaced by the words in FILE. Handles --help and --version (which
-// exit 0) and wrong usage (which exits 2). Returns the index of the first operand in *argv, which may
-// have been replaced.
+// Parses the command line. @FILE is replaced by the words in FILE. Handles --help and --version
+// (which exit 0) and wrong usage (which exits 2). Returns the index of the first operand in *argv,
+// which may have been replaced.
 int cli_parse(const struct cli_program *program, int argc, char ***argv);
 // "slt-x: <sentence>" and "Try 'slt-x --help'." on stderr; exits 2.
 _Noreturn void cli_usage(const char *format, ...) SLT_PRINTF(1, 2);
@@ -64,7 +67,7 @@ const char *cli_one_input(char **argv, int first);
 
 // ---- Messages (cli_message.c) ----
 
-extern const char *cli_name;  // the program's name, for messages
+extern const char *cli_name; // the program's name, for messages
 
 // "slt-x: <sentence>" on stderr.
 void cli_say(const char *format, ...) SLT_PRINTF(1, 2);
@@ -73,18 +76,20 @@ int cli_error(const struct slt_error *err);
 
 // ---- Signals (cli_signal.c) ----
 
-// Installs handlers for SIGINT, SIGTERM, SIGHUP and SIGPIPE that set a flag (a second one of the first three
-// ends the program at once), and for SIGUSR1, which asks for a progress line. Ignored ones stay ignored.
+// Installs handlers for SIGINT, SIGTERM, SIGHUP and SIGPIPE that set a flag (a second one of the
+// first three ends the program at once), and for SIGUSR1, which asks for a progress line. Ignored
+// ones stay ignored.
 slt_stop_flag *cli_catch_signals(void);
 // True once after each SIGUSR1.
 bool cli_progress_asked(void);
-// If a signal was caught, ends the program by it; else returns code after stdout is flushed and closed, 1 if
-// that failed.
+// If a signal was caught, ends the program by it; else returns code after stdout is flushed and
+// closed, 1 if that failed.
 int cli_finish(int code);
 
 // ---- Streams (cli_stream.c) ----
 
-// Opens the input; refuses binary from a terminal (exit 2). 0 or an exit code with the message printed.
+// Opens the input; refuses binary from a terminal (exit 2). 0 or an exit code with the message
+// printed.
 int cli_open_input(struct slt_input **in, const char *path, slt_stop_flag *stop);
 // Opens an output for binary data; refuses a terminal (exit 2).
 int cli_open_binary_output(struct slt_output **out, const char *path, slt_stop_flag *stop);
@@ -98,18 +103,18 @@ struct cli_report;
 int cli_report_open(struct cli_report **report, const char *path, bool json, slt_stop_flag *stop);
 void cli_report_text(struct cli_report *report, const char *name, const char *value);
 void cli_report_whole(struct cli_report *report, const char *name, int64_t value);
-void cli_report_real(struct cli_report *report, const char *name, double value);  // NaN: "nan", null
+void cli_report_real(struct cli_report *report, const char *name, double value); // NaN: "nan", null
 // Writes what is left and publishes if code is 0; returns the exit code.
 int cli_report_close(struct cli_report *report, int code);
 
 // ---- Progress (cli_progress.c) ----
 
-// Prints a line on stderr: rewritten in place on a terminal (unless quiet), else a plain line at most every ten
-// seconds with -v, and one whenever SIGUSR1 asked for it.
+// Prints a line on stderr: rewritten in place on a terminal (unless quiet), else a plain line at
+// most every ten seconds with -v, and one whenever SIGUSR1 asked for it.
 struct cli_progress {
     bool terminal, quiet, verbose;
-    double last;     // when the last line was printed
-    int width;       // of the line that stands on the terminal
+    double last; // when the last line was printed
+    int width;   // of the line that stands on the terminal
 };
 void cli_progress_start(struct cli_progress *progress, const struct cli_common *common);
 // Whether a line would be printed now: ask before making an expensive one.

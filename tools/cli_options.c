@@ -10,11 +10,11 @@
 #include "slt/number.h"
 #include "slt/version.h"
 
-#define MAX_OPTIONS 64
-#define HELP_CODE 1000      // getopt values of --help, --version, and of row i
+#define MAX_OPTIONS  64
+#define HELP_CODE    1000 // getopt values of --help, --version, and of row i
 #define VERSION_CODE 1001
-#define ROW_CODE 2000
-#define MAX_FILE (1 << 20)  // of @FILE
+#define ROW_CODE     2000
+#define MAX_FILE     (1 << 20) // of @FILE
 
 static const struct cli_program *program;
 
@@ -112,8 +112,8 @@ static void print_help(void)
             snprintf(letter, sizeof letter, "-%c, ", o->letter);
         snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, o->arg != NULL ? " " : "",
                  o->arg != NULL ? o->arg : "");
-        printf("  %-34s%s%s\n", left, strlen(left) > 33 ? "\n                                    " : "",
-               o->help);
+        printf("  %-34s%s%s\n", left,
+               strlen(left) > 33 ? "\n                                    " : "", o->help);
     }
     printf("  %-34s%s\n", "-h, --help", "show this and exit");
     printf("  %-34s%s\n", "-V, --version", "show the version and exit");
@@ -167,11 +167,15 @@ static void apply(const struct cli_option *o, const char *text)
     case CLI_SECONDS:
         rc = slt_duration_parse(o->target, what, text, &err);
         break;
-    case CLI_CHOICE: {
+    case CLI_CHOICE:
+    case CLI_WORD: {
         const int at = find_choice(o->arg, text);
         if (at < 0)
             cli_usage("%s: unknown value '%s' (known: %s)", what, text, o->arg);
-        *(int *)o->target = at;
+        if (o->kind == CLI_CHOICE)
+            *(int *)o->target = at;
+        else
+            *(const char **)o->target = text;
         break;
     }
     }
@@ -181,8 +185,8 @@ static void apply(const struct cli_option *o, const char *text)
 
 int cli_parse(const struct cli_program *p, int argc, char ***argv)
 {
-    struct option longs[MAX_OPTIONS + 3] = {
-        {"help", no_argument, NULL, HELP_CODE}, {"version", no_argument, NULL, VERSION_CODE}};
+    struct option longs[MAX_OPTIONS + 3] = {{"help", no_argument, NULL, HELP_CODE},
+                                            {"version", no_argument, NULL, VERSION_CODE}};
     char shorts[2 * MAX_OPTIONS + 8] = ":hV";
     program = p;
     cli_name = p->name;

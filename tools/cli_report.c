@@ -8,8 +8,8 @@
 
 struct cli_report {
     struct slt_output *out;
-    json_t *object;  // NULL for lines
-    int code;        // exit code of the first failure
+    json_t *object; // NULL for lines
+    int code;       // exit code of the first failure
 };
 
 int cli_report_open(struct cli_report **report, const char *path, bool json, slt_stop_flag *stop)

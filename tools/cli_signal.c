@@ -5,8 +5,8 @@
 
 #include "cli.h"
 
-static volatile sig_atomic_t caught;    // the signal that asked to stop, 0 if none
-static volatile sig_atomic_t progress;  // SIGUSR1 came
+static volatile sig_atomic_t caught;   // the signal that asked to stop, 0 if none
+static volatile sig_atomic_t progress; // SIGUSR1 came
 
 static void on_stop(int number)
 {

@@ -1,0 +1,123 @@
+// slt-eval: the exact loss of a checkpoint on a token file.
+#include <stdio.h>
+
+#include "cli.h"
+#include "slt/evaluate.h"
+
+struct options {
+    struct cli_common common;
+    const char *data, *device, *route;
+    int64_t batch, seq, limit, threads;
+    int packing, protocol;
+    bool json;
+};
+
+static void show_progress(void *user, uint64_t tokens, double loss)
+{
+    if (cli_progress_due(user))
+        cli_progress_line(user, "%llu tokens, loss %.4f", (unsigned long long)tokens, loss);
+}
+
+static int print(const struct options *o, const struct slt_eval_result *r, slt_stop_flag *stop)
+{
+    struct cli_report *report;
+    int code = cli_report_open(&report, o->common.output, o->json, stop);
+    if (code != 0)
+        return code;
+    cli_report_real(report, "loss", r->loss);
+    cli_report_real(report, "perplexity", r->perplexity);
+    cli_report_whole(report, "tokens", (int64_t)r->tokens);
+    cli_report_real(report, "bits_per_byte", r->bits_per_byte);
+    if (o->protocol == 1) {
+        cli_report_whole(report, "batches", (int64_t)r->batches);
+        cli_report_real(report, "galore_loss", r->galore_loss);
+        cli_report_real(report, "galore_perplexity", r->galore_perplexity);
+    }
+    return cli_report_close(report, 0);
+}
+
+static int evaluate(const struct options *o, const char *model, slt_stop_flag *stop)
+{
+    struct slt_error err;
+    struct slt_device *device = NULL;
+    struct slt_input *model_in = NULL, *data_in = NULL;
+    struct slt_checkpoint_reader *reader = NULL;
+    struct slt_tokens *tokens = NULL;
+    struct slt_eval_result result;
+    struct cli_progress progress;
+    const struct slt_eval_options options = {.batch = o->batch,
+                                             .seq = o->seq,
+                                             .packing = (enum slt_packing)o->packing,
+                                             .limit = (uint64_t)o->limit,
+                                             .route = o->route,
+                                             .stop = stop,
+                                             .progress = show_progress,
+                                             .user = &progress};
+    cli_progress_start(&progress, &o->common);
+    int code = cli_open_input(&model_in, model, stop);
+    if (code != 0 || (code = cli_open_input(&data_in, o->data, stop)) != 0)
+        goto out;
+    code = 1;
+    if (slt_tokens_open(&tokens, data_in, &err) != 0) {
+        data_in = NULL;
+        goto failed;
+    }
+    data_in = NULL;
+    if (slt_checkpoint_open(&reader, model_in, &err) != 0) {
+        model_in = NULL;
+        goto failed;
+    }
+    model_in = NULL;
+    if (slt_device_open(&device, o->device, (int)o->threads, &err) != 0)
+        goto failed;
+    if (slt_evaluate(&result, device, reader, tokens, &options, &err) != 0)
+        goto failed;
+    cli_progress_clear(&progress);
+    code = print(o, &result, stop);
+    goto out;
+failed:
+    cli_progress_clear(&progress);
+    code = cli_error(&err);
+out:
+    slt_checkpoint_close(reader);
+    slt_tokens_close(tokens);
+    slt_input_close(model_in);
+    slt_input_close(data_in);
+    slt_device_close(device);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {
+        .common = {.output = "-"}, .device = "auto", .route = "auto", .batch = 16, .seq = 256};
+    const struct cli_option options[] = {
+        CLI_COMMON(&o.common),
+        {"data", 'd', CLI_TEXT, &o.data, "FILE", 0, 0, "token file to evaluate on"},
+        {"batch", 'b', CLI_WHOLE, &o.batch, "N", 1, 1 << 20, "sequences at once (16)"},
+        {"seq", 0, CLI_WHOLE, &o.seq, "N", 2, 1 << 20, "tokens of a sequence (256)"},
+        {"layout", 0, CLI_CHOICE, &o.packing, "packed|document", 0, 0,
+         "windows of the whole file, or one sequence for each document (packed)"},
+        {"limit", 0, CLI_WHOLE, &o.limit, "N", 0, 9.2e18, "stop after N tokens; 0: all (0)"},
+        {"protocol", 0, CLI_CHOICE, &o.protocol, "exact|galore", 0, 0,
+         "galore adds what the published evaluators print (exact)"},
+        {"route", 0, CLI_WORD, &o.route, "auto|dense|factored", 0, 0,
+         "how sparse plus low-rank layers are computed (auto)"},
+        {"device", 0, CLI_WORD, &o.device, "auto|cpu|cpu-reference|cuda", 0, 0,
+         "where to compute (auto)"},
+        {"threads", 0, CLI_WHOLE, &o.threads, "N", 0, 4096, "CPU threads; 0: all (0)"},
+        {"json", 0, CLI_FLAG, &o.json, NULL, 0, 0, "print a JSON object"},
+    };
+    const struct cli_program program = {
+        "slt-eval", "[options] --data FILE [MODEL.slt]",
+        "Prints loss, perplexity, tokens and bits per byte of a checkpoint on a token file.",
+        options, sizeof options / sizeof *options};
+    const int first = cli_parse(&program, argc, &argv);
+    const char *model = cli_one_input(argv, first);
+    if (o.data == NULL)
+        cli_usage("--data is missing");
+    if (model[0] == '-' && model[1] == '\0' && o.data[0] == '-' && o.data[1] == '\0')
+        cli_usage("only one of the inputs can be '-'");
+    slt_stop_flag *stop = cli_catch_signals();
+    return cli_finish(evaluate(&o, model, stop));
+}

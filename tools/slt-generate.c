@@ -1,0 +1,167 @@
+// slt-generate: text from a checkpoint and a prompt, as it is made.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "slt/generate.h"
+#include "slt/tokenizer.h"
+
+#define MAX_PROMPT (16 << 20)
+
+struct options {
+    struct cli_common common;
+    const char *prompt, *prompt_file, *device;
+    int64_t max_tokens, top_k, seed, threads;
+    double temperature, top_p;
+};
+
+struct writer {
+    struct slt_output *out;
+    struct slt_decoder *decoder;
+};
+
+// Sends what is settled of the text after one more id (SLT_TOKEN_NONE: the rest) to the output.
+static int put(struct writer *w, uint32_t id, struct slt_error *err)
+{
+    const char *text;
+    size_t bytes;
+    int rc = slt_decoder_push(w->decoder, id, &text, &bytes, err);
+    if (rc == 0 && bytes > 0 && (rc = slt_output_write(w->out, text, bytes, err)) == 0)
+        rc = slt_output_flush(w->out, err);
+    return rc;
+}
+
+// BOS, where the tokenizer has one that the model was trained with, does not start our token files:
+// the prompt's ids alone are fed, or EOS as the border between documents where the prompt is empty.
+static int encode_prompt(struct slt_token_ids *ids, const struct slt_tokenizer *tokenizer,
+                         const char *text, size_t bytes, struct slt_error *err)
+{
+    const struct slt_tokenizer_info *info = slt_tokenizer_info(tokenizer);
+    int rc = slt_tokenizer_encode(tokenizer, ids, text, bytes, err);
+    if (rc != 0 || ids->count > 0)
+        return rc;
+    uint32_t *one = realloc(ids->id, sizeof *one);
+    if (one == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a prompt");
+    ids->id = one;
+    ids->capacity = ids->count = 1;
+    ids->id[0] = info->eos != SLT_TOKEN_NONE   ? info->eos
+                 : info->bos != SLT_TOKEN_NONE ? info->bos
+                                               : 0;
+    return 0;
+}
+
+static int generate(const struct options *o, struct slt_generator *g, struct writer *w,
+                    const struct slt_token_ids *prompt, uint32_t eos, slt_stop_flag *stop,
+                    struct slt_error *err)
+{
+    int rc = slt_generator_feed(g, (const int32_t *)prompt->id, (int64_t)prompt->count, err);
+    for (size_t i = 0; rc == 0 && i < prompt->count; i++)
+        rc = put(w, prompt->id[i], err);
+    for (int64_t i = 0; rc == 0 && i < o->max_tokens; i++) {
+        int32_t id;
+        if (*stop != 0)
+            return slt_error_set(err, SLT_ERR_STOPPED, "stopped by a signal");
+        if ((rc = slt_generator_next(g, &id, err)) != 0 || (uint32_t)id == eos)
+            break;
+        rc = put(w, (uint32_t)id, err);
+    }
+    if (rc == 0)
+        rc = put(w, SLT_TOKEN_NONE, err);
+    return rc == 0 ? slt_output_printf(w->out, err, "\n") : rc;
+}
+
+static int run(const struct options *o, const char *model, const char *prompt, size_t bytes,
+               slt_stop_flag *stop)
+{
+    struct slt_error err;
+    struct slt_input *in = NULL;
+    struct slt_checkpoint_reader *reader = NULL;
+    struct slt_device *device = NULL;
+    struct slt_generator *generator = NULL;
+    struct slt_tokenizer *tokenizer = NULL;
+    struct slt_token_ids ids = {0};
+    struct writer w = {0};
+    const struct slt_sampling sampling = {o->temperature, o->top_k, o->top_p, (uint64_t)o->seed};
+    int code = cli_open_input(&in, model, stop), rc;
+    if (code != 0)
+        return code;
+    if ((rc = slt_checkpoint_open(&reader, in, &err)) != 0)
+        goto out;
+    const char *member;
+    size_t size;
+    const void *data = slt_checkpoint_tokenizer(reader, &size, &member);
+    if (data == NULL) {
+        rc = slt_error_set(&err, SLT_ERR_FORMAT, "'%s' carries no tokenizer",
+                           slt_checkpoint_name(reader));
+        goto out;
+    }
+    if ((rc = slt_tokenizer_load(&tokenizer, slt_checkpoint_name(reader), data, size, &err)) != 0 ||
+        (rc = encode_prompt(&ids, tokenizer, prompt, bytes, &err)) != 0 ||
+        (rc = slt_device_open(&device, o->device, (int)o->threads, &err)) != 0 ||
+        (rc = slt_generator_create(&generator, device, reader, (int64_t)ids.count + o->max_tokens,
+                                   &sampling, &err)) != 0 ||
+        (rc = slt_output_open(&w.out, o->common.output, stop, &err)) != 0 ||
+        (rc = slt_decoder_create(&w.decoder, tokenizer, &err)) != 0)
+        goto out;
+    rc = generate(o, generator, &w, &ids, slt_tokenizer_info(tokenizer)->eos, stop, &err);
+out:
+    if (rc != 0)
+        code = cli_error(&err);
+    if (w.out != NULL)
+        code = cli_close_output(w.out, code);
+    slt_decoder_free(w.decoder);
+    slt_token_ids_free(&ids);
+    slt_tokenizer_free(tokenizer);
+    slt_generator_free(generator);
+    slt_checkpoint_close(reader);
+    slt_device_close(device);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.common = {.output = "-"},
+                        .device = "auto",
+                        .max_tokens = 100,
+                        .temperature = 0.8,
+                        .top_p = 1,
+                        .seed = 1};
+    const struct cli_option options[] = {
+        CLI_COMMON(&o.common),
+        {"prompt", 'p', CLI_TEXT, &o.prompt, "TEXT", 0, 0, "text to go on from"},
+        {"prompt-file", 0, CLI_TEXT, &o.prompt_file, "FILE", 0, 0, "read the prompt from FILE"},
+        {"max-tokens", 'n', CLI_WHOLE, &o.max_tokens, "N", 1, 1 << 20, "tokens to make (100)"},
+        {"temperature", 't', CLI_REAL, &o.temperature, "X", 0, 100,
+         "0 takes the most likely token (0.8)"},
+        {"top-k", 0, CLI_WHOLE, &o.top_k, "N", 0, 1 << 24, "among the N most likely; 0: all (0)"},
+        {"top-p", 0, CLI_REAL, &o.top_p, "X", 0, 1, "among the likeliest of probability X (1)"},
+        {"seed", 's', CLI_WHOLE, &o.seed, "N", 0, 9.2e18, "of the sampling (1)"},
+        {"device", 0, CLI_WORD, &o.device, "auto|cpu|cpu-reference|cuda", 0, 0,
+         "where to compute (auto)"},
+        {"threads", 0, CLI_WHOLE, &o.threads, "N", 0, 4096, "CPU threads; 0: all (0)"},
+    };
+    const struct cli_program program = {
+        "slt-generate", "[options] [MODEL.slt]",
+        "Prints a prompt and goes on from it, until the end of the document or --max-tokens.",
+        options, sizeof options / sizeof *options};
+    const int first = cli_parse(&program, argc, &argv);
+    const char *model = cli_one_input(argv, first);
+    if (o.prompt != NULL && o.prompt_file != NULL)
+        cli_usage("give --prompt or --prompt-file, not both");
+    if (o.prompt_file != NULL && strcmp(o.prompt_file, "-") == 0 && strcmp(model, "-") == 0)
+        cli_usage("only one of the inputs can be '-'");
+    slt_stop_flag *stop = cli_catch_signals();
+    struct slt_error err;
+    void *text = NULL;
+    size_t bytes = o.prompt != NULL ? strlen(o.prompt) : 0;
+    int code = 0;
+    if (o.prompt_file != NULL &&
+        slt_file_read(&text, &bytes, o.prompt_file, MAX_PROMPT, stop, &err) != 0)
+        code = cli_error(&err);
+    if (code == 0)
+        code = run(&o, model, text != NULL ? text : o.prompt != NULL ? o.prompt : "", bytes, stop);
+    free(text);
+    return cli_finish(code);
+}

@@ -1,0 +1,345 @@
+// slt-train: trains a checkpoint on a token file.
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cli.h"
+#include "cli_metrics.h"
+#include "slt/number.h"
+#include "slt/train.h"
+
+struct options {
+    struct cli_common common;
+    struct slt_train_options train;
+    struct slt_train_run run;
+    const char *data, *device, *metrics, *checkpoint_every;
+    int packing, schedule;
+    int64_t tokens, seed, threads, log_every, valid_limit;
+    double epochs;
+    bool dry_run, no_provenance;
+};
+
+// What the callbacks need.
+struct session {
+    const struct options *options;
+    struct cli_progress progress;
+    struct cli_metrics metrics;
+    double speed; // tokens/s, smoothed over steps
+};
+
+// ---- Reports ----
+
+static void print_plan(struct cli_report *report, const struct slt_plan *plan)
+{
+    cli_report_whole(report, "parameters", (int64_t)plan->parameters);
+    for (int i = 0; i < SLT_REGIONS; i++)
+        cli_report_whole(report, slt_region_name((enum slt_region)i), (int64_t)plan->bytes[i]);
+    cli_report_whole(report, "total", (int64_t)slt_plan_total(plan));
+}
+
+static void on_start(void *user, const struct slt_config *config, const struct slt_plan *plan,
+                     int64_t resumed_step)
+{
+    struct session *s = user;
+    cli_metrics_open(&s->metrics, s->options->metrics, resumed_step);
+    if (resumed_step > 0 && !s->options->common.quiet)
+        cli_say("resuming after step %lld", (long long)resumed_step);
+    if (s->options->common.verbose == 0)
+        return;
+    char text[32];
+    cli_say("%s, %llu parameters", slt_method_name(config->method),
+            (unsigned long long)plan->parameters);
+    for (int i = 0; i < SLT_REGIONS; i++)
+        cli_say("%-12s %12llu bytes  %s", slt_region_name((enum slt_region)i),
+                (unsigned long long)plan->bytes[i],
+                slt_bytes_format(text, sizeof text, plan->bytes[i]));
+    cli_say("%-12s %12llu bytes  %s", "total", (unsigned long long)slt_plan_total(plan),
+            slt_bytes_format(text, sizeof text, slt_plan_total(plan)));
+}
+
+static void on_route(void *user, const char *group, const char *route)
+{
+    const struct session *s = user;
+    if (s->options->common.verbose > 0)
+        cli_say("%s: %s route", group, route);
+}
+
+static int on_step(void *user, const struct slt_train_record *r, struct slt_error *err)
+{
+    struct session *s = user;
+    const struct options *o = s->options;
+    (void)err;
+    if (r->step % o->log_every == 0 || r->step == o->train.steps) {
+        json_t *line = json_pack("{s:s s:I s:I s:b}", "type", "train", "step", (json_int_t)r->step,
+                                 "tokens", (json_int_t)r->tokens, "skipped", (int)r->skipped);
+        cli_metrics_real(line, "loss", r->loss);
+        cli_metrics_real(line, "lr", r->lr);
+        cli_metrics_real(line, "grad_norm", r->grad_norm);
+        json_object_set_new(line, "skipped_losses", json_integer((json_int_t)r->skipped_losses));
+        json_object_set_new(line, "skipped_updates", json_integer((json_int_t)r->skipped_updates));
+        cli_metrics_real(line, "step_seconds", r->seconds);
+        cli_metrics_real(line, "data_seconds", r->data_seconds);
+        cli_metrics_real(line, "tokens_per_second", r->tokens_per_second);
+        cli_metrics_write(&s->metrics, line);
+    }
+    s->speed = s->speed == 0 ? r->tokens_per_second : 0.9 * s->speed + 0.1 * r->tokens_per_second;
+    if (cli_progress_due(&s->progress)) {
+        char eta[32];
+        const double left = (double)(o->train.steps - r->step) * (double)o->train.batch *
+                            (double)o->train.seq / s->speed;
+        cli_progress_line(&s->progress, "step %lld/%lld loss %.4f lr %.2e %.1fk tok/s ETA %s",
+                          (long long)r->step, (long long)o->train.steps, r->loss, r->lr,
+                          s->speed * 1e-3, slt_duration_format(eta, sizeof eta, left));
+    }
+    return 0;
+}
+
+static int on_validation(void *user, const struct slt_train_validation *v, struct slt_error *err)
+{
+    struct session *s = user;
+    (void)err;
+    json_t *line = json_pack("{s:s s:I s:I}", "type", "valid", "step", (json_int_t)v->step,
+                             "valid_tokens", (json_int_t)v->tokens);
+    cli_metrics_real(line, "valid_loss", v->loss);
+    cli_metrics_real(line, "valid_perplexity", v->perplexity);
+    cli_metrics_real(line, "valid_seconds", v->seconds);
+    cli_metrics_write(&s->metrics, line);
+    if (!s->options->common.quiet) {
+        cli_progress_clear(&s->progress);
+        cli_say("step %lld validation loss %.4f perplexity %.2f", (long long)v->step, v->loss,
+                v->perplexity);
+    }
+    return 0;
+}
+
+static void on_checkpoint(void *user, const char *path, int64_t step)
+{
+    struct session *s = user;
+    if (s->options->common.verbose > 0) {
+        cli_progress_clear(&s->progress);
+        cli_say("step %lld: wrote '%s'", (long long)step, path);
+    }
+}
+
+// ---- Options that depend on each other ----
+
+// --tokens and --epochs as steps.
+static int count_steps(struct options *o, const struct slt_tokens *tokens)
+{
+    const int64_t each = o->train.batch * o->train.seq;
+    const int given = (o->train.steps > 0) + (o->tokens > 0) + (o->epochs > 0);
+    if (given != 1)
+        cli_usage("give one of --steps, --tokens and --epochs");
+    if (o->tokens > 0)
+        o->train.steps = (o->tokens + each - 1) / each;
+    if (o->epochs > 0) {
+        if (!slt_tokens_is_mapped(tokens))
+            cli_usage("--epochs needs a plain token file, '%s' is a stream",
+                      slt_tokens_name(tokens));
+        const double sequences =
+            o->epochs * (double)slt_train_sequences(tokens, o->train.seq, o->train.packing);
+        o->train.steps = (int64_t)ceil(sequences / (double)o->train.batch);
+    }
+    if (o->train.steps < 1)
+        cli_usage("'%s' is too short for one step", slt_tokens_name(tokens));
+    if (o->train.warmup > o->train.steps)
+        cli_usage("--warmup %lld is more than the %lld steps", (long long)o->train.warmup,
+                  (long long)o->train.steps);
+    return 0;
+}
+
+// --checkpoint-every is a number of steps, or a duration if it has a unit of time.
+static void checkpoint_interval(struct options *o)
+{
+    struct slt_error err;
+    const char *text = o->checkpoint_every;
+    const size_t n = text != NULL ? strlen(text) : 0;
+    if (n == 0)
+        return;
+    const int rc =
+        strchr("smhd", text[n - 1]) != NULL
+            ? slt_duration_parse(&o->run.checkpoint_every_seconds, "--checkpoint-every", text, &err)
+            : slt_number_parse(&o->run.checkpoint_every, "--checkpoint-every", text, 1, INT64_MAX,
+                               &err);
+    if (rc != 0)
+        cli_usage("%s", err.message);
+}
+
+// The default prefix of state checkpoints: the -o name without .slt; none for stdout. The caller
+// frees it.
+static char *default_prefix(const struct options *o)
+{
+    const char *name = o->common.output;
+    if (o->run.checkpoint != NULL || strcmp(name, "-") == 0)
+        return NULL;
+    const size_t n = strlen(name);
+    return strndup(name, n > 4 && strcmp(name + n - 4, ".slt") == 0 ? n - 4 : n);
+}
+
+// ---- Running ----
+
+static int dry_run(const struct options *o, struct slt_device *device,
+                   const struct slt_checkpoint_reader *reader, slt_stop_flag *stop)
+{
+    struct slt_error err;
+    struct slt_plan plan;
+    struct cli_report *report;
+    if (slt_train_plan(&plan, device, slt_checkpoint_config(reader), &o->train, &err) != 0)
+        return cli_error(&err);
+    int code = cli_report_open(&report, "-", false, stop);
+    if (code != 0)
+        return code;
+    cli_report_whole(report, "steps", o->train.steps);
+    cli_report_whole(report, "tokens_per_step", o->train.batch * o->train.seq);
+    print_plan(report, &plan);
+    return cli_report_close(report, 0);
+}
+
+static int train(struct options *o, struct slt_device *device, struct slt_checkpoint_reader *reader,
+                 struct slt_tokens *tokens, slt_stop_flag *stop)
+{
+    struct slt_error err;
+    struct slt_output *out;
+    struct session s = {.options = o};
+    // The output of a run that may take days is opened first: a wrong name should be found out now.
+    int code = cli_open_binary_output(&out, o->common.output, stop);
+    if (code != 0)
+        return code;
+    cli_progress_start(&s.progress, &o->common);
+    o->run.user = &s;
+    o->run.on_start = on_start;
+    o->run.on_step = on_step;
+    o->run.on_validation = on_validation;
+    o->run.on_checkpoint = on_checkpoint;
+    o->run.on_route = on_route;
+    if (slt_train(out, device, reader, tokens, &o->train, &o->run, &err) != 0) {
+        cli_progress_clear(&s.progress);
+        code = cli_error(&err);
+        if (err.code == SLT_ERR_STOPPED && *stop == 0)
+            cli_say("%s; the same command with --resume goes on", err.message);
+    }
+    cli_progress_clear(&s.progress);
+    cli_metrics_close(&s.metrics);
+    return cli_close_output(out, code);
+}
+
+static int run(struct options *o, const char *model, slt_stop_flag *stop)
+{
+    struct slt_error err;
+    struct slt_input *in = NULL, *data = NULL;
+    struct slt_tokens *tokens = NULL;
+    struct slt_checkpoint_reader *reader = NULL;
+    struct slt_device *device = NULL;
+    int code = cli_open_input(&data, o->data, stop);
+    if (code != 0)
+        return code;
+    if (slt_tokens_open(&tokens, data, &err) != 0)
+        return cli_error(&err);
+    count_steps(o, tokens);
+    if ((code = cli_open_input(&in, model, stop)) != 0)
+        goto out;
+    if (slt_checkpoint_open(&reader, in, &err) != 0 ||
+        slt_device_open(&device, o->device, (int)o->threads, &err) != 0) {
+        code = cli_error(&err);
+        goto out;
+    }
+    if (o->common.verbose > 0)
+        cli_say("%s", slt_device_describe(device));
+    code = o->dry_run ? dry_run(o, device, reader, stop) : train(o, device, reader, tokens, stop);
+out:
+    slt_checkpoint_close(reader);
+    slt_tokens_close(tokens);
+    slt_device_close(device);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.common = {.output = "-"},
+                        .device = "auto",
+                        .seed = 1,
+                        .log_every = 1,
+                        .run = {.keep = 2, .nonfinite_limit = 100}};
+    slt_train_defaults(&o.train);
+    const struct cli_option options[] = {
+        CLI_COMMON(&o.common),
+        {"data", 'd', CLI_TEXT, &o.data, "FILE", 0, 0, "token file to train on"},
+        {"valid", 0, CLI_TEXT, &o.run.valid, "FILE", 0, 0, "token file to validate on"},
+        {"valid-every", 0, CLI_WHOLE, &o.run.valid_every, "N", 0, 1e15,
+         "validate every N steps; 0: at the end (0)"},
+        {"valid-limit", 0, CLI_WHOLE, &o.valid_limit, "N", 0, 9e18,
+         "validate on N tokens; 0: all (0)"},
+        {"steps", 0, CLI_WHOLE, &o.train.steps, "N", 1, 1e15, "optimizer steps"},
+        {"tokens", 0, CLI_WHOLE, &o.tokens, "N", 1, 9e18, "train on N tokens instead of --steps"},
+        {"epochs", 0, CLI_REAL, &o.epochs, "X", 1e-9, 1e9, "pass X times over the data instead"},
+        {"max-time", 0, CLI_SECONDS, &o.run.max_seconds, "TIME", 0, 0,
+         "stop after TIME, with a state checkpoint"},
+        {"batch", 'b', CLI_WHOLE, &o.train.batch, "N", 1, 1 << 24, "sequences per step (32)"},
+        {"micro-batch", 0, CLI_WHOLE, &o.train.micro_batch, "N", 1, 1 << 24,
+         "sequences at once (as many as make 4096 tokens)"},
+        {"seq", 0, CLI_WHOLE, &o.train.seq, "N", 2, 1 << 20, "tokens of a sequence (256)"},
+        {"layout", 0, CLI_CHOICE, &o.packing, "packed|document", 0, 0,
+         "windows of the whole file, or one sequence for each document (packed)"},
+        {"lr", 0, CLI_REAL, &o.train.lr, "X", 0, 1e30, "peak learning rate (3e-3)"},
+        {"min-lr-ratio", 0, CLI_REAL, &o.train.min_lr_ratio, "X", 0, 1,
+         "floor of the schedule over --lr (0.1)"},
+        {"warmup", 0, CLI_WHOLE, &o.train.warmup, "N", 0, 1e15, "steps of linear warm-up (0)"},
+        {"schedule", 0, CLI_CHOICE, &o.schedule, "cosine|linear|constant", 0, 0,
+         "learning rate after the warm-up (cosine)"},
+        {"optimizer", 0, CLI_WORD, &o.train.optimizer, "adamw", 0, 0, "optimizer (adamw)"},
+        {"weight-decay", 0, CLI_REAL, &o.train.weight_decay, "X", 0, 1e3, "decoupled decay (0)"},
+        {"beta1", 0, CLI_REAL, &o.train.beta1, "X", 0, 1, "decay of the first moment (0.9)"},
+        {"beta2", 0, CLI_REAL, &o.train.beta2, "X", 0, 1, "decay of the second moment (0.999)"},
+        {"eps", 0, CLI_REAL, &o.train.eps, "X", 0, 1, "added to the root of it (1e-8)"},
+        {"clip", 0, CLI_REAL, &o.train.clip, "X", 0, 1e30, "largest gradient norm; 0: any (0)"},
+        {"route", 0, CLI_WORD, &o.train.route, "auto|dense|factored", 0, 0,
+         "how sparse plus low-rank layers are computed (auto)"},
+        {"seed", 's', CLI_WHOLE, &o.seed, "N", 0, 9.2e18, "of the data's order (1)"},
+        {"checkpoint", 0, CLI_TEXT, &o.run.checkpoint, "PREFIX", 0, 0,
+         "state goes to PREFIX-<step>.slt (the -o name)"},
+        {"checkpoint-every", 0, CLI_TEXT, &o.checkpoint_every, "N", 0, 0,
+         "every N steps, or every 10m, 2h"},
+        {"keep", 0, CLI_WHOLE, &o.run.keep, "N", 1, 1e9, "newest state checkpoints to keep (2)"},
+        {"resume", 0, CLI_FLAG, &o.run.resume, NULL, 0, 0,
+         "go on from the newest whole PREFIX-*.slt, if there is one"},
+        {"keep-state", 0, CLI_FLAG, &o.run.keep_state, NULL, 0, 0,
+         "leave the optimizer's state in the result"},
+        {"nonfinite-limit", 0, CLI_WHOLE, &o.run.nonfinite_limit, "N", 0, 1e15,
+         "give up after N skipped steps in a row; 0: never (100)"},
+        {"metrics", 0, CLI_TEXT, &o.metrics, "FILE", 0, 0, "write JSON lines to FILE"},
+        {"log-every", 0, CLI_WHOLE, &o.log_every, "N", 1, 1e15, "steps between them (1)"},
+        {"device", 0, CLI_WORD, &o.device, "auto|cpu|cpu-reference|cuda", 0, 0,
+         "where to compute (auto)"},
+        {"threads", 0, CLI_WHOLE, &o.threads, "N", 0, 4096, "CPU threads; 0: all (0)"},
+        {"dry-run", 'n', CLI_FLAG, &o.dry_run, NULL, 0, 0,
+         "print steps and planned memory, and train nothing"},
+        {"no-provenance", 0, CLI_FLAG, &o.no_provenance, NULL, 0, 0, "add no provenance line"},
+    };
+    const struct cli_program program = {
+        "slt-train", "[options] --data FILE --steps N [MODEL.slt]",
+        "Trains a checkpoint on a token file and writes the trained one.", options,
+        sizeof options / sizeof *options};
+    const int first = cli_parse(&program, argc, &argv);
+    const char *model = cli_one_input(argv, first);
+    if (o.data == NULL)
+        cli_usage("--data is missing");
+    if (strcmp(model, "-") == 0 && strcmp(o.data, "-") == 0)
+        cli_usage("only one of the inputs can be '-'");
+    checkpoint_interval(&o);
+    char *prefix = default_prefix(&o);
+    if (prefix != NULL)
+        o.run.checkpoint = prefix;
+    if (o.run.resume && o.run.checkpoint == NULL)
+        cli_usage("--resume needs --checkpoint or -o");
+    o.train.packing = (enum slt_packing)o.packing;
+    o.train.schedule = (enum slt_schedule)o.schedule;
+    o.train.seed = (uint64_t)o.seed;
+    o.run.valid_limit = (uint64_t)o.valid_limit;
+    o.run.tool = o.no_provenance ? NULL : program.name;
+    slt_stop_flag *stop = cli_catch_signals();
+    o.run.stop = stop;
+    const int code = run(&o, model, stop);
+    free(prefix);
+    return cli_finish(code);
+}
