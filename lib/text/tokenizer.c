@@ -1,0 +1,79 @@
+// Tokenizers: their bytes, what is known of them, and the calls that go to the kind.
+#include <stdlib.h>
+#include <string.h>
+
+#include "slt/tokenizer.h"
+#include "text/sentencepiece.h"
+
+struct slt_tokenizer {
+    struct spm *spm;
+    struct slt_tokenizer_info info;
+    void *data;
+    size_t bytes;
+};
+
+int slt_tokenizer_load(struct slt_tokenizer **tokenizer, const char *name, const void *data,
+                       size_t bytes, struct slt_error *err)
+{
+    struct slt_tokenizer *t = calloc(1, sizeof *t);
+    int rc;
+    if (t == NULL || (t->data = malloc(bytes + 1)) == NULL) {
+        free(t);
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the tokenizer '%s'", name);
+    }
+    memcpy(t->data, data, bytes);
+    t->bytes = bytes;
+    if ((rc = spm_load(&t->spm, name, data, bytes, err)) != 0) {
+        slt_tokenizer_free(t);
+        return rc;
+    }
+    t->info.kind = "tokenizer.model";
+    slt_sha256_of(t->info.digest, data, bytes);
+    spm_info(t->spm, &t->info);
+    *tokenizer = t;
+    return 0;
+}
+
+void slt_tokenizer_free(struct slt_tokenizer *t)
+{
+    if (t == NULL)
+        return;
+    spm_free(t->spm);
+    free(t->data);
+    free(t);
+}
+
+const struct slt_tokenizer_info *slt_tokenizer_info(const struct slt_tokenizer *t)
+{
+    return &t->info;
+}
+
+const void *slt_tokenizer_data(const struct slt_tokenizer *t, size_t *bytes)
+{
+    *bytes = t->bytes;
+    return t->data;
+}
+
+void slt_token_ids_free(struct slt_token_ids *ids)
+{
+    free(ids->id);
+    *ids = (struct slt_token_ids){0};
+}
+
+int slt_tokenizer_encode(const struct slt_tokenizer *t, struct slt_token_ids *ids, const char *text,
+                         size_t bytes, struct slt_error *err)
+{
+    return spm_encode(t->spm, ids, text, bytes, err);
+}
+
+int slt_tokenizer_decode(const struct slt_tokenizer *t, char **text, size_t *bytes,
+                         const uint32_t *ids, size_t count, struct slt_error *err)
+{
+    return spm_decode(t->spm, text, bytes, ids, count, err);
+}
+
+int slt_tokenizer_train(void **model, size_t *bytes, slt_sentence_source *source, void *user,
+                        uint32_t vocab_size, struct slt_error *err)
+{
+    return spm_train(model, bytes, source, user, vocab_size, err);
+}
