@@ -17,6 +17,18 @@ bool cpu_supports(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape
     return shape->dtype == SLT_F32;
 }
 
+uint64_t cpu_work_bytes(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape)
+{
+    switch (op) {
+    case SLT_OP_LINEAR:
+        return cpu_linear_work_bytes(ctx, shape);
+    case SLT_OP_SPARSE:
+        return cpu_sparse_work_bytes(ctx, shape);
+    default:
+        return ref_work_bytes(ctx, op, shape);
+    }
+}
+
 const struct slt_ops slt_cpu_ops = {
     .version = SLT_OPS_VERSION,
     .name = "cpu",
@@ -24,7 +36,7 @@ const struct slt_ops slt_cpu_ops = {
     .close = cpu_close,
     .describe = describe,
     .supports = cpu_supports,
-    .work_bytes = ref_work_bytes,
+    .work_bytes = cpu_work_bytes,
     .set_workspace = cpu_set_workspace,
     .buffer_create = cpu_buffer_create,
     .buffer_free = cpu_buffer_free,
@@ -47,14 +59,14 @@ const struct slt_ops slt_cpu_ops = {
     .swiglu_forward = ref_swiglu_forward,
     .swiglu_backward = ref_swiglu_backward,
     .head_loss = ref_head_loss,
-    .linear_forward = ref_linear_forward,
-    .linear_backward_input = ref_linear_backward_input,
-    .linear_backward_weight = ref_linear_backward_weight,
-    .matmul = ref_matmul,
-    .sparse_forward = ref_sparse_forward,
-    .sparse_backward = ref_sparse_backward,
-    .sparse_scatter = ref_sparse_scatter,
-    .sparse_gather = ref_sparse_gather,
+    .linear_forward = cpu_linear_forward,
+    .linear_backward_input = cpu_linear_backward_input,
+    .linear_backward_weight = cpu_linear_backward_weight,
+    .matmul = cpu_matmul,
+    .sparse_forward = cpu_sparse_forward,
+    .sparse_backward = cpu_sparse_backward,
+    .sparse_scatter = cpu_sparse_scatter,
+    .sparse_gather = cpu_sparse_gather,
     .grad_norm = ref_grad_norm,
     .adamw_step = ref_adamw_step,
 };

@@ -1,34 +1,132 @@
-// oneDNN's sgemm behind the backend's own signature.
+// oneDNN's sgemm behind the backend's own signature, with results that do not depend on the number
+// of threads.
+//
+// Left to itself, oneDNN shares the sum over k among threads where m and n are small and k is large,
+// as in the gradients of small weights, and then adds the shares. So the blocks of C are dealt out
+// here and every block is the work of one thread. A block's values do not depend on its extent,
+// except where the second operand alone is transposed or the product is a vector: there oneDNN
+// chooses among kernels by extent, and the blocks follow from the shape alone.
 #include <oneapi/dnnl/dnnl.h>
 #include <omp.h>
 
 #include "kernels/cpu/cpu.h"
 
+#define ROWS_OF_BLOCK 16 // blocks begin at multiples of these
+#define COLS_OF_BLOCK 64
+
+struct product {
+    bool transpose_a, transpose_b;
+    int64_t m, n, k, lda, ldb, ldc;
+    float alpha, beta;
+    const float *a, *b;
+    float *c;
+};
+
+// How many blocks there are along m and n.
+struct grid {
+    int64_t rows, cols;
+};
+
 // oneDNN leaves C untouched when there is nothing to sum up.
-static void scale(float *c, int64_t ldc, int64_t m, int64_t n, float beta)
+static void scale(const struct product *p)
 {
-    for (int64_t i = 0; i < m; i++)
-        for (int64_t j = 0; j < n; j++)
-            c[i * ldc + j] = beta == 0 ? 0 : beta * c[i * ldc + j];
+    for (int64_t i = 0; i < p->m; i++)
+        for (int64_t j = 0; j < p->n; j++)
+            p->c[i * p->ldc + j] = p->beta == 0 ? 0 : p->beta * p->c[i * p->ldc + j];
+}
+
+// The grid of so many blocks whose blocks read the least of both operands.
+static struct grid grid_of(int64_t m, int64_t n, int64_t blocks)
+{
+    struct grid best = {1, blocks};
+    double least = -1;
+    for (int64_t rows = 1; rows <= blocks; rows++) {
+        const double read = (double)m / (double)rows + (double)n * (double)rows / (double)blocks;
+        if (blocks % rows != 0 || (least >= 0 && read >= least))
+            continue;
+        best = (struct grid){rows, blocks / rows};
+        least = read;
+    }
+    return best;
+}
+
+static int64_t blocks_by_shape(int64_t m, int64_t n)
+{
+    int64_t blocks = 1;
+    while (blocks < 8 && m * n >= blocks * 2 * 128 * 128)
+        blocks *= 2;
+    return blocks;
+}
+
+// Where part i of n begins: at a multiple of the unit, and no part is smaller than one.
+static int64_t begin(int64_t n, int64_t unit, int64_t parts, int64_t i)
+{
+    const int64_t units = n < unit ? 1 : n / unit;
+    return i == parts ? n : units * i / parts * unit;
+}
+
+static dnnl_status_t multiply_block(const struct product *p, struct grid g, int64_t block)
+{
+    const int64_t row = block / g.cols, col = block % g.cols;
+    const int64_t i = begin(p->m, ROWS_OF_BLOCK, g.rows, row);
+    const int64_t j = begin(p->n, COLS_OF_BLOCK, g.cols, col);
+    const int64_t m = begin(p->m, ROWS_OF_BLOCK, g.rows, row + 1) - i;
+    const int64_t n = begin(p->n, COLS_OF_BLOCK, g.cols, col + 1) - j;
+    if (m == 0 || n == 0)
+        return dnnl_success;
+    return dnnl_sgemm(p->transpose_a ? 'T' : 'N', p->transpose_b ? 'T' : 'N', m, n, p->k, p->alpha,
+                      p->transpose_a ? p->a + i : p->a + i * p->lda, p->lda,
+                      p->transpose_b ? p->b + j * p->ldb : p->b + j, p->ldb, p->beta,
+                      p->c + i * p->ldc + j, p->ldc);
+}
+
+static void multiply(struct slt_ctx *ctx, const struct product *p)
+{
+    const bool by_shape = (p->transpose_b && !p->transpose_a) || p->m == 1 || p->n == 1;
+    const int64_t blocks = by_shape ? blocks_by_shape(p->m, p->n) : ctx->threads;
+    const struct grid grid = grid_of(p->m, p->n, blocks);
+    dnnl_status_t failure = dnnl_success;
+#pragma omp parallel num_threads(ctx->threads)
+    {
+        // oneDNN uses as many threads as the calling thread's OpenMP setting says.
+        const int before = omp_get_max_threads();
+        omp_set_num_threads(1);
+#pragma omp for schedule(static)
+        for (int64_t block = 0; block < blocks; block++) {
+            const dnnl_status_t status = multiply_block(p, grid, block);
+            if (status != dnnl_success) {
+#pragma omp atomic write
+                failure = status;
+            }
+        }
+        omp_set_num_threads(before);
+    }
+    if (failure != dnnl_success)
+        cpu_fail(ctx, failure == dnnl_out_of_memory ? SLT_ERR_MEMORY : SLT_ERR_DEVICE,
+                 "oneDNN failed in a matrix product");
 }
 
 void cpu_sgemm(struct slt_ctx *ctx, bool transpose_a, bool transpose_b, int64_t m, int64_t n,
                int64_t k, float alpha, const float *a, int64_t lda, const float *b, int64_t ldb,
                float beta, float *c, int64_t ldc)
 {
+    const struct product p = {.transpose_a = transpose_a,
+                              .transpose_b = transpose_b,
+                              .m = m,
+                              .n = n,
+                              .k = k,
+                              .lda = lda,
+                              .ldb = ldb,
+                              .ldc = ldc,
+                              .alpha = alpha,
+                              .beta = beta,
+                              .a = a,
+                              .b = b,
+                              .c = c};
     if (m == 0 || n == 0)
         return;
-    if (k == 0) {
-        scale(c, ldc, m, n, beta);
-        return;
-    }
-    // oneDNN uses as many threads as the calling thread's OpenMP setting says.
-    const int before = omp_get_max_threads();
-    omp_set_num_threads(ctx->threads);
-    const dnnl_status_t status = dnnl_sgemm(transpose_a ? 'T' : 'N', transpose_b ? 'T' : 'N', m, n,
-                                            k, alpha, a, lda, b, ldb, beta, c, ldc);
-    omp_set_num_threads(before);
-    if (status != dnnl_success)
-        cpu_fail(ctx, status == dnnl_out_of_memory ? SLT_ERR_MEMORY : SLT_ERR_DEVICE,
-                 "oneDNN failed in a matrix product");
+    if (k == 0)
+        scale(&p);
+    else
+        multiply(ctx, &p);
 }
