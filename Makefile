@@ -22,7 +22,7 @@ LIB_C := $(CC) -std=c11 $(CPPFLAGS) $(CFLAGS) $(BASE) $(WARN) -fopenmp -I. -Ilib
 TOOL_C := $(CC) -std=c11 $(CPPFLAGS) $(CFLAGS) $(BASE) $(WARN) -Ilib/include
 LIB_CXX := $(CXX) -std=c++17 $(CPPFLAGS) $(CXXFLAGS) $(BASE) -Wall -Wextra -Wno-unused-parameter -I. -Ilib -Ilib/include
 LINK := $(CXX) $(SANITIZE) $(LDFLAGS) -pthread -fopenmp
-LIBS := -ldnnl -lsentencepiece -larchive -lzstd -ljansson -lcrypto -llapacke -lz -lm
+LIBS := -ldnnl -lsentencepiece_train -lsentencepiece -larchive -lzstd -ljansson -lcrypto -llapacke -lz -lm
 DEB_PACKAGES := gcc g++ make pkg-config libdnnl-dev libsentencepiece-dev libarchive-dev libzstd-dev libjansson-dev \
 	libssl-dev liblapacke-dev zlib1g-dev bats mandoc
 

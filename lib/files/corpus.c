@@ -270,7 +270,8 @@ static int hold(struct slt_corpus *c, size_t bytes, struct slt_error *err)
         c->copy = more;
         c->copy_capacity = bytes;
     }
-    memcpy(c->copy, c->buffer + c->start, bytes);
+    if (bytes > 0)
+        memcpy(c->copy, c->buffer + c->start, bytes);
     c->unit = c->copy;
     c->unit_bytes = bytes;
     return 0;

@@ -2,11 +2,11 @@
 #ifndef SLT_TEXT_SENTENCEPIECE_H
 #define SLT_TEXT_SENTENCEPIECE_H
 
-#include "slt/tokenizer.h"
-
 #ifdef __cplusplus
 extern "C" {
 #endif
+
+#include "slt/tokenizer.h"
 
 struct spm;
 

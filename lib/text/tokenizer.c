@@ -1,4 +1,5 @@
 // Tokenizers: their bytes, what is known of them, and the calls that go to the kind.
+#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -64,6 +65,25 @@ int slt_tokenizer_encode(const struct slt_tokenizer *t, struct slt_token_ids *id
                          size_t bytes, struct slt_error *err)
 {
     return spm_encode(t->spm, ids, text, bytes, err);
+}
+
+int slt_tokenizer_encode_batch(const struct slt_tokenizer *t, struct slt_token_ids *ids,
+                               const char *const *texts, const size_t *bytes, size_t count,
+                               int threads, struct slt_error *err)
+{
+    int rc = 0;
+    if (threads <= 0)
+        threads = omp_get_max_threads();
+#pragma omp parallel for schedule(dynamic) num_threads(threads)
+    for (size_t i = 0; i < count; i++) {
+        struct slt_error mine;
+        const int one = spm_encode(t->spm, &ids[i], texts[i], bytes[i], &mine);
+        if (one != 0) {
+#pragma omp critical(slt_encode_error)
+            rc = slt_error_set(err, one, "%s", mine.message);
+        }
+    }
+    return rc;
 }
 
 int slt_tokenizer_decode(const struct slt_tokenizer *t, char **text, size_t *bytes,

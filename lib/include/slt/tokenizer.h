@@ -42,6 +42,13 @@ SLT_API void slt_token_ids_free(struct slt_token_ids *ids);
 SLT_API int slt_tokenizer_encode(const struct slt_tokenizer *tokenizer, struct slt_token_ids *ids,
                                  const char *text, size_t bytes, struct slt_error *err);
 
+// As slt_tokenizer_encode for count texts at once, on so many threads (0: all): ids[i] are those of
+// texts[i], whatever the number of threads.
+SLT_API int slt_tokenizer_encode_batch(const struct slt_tokenizer *tokenizer,
+                                       struct slt_token_ids *ids, const char *const *texts,
+                                       const size_t *bytes, size_t count, int threads,
+                                       struct slt_error *err);
+
 // Decodes all ids at once; the caller frees *text (NUL-terminated, *bytes without the NUL). Control
 // ids (BOS, EOS, PAD) give nothing. Ids outside the vocabulary: SLT_ERR_RANGE.
 SLT_API int slt_tokenizer_decode(const struct slt_tokenizer *tokenizer, char **text, size_t *bytes,

@@ -1,0 +1,519 @@
+// slt-tokenize: text to a token file, and back.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "cli.h"
+#include "slt/corpus.h"
+#include "slt/random.h"
+#include "slt/tokens.h"
+
+#define BATCH_BYTES     ((size_t)4 << 20) // of text that is encoded at once
+#define BATCH_DOCUMENTS 4096
+#define MAX_TOKENIZER   (64 << 20)
+
+struct options {
+    struct cli_common common;
+    const char *tokenizer, *train_tokenizer, *valid_output, *field;
+    int64_t vocab_size, seed, threads, split;
+    double valid_fraction;
+    int format, document;
+    bool decode;
+};
+
+// ---- Input that is read twice ----
+
+// Training a tokenizer reads the input once and encoding reads it again, so what is no regular file
+// is copied into temporary files first. They are removed at the end.
+struct spool {
+    const char **paths; // (count): the inputs, or their copies
+    char **copies;      // (count): NULL where the input itself can be read again
+    size_t count;
+};
+
+static int copy_input(char **copy, const char *path, slt_stop_flag *stop)
+{
+    static char block[1 << 16];
+    struct slt_error err;
+    struct slt_input *in;
+    struct slt_output *out = NULL;
+    const char *directory = getenv("TMPDIR");
+    char name[4096];
+    size_t got = 1;
+    snprintf(name, sizeof name, "%s/slt-tokenize-XXXXXX", directory != NULL ? directory : "/tmp");
+    const int fd = mkstemp(name);
+    if (fd < 0) {
+        slt_error_errno(&err, "cannot create '%s'", name);
+        return cli_error(&err);
+    }
+    close(fd);
+    *copy = strdup(name);
+    int rc = slt_input_open(&in, path, stop, &err);
+    if (rc != 0)
+        return cli_error(&err);
+    rc = slt_output_open(&out, name, stop, &err);
+    while (rc == 0 && got > 0) {
+        rc = slt_input_read(in, block, sizeof block, &got, &err);
+        if (rc == 0 && got > 0)
+            rc = slt_output_write(out, block, got, &err);
+    }
+    slt_input_close(in);
+    return cli_close_output(out, rc != 0 ? cli_error(&err) : 0);
+}
+
+static int spool_inputs(struct spool *s, char **paths, slt_stop_flag *stop)
+{
+    while (paths[s->count] != NULL)
+        s->count++;
+    s->paths = calloc(s->count, sizeof *s->paths);
+    s->copies = calloc(s->count, sizeof *s->copies);
+    for (size_t i = 0; i < s->count; i++) {
+        struct stat st;
+        const bool regular =
+            strcmp(paths[i], "-") != 0 && (stat(paths[i], &st) != 0 || S_ISREG(st.st_mode));
+        int code = regular ? 0 : copy_input(&s->copies[i], paths[i], stop);
+        if (code != 0)
+            return code;
+        s->paths[i] = regular ? paths[i] : s->copies[i];
+    }
+    return 0;
+}
+
+static void remove_spool(struct spool *s)
+{
+    for (size_t i = 0; s->copies != NULL && i < s->count; i++) {
+        if (s->copies[i] != NULL)
+            unlink(s->copies[i]);
+        free(s->copies[i]);
+    }
+    free(s->paths);
+    free(s->copies);
+}
+
+// ---- Hold-out ----
+
+// Whether document number n belongs to the validation file: a function of seed and number.
+static bool is_held_out(const struct options *o, uint64_t n)
+{
+    uint32_t word[4];
+    if (o->valid_output == NULL)
+        return false;
+    slt_random_block(word, slt_random_key("slt-holdout-1", "", (uint64_t)o->seed), n, 0);
+    return (double)word[0] * 0x1p-32 < o->valid_fraction;
+}
+
+static struct slt_corpus_options corpus_options(const struct options *o, slt_stop_flag *stop)
+{
+    return (struct slt_corpus_options){.format = (enum slt_corpus_format)o->format,
+                                       .field = o->field,
+                                       .document = (enum slt_corpus_document)o->document,
+                                       .split = (uint64_t)o->split,
+                                       .stop = stop};
+}
+
+// ---- Training a tokenizer ----
+
+// The lines, with their newlines, of all documents that are not held out.
+struct line_source {
+    const struct options *options;
+    struct slt_corpus *corpus;
+    const char *text;
+    size_t bytes;
+};
+
+static int next_line(void *user, const char **text, size_t *bytes, struct slt_error *err)
+{
+    struct line_source *s = user;
+    while (s->bytes == 0) {
+        const int rc = slt_corpus_next(s->corpus, &s->text, &s->bytes, err);
+        if (rc <= 0)
+            return rc;
+        if (is_held_out(s->options, slt_corpus_counts(s->corpus)->documents - 1))
+            s->bytes = 0;
+    }
+    const char *newline = memchr(s->text, '\n', s->bytes);
+    *text = s->text;
+    *bytes = newline != NULL ? (size_t)(newline - s->text) + 1 : s->bytes;
+    s->text += *bytes;
+    s->bytes -= *bytes;
+    return 1;
+}
+
+// Trains on the inputs, writes the model to an output that the caller publishes, and loads it.
+static int train_tokenizer(const struct options *o, const struct spool *spool,
+                           struct slt_tokenizer **tokenizer, struct slt_output *out,
+                           slt_stop_flag *stop, struct slt_error *err)
+{
+    const struct slt_corpus_options options = corpus_options(o, stop);
+    struct line_source source = {.options = o};
+    void *model = NULL;
+    size_t bytes;
+    int rc = slt_corpus_open(&source.corpus, spool->paths, spool->count, &options, err);
+    if (rc == 0)
+        rc = slt_tokenizer_train(&model, &bytes, next_line, &source, (uint32_t)o->vocab_size, err);
+    if (rc == 0 && (rc = slt_tokenizer_load(tokenizer, o->train_tokenizer, model, bytes, err)) == 0)
+        rc = slt_output_write(out, model, bytes, err);
+    slt_corpus_close(source.corpus);
+    free(model);
+    return rc;
+}
+
+// ---- Encoding ----
+
+struct batch {
+    char *text[BATCH_DOCUMENTS];
+    size_t bytes[BATCH_DOCUMENTS];
+    bool held_out[BATCH_DOCUMENTS];
+    struct slt_token_ids ids[BATCH_DOCUMENTS];
+    size_t count, total;
+};
+
+// Both token files, valid being NULL without --valid-output.
+struct files {
+    struct slt_output *train_out, *valid_out, *model_out;
+    struct slt_tokens_writer *train, *valid;
+    struct slt_tokens_totals train_totals, valid_totals;
+};
+
+static int read_batch(const struct options *o, struct batch *b, struct slt_corpus *corpus,
+                      struct slt_error *err)
+{
+    b->count = b->total = 0;
+    while (b->count < BATCH_DOCUMENTS && b->total < BATCH_BYTES) {
+        const char *text;
+        size_t bytes;
+        const int rc = slt_corpus_next(corpus, &text, &bytes, err);
+        if (rc <= 0)
+            return rc;
+        b->text[b->count] = malloc(bytes + 1);
+        if (b->text[b->count] == NULL)
+            return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a document");
+        memcpy(b->text[b->count], text, bytes);
+        b->bytes[b->count] = bytes;
+        b->held_out[b->count] = is_held_out(o, slt_corpus_counts(corpus)->documents - 1);
+        b->count++;
+        b->total += bytes;
+    }
+    return 0;
+}
+
+static int write_batch(struct batch *b, const struct slt_tokenizer *tokenizer, struct files *f,
+                       int threads, struct slt_error *err)
+{
+    for (size_t i = 0; i < b->count; i++)
+        b->ids[i].count = 0;
+    int rc = slt_tokenizer_encode_batch(tokenizer, b->ids, (const char *const *)b->text, b->bytes,
+                                        b->count, threads, err);
+    for (size_t i = 0; i < b->count; i++) {
+        if (rc == 0)
+            rc = slt_tokens_append(b->held_out[i] ? f->valid : f->train, b->ids[i].id,
+                                   b->ids[i].count, b->bytes[i], err);
+        free(b->text[i]);
+    }
+    b->count = 0;
+    return rc;
+}
+
+static int encode(const struct options *o, const struct spool *spool,
+                  const struct slt_tokenizer *tokenizer, struct files *f, slt_stop_flag *stop,
+                  struct slt_corpus_counts *counts, struct slt_error *err)
+{
+    const struct slt_corpus_options options = corpus_options(o, stop);
+    struct slt_corpus *corpus = NULL;
+    struct cli_progress progress;
+    struct batch *b = calloc(1, sizeof *b);
+    int rc = b == NULL ? slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a batch")
+                       : slt_corpus_open(&corpus, spool->paths, spool->count, &options, err);
+    cli_progress_start(&progress, &o->common);
+    do {
+        if (rc == 0)
+            rc = read_batch(o, b, corpus, err);
+        if (rc == 0 && b->count > 0)
+            rc = write_batch(b, tokenizer, f, (int)o->threads, err);
+        else
+            break;
+        if (cli_progress_due(&progress))
+            cli_progress_line(&progress, "%llu documents, %.1f MB",
+                              (unsigned long long)slt_corpus_counts(corpus)->documents,
+                              (double)slt_corpus_counts(corpus)->text_bytes * 1e-6);
+    } while (rc == 0);
+    cli_progress_clear(&progress);
+    if (corpus != NULL)
+        *counts = *slt_corpus_counts(corpus);
+    for (size_t i = 0; b != NULL && i < BATCH_DOCUMENTS; i++) {
+        if (i < b->count)
+            free(b->text[i]);
+        slt_token_ids_free(&b->ids[i]);
+    }
+    free(b);
+    slt_corpus_close(corpus);
+    return rc;
+}
+
+static int begin_files(const struct slt_tokenizer *tokenizer, struct files *f,
+                       struct slt_error *err)
+{
+    const struct slt_tokenizer_info *info = slt_tokenizer_info(tokenizer);
+    struct slt_tokens_header header = {
+        .vocab_size = info->vocab_size, .eos = info->eos, .pad = info->pad};
+    memcpy(header.digest, info->digest, sizeof header.digest);
+    int rc = slt_tokens_create(&f->train, f->train_out, &header, err);
+    if (rc == 0 && f->valid_out != NULL)
+        rc = slt_tokens_create(&f->valid, f->valid_out, &header, err);
+    return rc;
+}
+
+// All outputs are complete on disk before the first one is renamed.
+static int end_files(struct files *f, struct slt_error *err)
+{
+    int rc = slt_tokens_finish(f->train, &f->train_totals, err);
+    f->train = NULL;
+    if (rc == 0 && f->valid != NULL) {
+        rc = slt_tokens_finish(f->valid, &f->valid_totals, err);
+        f->valid = NULL;
+    }
+    struct slt_output **const outs[] = {&f->model_out, &f->valid_out, &f->train_out};
+    for (int i = 0; rc == 0 && i < 3; i++)
+        if (*outs[i] != NULL)
+            rc = slt_output_finish(*outs[i], err);
+    for (int i = 0; rc == 0 && i < 3; i++) {
+        if (*outs[i] != NULL) {
+            rc = slt_output_publish(*outs[i], err);
+            *outs[i] = NULL;
+        }
+    }
+    return rc;
+}
+
+static void report(const struct options *o, const struct files *f,
+                   const struct slt_corpus_counts *c, double seconds)
+{
+    if (c->bad_json + c->bad_utf8 > 0 && !o->common.quiet)
+        cli_say("skipped %llu lines that are no JSON with \"%s\" and %llu documents that are no "
+                "UTF-8",
+                (unsigned long long)c->bad_json, o->field != NULL ? o->field : "text",
+                (unsigned long long)c->bad_utf8);
+    if (o->common.verbose == 0)
+        return;
+    const double tokens = (double)(f->train_totals.tokens + f->valid_totals.tokens);
+    cli_say("%llu documents, %llu bytes, %.0f tokens (%llu held out), %.3f bytes per token, "
+            "%.1f MB/s",
+            (unsigned long long)c->documents, (unsigned long long)c->text_bytes, tokens,
+            (unsigned long long)f->valid_totals.tokens, (double)c->text_bytes / tokens,
+            (double)c->text_bytes * 1e-6 / seconds);
+}
+
+static int open_outputs(const struct options *o, struct files *f, slt_stop_flag *stop)
+{
+    int code = cli_open_binary_output(&f->train_out, o->common.output, stop);
+    if (code == 0 && o->valid_output != NULL)
+        code = cli_open_binary_output(&f->valid_out, o->valid_output, stop);
+    if (code == 0 && o->train_tokenizer != NULL)
+        code = cli_open_binary_output(&f->model_out, o->train_tokenizer, stop);
+    return code;
+}
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static int load_tokenizer(struct slt_tokenizer **tokenizer, const char *path, slt_stop_flag *stop,
+                          struct slt_error *err)
+{
+    void *data;
+    size_t bytes;
+    int rc = slt_file_read(&data, &bytes, path, MAX_TOKENIZER, stop, err);
+    if (rc == 0) {
+        rc = slt_tokenizer_load(tokenizer, path, data, bytes, err);
+        free(data);
+    }
+    return rc;
+}
+
+static int tokenize(const struct options *o, char **paths, slt_stop_flag *stop)
+{
+    struct slt_error err;
+    struct spool spool = {0};
+    struct files f = {0};
+    struct slt_tokenizer *tokenizer = NULL;
+    struct slt_corpus_counts counts = {0};
+    double start = now();
+    int rc = 0, code = open_outputs(o, &f, stop);
+    if (code != 0)
+        goto out;
+    if (o->train_tokenizer != NULL) {
+        if ((code = spool_inputs(&spool, paths, stop)) != 0)
+            goto out;
+        rc = train_tokenizer(o, &spool, &tokenizer, f.model_out, stop, &err);
+        if (rc == 0 && o->common.verbose > 0)
+            cli_say("trained a tokenizer of %lld pieces in %.1f s", (long long)o->vocab_size,
+                    now() - start);
+        start = now();
+    } else {
+        rc = load_tokenizer(&tokenizer, o->tokenizer, stop, &err);
+    }
+    const struct spool plain = {.paths = (const char **)paths};
+    struct spool inputs = spool.paths != NULL ? spool : plain;
+    while (inputs.paths[inputs.count] != NULL && spool.paths == NULL)
+        inputs.count++;
+    if (rc == 0 && (rc = begin_files(tokenizer, &f, &err)) == 0 &&
+        (rc = encode(o, &inputs, tokenizer, &f, stop, &counts, &err)) == 0 &&
+        (rc = end_files(&f, &err)) == 0)
+        report(o, &f, &counts, now() - start);
+    if (rc != 0)
+        code = cli_error(&err);
+out:
+    slt_tokens_abandon(f.train);
+    slt_tokens_abandon(f.valid);
+    slt_output_abandon(f.train_out);
+    slt_output_abandon(f.valid_out);
+    slt_output_abandon(f.model_out);
+    slt_tokenizer_free(tokenizer);
+    remove_spool(&spool);
+    return code;
+}
+
+// ---- Decoding ----
+
+// The text of one document, with a newline behind it where documents are lines.
+static int put_document(const struct options *o, const struct slt_tokenizer *tokenizer,
+                        const struct slt_token_ids *ids, struct slt_output *out,
+                        struct slt_error *err)
+{
+    char *text;
+    size_t bytes;
+    int rc = slt_tokenizer_decode(tokenizer, &text, &bytes, ids->id, ids->count, err);
+    if (rc != 0)
+        return rc;
+    rc = slt_output_write(out, text, bytes, err);
+    free(text);
+    return rc == 0 && o->document != SLT_DOCUMENT_FILE ? slt_output_write(out, "\n", 1, err) : rc;
+}
+
+static int append_id(struct slt_token_ids *ids, uint32_t id, struct slt_error *err)
+{
+    if (ids->count == ids->capacity) {
+        const size_t capacity = 2 * ids->capacity + 1024;
+        uint32_t *more = realloc(ids->id, capacity * sizeof *more);
+        if (more == NULL)
+            return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate %zu token ids", capacity);
+        ids->id = more;
+        ids->capacity = capacity;
+    }
+    ids->id[ids->count++] = id;
+    return 0;
+}
+
+static int decode_all(const struct options *o, const struct slt_tokenizer *tokenizer,
+                      struct slt_tokens *tokens, struct slt_output *out, struct slt_error *err)
+{
+    int32_t block[4096];
+    const uint32_t eos = slt_tokens_header(tokens)->eos;
+    struct slt_token_ids ids = {0};
+    size_t got = 1;
+    int rc = 0;
+    while (rc == 0 && got > 0) {
+        rc = slt_tokens_read(tokens, block, sizeof block / sizeof *block, &got, err);
+        for (size_t i = 0; rc == 0 && i < got; i++) {
+            if ((uint32_t)block[i] != eos) {
+                rc = append_id(&ids, (uint32_t)block[i], err);
+                continue;
+            }
+            rc = put_document(o, tokenizer, &ids, out, err);
+            ids.count = 0;
+        }
+    }
+    if (rc == 0 && ids.count > 0)
+        rc = put_document(o, tokenizer, &ids, out, err);
+    slt_token_ids_free(&ids);
+    return rc;
+}
+
+static int decode(const struct options *o, const char *path, slt_stop_flag *stop)
+{
+    struct slt_error err;
+    struct slt_input *in;
+    struct slt_tokens *tokens = NULL;
+    struct slt_tokenizer *tokenizer = NULL;
+    struct slt_output *out = NULL;
+    int code = cli_open_input(&in, path, stop), rc;
+    if (code != 0)
+        return code;
+    if ((rc = slt_tokens_open(&tokens, in, &err)) != 0 ||
+        (rc = load_tokenizer(&tokenizer, o->tokenizer, stop, &err)) != 0 ||
+        (rc = slt_output_open(&out, o->common.output, stop, &err)) != 0)
+        goto out;
+    const unsigned char *mine = slt_tokenizer_info(tokenizer)->digest;
+    static const unsigned char unknown[SLT_SHA256_BYTES];
+    const unsigned char *theirs = slt_tokens_header(tokens)->digest;
+    if (memcmp(theirs, unknown, sizeof unknown) != 0 && memcmp(theirs, mine, sizeof unknown) != 0) {
+        rc = slt_error_set(&err, SLT_ERR_MISMATCH, "'%s' was made with another tokenizer than '%s'",
+                           path, o->tokenizer);
+        goto out;
+    }
+    rc = decode_all(o, tokenizer, tokens, out, &err);
+out:
+    if (rc != 0)
+        code = cli_error(&err);
+    if (out != NULL)
+        code = cli_close_output(out, code);
+    slt_tokenizer_free(tokenizer);
+    slt_tokens_close(tokens);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.common = {.output = "-"}, .seed = 1, .valid_fraction = -1, .split = 65536};
+    const struct cli_option options[] = {
+        CLI_COMMON(&o.common),
+        {"tokenizer", 't', CLI_TEXT, &o.tokenizer, "FILE", 0, 0, "SentencePiece model to use"},
+        {"train-tokenizer", 0, CLI_TEXT, &o.train_tokenizer, "FILE", 0, 0,
+         "first train a tokenizer on the input, into FILE"},
+        {"vocab-size", 0, CLI_WHOLE, &o.vocab_size, "N", 300, 1 << 24, "pieces of a trained one"},
+        {"valid-output", 0, CLI_TEXT, &o.valid_output, "FILE", 0, 0,
+         "hold out some documents into FILE"},
+        {"valid-fraction", 0, CLI_REAL, &o.valid_fraction, "X", 0, 1,
+         "share of documents held out"},
+        {"seed", 's', CLI_WHOLE, &o.seed, "N", 0, 9.2e18, "of the hold-out (1)"},
+        {"format", 0, CLI_CHOICE, &o.format, "auto|text|jsonl", 0, 0,
+         "auto: JSON lines if the first line is an object with the field (auto)"},
+        {"field", 0, CLI_TEXT, &o.field, "NAME", 0, 0, "field of JSON lines (text)"},
+        {"document", 0, CLI_CHOICE, &o.document, "file|line|blank", 0, 0,
+         "a document is a file, a line, or what stands between blank lines (file)"},
+        {"split", 0, CLI_WHOLE, &o.split, "BYTES", 0, 1e15,
+         "cut longer documents at a newline; 0: never (64Ki)"},
+        {"threads", 0, CLI_WHOLE, &o.threads, "N", 0, 4096, "threads; 0: all (0)"},
+        {"decode", 'D', CLI_FLAG, &o.decode, NULL, 0, 0, "token file to text"},
+    };
+    const struct cli_program program = {
+        "slt-tokenize", "[options] --tokenizer FILE | --train-tokenizer FILE [INPUT ...]",
+        "Turns text, JSON lines and archives into a token file.", options,
+        sizeof options / sizeof *options};
+    static char *standard_input[] = {"-", NULL};
+    int dashes = 0;
+    const int first = cli_parse(&program, argc, &argv);
+    char **paths = argv[first] != NULL ? argv + first : standard_input;
+    for (char **p = paths; *p != NULL; p++)
+        dashes += strcmp(*p, "-") == 0;
+    if (dashes > 1)
+        cli_usage("only one of the inputs can be '-'");
+    if ((o.tokenizer == NULL) == (o.train_tokenizer == NULL))
+        cli_usage("give either --tokenizer or --train-tokenizer");
+    if ((o.train_tokenizer != NULL) != (o.vocab_size > 0))
+        cli_usage("--train-tokenizer and --vocab-size go together");
+    if ((o.valid_output != NULL) != (o.valid_fraction >= 0))
+        cli_usage("--valid-output and --valid-fraction go together");
+    if (o.decode && (o.tokenizer == NULL || o.valid_output != NULL))
+        cli_usage("--decode needs --tokenizer and holds nothing out");
+    slt_stop_flag *stop = cli_catch_signals();
+    const int code =
+        o.decode ? decode(&o, cli_one_input(argv, first), stop) : tokenize(&o, paths, stop);
+    return cli_finish(code);
+}
