@@ -1,0 +1,241 @@
+// Replays a small corpus through the fuzz targets: good-* must be taken, bad-* refused.
+//
+// `test_corpus write DIR` writes the corpus to DIR/checkpoint, DIR/tokens and DIR/safetensors, as
+// seeds for tests/fuzz/run; `test_corpus replay checkpoint|tokens|safetensors FILE...` replays
+// others, such as an input that libFuzzer found.
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#define LLVMFuzzerTestOneInput fuzz_checkpoint
+#include "tests/fuzz/fuzz_checkpoint.c"
+#undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_tokens
+#include "tests/fuzz/fuzz_tokens.c"
+#undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_safetensors
+#include "tests/fuzz/fuzz_safetensors.c"
+#undef LLVMFuzzerTestOneInput
+
+#include "check.h"
+
+typedef int reader_function(const uint8_t *data, size_t size);
+
+static const struct target {
+    const char *name;
+    reader_function *read;
+} targets[] = {
+    {"checkpoint", fuzz_read_checkpoint},
+    {"tokens", fuzz_read_tokens},
+    {"safetensors", fuzz_read_safetensors},
+};
+
+// Where the corpus goes: a folder, or the readers themselves.
+struct sink {
+    const char *folder;
+    size_t files;
+};
+
+static void emit(struct sink *s, const struct target *t, const char *name, const void *data,
+                 size_t bytes)
+{
+    s->files++;
+    if (s->folder == NULL) {
+        const bool good = strncmp(name, "good-", 5) == 0;
+        CHECK((t->read(data, bytes) == 0) == good, "%s/%s is %s", t->name, name,
+              good ? "refused" : "taken");
+        return;
+    }
+    char path[500];
+    snprintf(path, sizeof path, "%s/%s", s->folder, t->name);
+    mkdir(path, 0777);
+    snprintf(path, sizeof path, "%s/%s/%s", s->folder, t->name, name);
+    struct slt_output *out = NULL;
+    struct slt_error err;
+    CHECK_OK(slt_output_open(&out, path, NULL, &err), err);
+    if (out == NULL)
+        return;
+    CHECK_OK(slt_output_write(out, data, bytes, &err), err);
+    CHECK_OK(slt_output_publish(out, &err), err);
+}
+
+// Emits a good file, its frame, and what must not pass for it.
+static void emit_variants(struct sink *s, const struct target *t, const char *name,
+                          const uint8_t *data, size_t bytes)
+{
+    char full[100];
+    uint8_t *copy = malloc(bytes + 512);
+    const size_t bound = ZSTD_compressBound(bytes);
+    uint8_t *frame = malloc(bound);
+    snprintf(full, sizeof full, "good-%s", name);
+    emit(s, t, full, data, bytes);
+    const size_t packed = ZSTD_compress(frame, bound, data, bytes, 3);
+    snprintf(full, sizeof full, "good-%s-zstd", name);
+    emit(s, t, full, frame, packed);
+    snprintf(full, sizeof full, "bad-%s-zstd-cut", name);
+    emit(s, t, full, frame, packed - 3);
+    snprintf(full, sizeof full, "bad-%s-half", name);
+    emit(s, t, full, data, bytes / 2);
+    snprintf(full, sizeof full, "bad-%s-short", name);
+    emit(s, t, full, data, bytes - 1);
+    memcpy(copy, data, bytes);
+    memset(copy + bytes, 'x', 512);
+    snprintf(full, sizeof full, "bad-%s-long", name);
+    emit(s, t, full, copy, bytes + 512);
+    for (int part = 0; part < 4; part++) {
+        memcpy(copy, data, bytes);
+        copy[bytes / 4 * (size_t)part + 5] ^= 0x11;
+        snprintf(full, sizeof full, "bad-%s-flip%d", name, part);
+        emit(s, t, full, copy, bytes);
+    }
+    free(frame);
+    free(copy);
+}
+
+// The bytes of an output that was written to a temporary file.
+static uint8_t *take_file(char *path, size_t *bytes)
+{
+    void *data = NULL;
+    struct slt_error err;
+    CHECK_OK(slt_file_read(&data, bytes, path, (size_t)1 << 20, NULL, &err), err);
+    unlink(path);
+    return data;
+}
+
+static uint8_t *make_checkpoint(char *path, bool with_all, size_t *bytes)
+{
+    static const struct slt_tensor_info model[] = {{"w", SLT_F32, 2, {3, 5}, 60},
+                                                   {"n", SLT_BF16, 1, {7}, 14}};
+    static const struct slt_tensor_info state = {"w.exp_avg", SLT_F32, 2, {3, 5}, 60};
+    static const char zeros[74];
+    struct slt_config config;
+    struct slt_checkpoint_writer *w = NULL;
+    struct slt_output *out = NULL;
+    struct slt_error err;
+    CHECK_OK(slt_config_preset(&config, "nano", &err), err);
+    CHECK_OK(slt_output_open(&out, path, NULL, &err), err);
+    CHECK_OK(slt_checkpoint_create(&w, out, &config, "tokenizer.model", with_all ? "tok" : NULL, 3,
+                                   &err),
+             err);
+    CHECK_OK(slt_checkpoint_begin(w, SLT_SECTION_MODEL, NULL, model, 2, &err), err);
+    CHECK_OK(slt_checkpoint_write(w, zeros, 74, &err), err);
+    if (with_all) {
+        CHECK_OK(slt_checkpoint_begin(w, SLT_SECTION_OPTIMIZER, "{}", &state, 1, &err), err);
+        CHECK_OK(slt_checkpoint_write(w, zeros, 60, &err), err);
+    }
+    CHECK_OK(slt_checkpoint_finish(w, with_all ? "{\"tool\":\"x\"}\n" : NULL, &err), err);
+    CHECK_OK(slt_output_publish(out, &err), err);
+    return take_file(path, bytes);
+}
+
+static uint8_t *make_tokens(char *path, uint32_t vocab, uint32_t eos, int documents, size_t *bytes)
+{
+    const struct slt_tokens_header header = {
+        .vocab_size = vocab, .eos = eos, .pad = SLT_TOKEN_NONE};
+    struct slt_tokens_writer *w = NULL;
+    struct slt_output *out = NULL;
+    struct slt_error err;
+    CHECK_OK(slt_output_open(&out, path, NULL, &err), err);
+    CHECK_OK(slt_tokens_create(&w, out, &header, &err), err);
+    for (int n = 0; n < documents; n++) {
+        const uint32_t ids[3] = {(uint32_t)n % 50 + 3, vocab - 1, 5};
+        CHECK_OK(slt_tokens_append(w, ids, (size_t)n % 4, 10, &err), err);
+    }
+    CHECK_OK(slt_tokens_finish(w, NULL, &err), err);
+    CHECK_OK(slt_output_publish(out, &err), err);
+    return take_file(path, bytes);
+}
+
+static void make_safetensors(struct sink *s)
+{
+    // All before 8 bytes of data.
+    static const struct {
+        const char *name, *json;
+    } files[] = {
+        {"good-one", "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}"},
+        {"good-two", "{\"__metadata__\":{\"format\":\"pt\"},"
+                     "\"b\":{\"dtype\":\"BF16\",\"shape\":[2],\"data_offsets\":[4,8]},"
+                     "\"a\":{\"dtype\":\"I8\",\"shape\":[2,2],\"data_offsets\":[0,4]}}"},
+        {"good-empty-tensor", "{\"a\":{\"dtype\":\"F64\",\"shape\":[],\"data_offsets\":[0,8]},"
+                              "\"e\":{\"dtype\":\"F64\",\"shape\":[0],\"data_offsets\":[8,8]}}"},
+        {"bad-overlap", "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+                        "\"b\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}"},
+        {"bad-gap", "{\"a\":{\"dtype\":\"F32\",\"shape\":[1],\"data_offsets\":[4,8]}}"},
+        {"bad-type", "{\"a\":{\"dtype\":\"F8_E4M3\",\"shape\":[8],\"data_offsets\":[0,8]}}"},
+        {"bad-shape", "{\"a\":{\"dtype\":\"F32\",\"shape\":[9223372036854775807,3],"
+                      "\"data_offsets\":[0,8]}}"},
+        {"bad-twice", "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
+                      "\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}"},
+        {"bad-json", "{\"a\":"},
+    };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
+        uint8_t file[600] = {0};
+        const size_t length = strlen(files[i].json);
+        slt_store_u64(file, length);
+        memcpy(file + 8, files[i].json, length);
+        emit(s, &targets[2], files[i].name, file, 8 + length + 8);
+        slt_store_u64(file, length + 9);
+        emit(s, &targets[2], "bad-length", file, 8 + length + 8);
+    }
+    emit(s, &targets[2], "bad-short", "1234567", 7);
+}
+
+static void make_corpus(struct sink *s)
+{
+    static const struct {
+        const char *name;
+        uint32_t vocab, eos;
+        int documents;
+    } tokens[] = {{"narrow", 100, 2, 10},
+                  {"wide", 70000, 2, 10},
+                  {"no-eos", 100, SLT_TOKEN_NONE, 10},
+                  {"many", 100, 2, 600},
+                  {"none", 100, 2, 0}};
+    char folder[] = "/tmp/slt-test-corpus-XXXXXX", path[100];
+    size_t bytes = 0;
+    if (mkdtemp(folder) == NULL) {
+        CHECK(false, "no temporary folder");
+        return;
+    }
+    snprintf(path, sizeof path, "%s/file", folder);
+    for (int with_all = 0; with_all < 2; with_all++) {
+        uint8_t *data = make_checkpoint(path, with_all, &bytes);
+        emit_variants(s, &targets[0], with_all ? "state" : "model", data, bytes);
+        free(data);
+    }
+    for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {
+        uint8_t *data =
+            make_tokens(path, tokens[i].vocab, tokens[i].eos, tokens[i].documents, &bytes);
+        emit_variants(s, &targets[1], tokens[i].name, data, bytes);
+        free(data);
+    }
+    make_safetensors(s);
+    rmdir(folder);
+}
+
+static int replay(int count, char **arguments)
+{
+    for (size_t t = 0; t < sizeof targets / sizeof *targets; t++) {
+        for (int i = 1; i < count && strcmp(arguments[0], targets[t].name) == 0; i++) {
+            void *data = NULL;
+            size_t bytes = 0;
+            struct slt_error err;
+            CHECK_OK(slt_file_read(&data, &bytes, arguments[i], (size_t)1 << 30, NULL, &err), err);
+            printf("%s: %s\n", arguments[i], targets[t].read(data, bytes) == 0 ? "good" : "bad");
+            free(data);
+        }
+    }
+    return TEST_END();
+}
+
+int main(int argc, char **argv)
+{
+    struct sink sink = {NULL, 0};
+    if (argc > 3 && strcmp(argv[1], "replay") == 0)
+        return replay(argc - 2, argv + 2);
+    if (argc == 3 && strcmp(argv[1], "write") == 0)
+        sink.folder = argv[2];
+    make_corpus(&sink);
+    CHECK(sink.files > 80, "only %zu files", sink.files);
+    return TEST_END();
+}
