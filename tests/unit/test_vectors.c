@@ -1,0 +1,227 @@
+// slt against PyTorch and Hugging Face transformers: logits, gradients and 20 AdamW steps of small
+// models (tests/vectors/make_vectors.py), on the fast backend and on the reference, on both routes.
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "check.h"
+#include "files/safetensors.h"
+#include "slt/support.h"
+#include "train/trainer.h"
+
+enum { STEPS = 20 };
+
+// DESIGN's limits: logits and losses to 1e-4, gradients to 1e-4 of their norm.
+static const double limit = 1e-4;
+
+struct vectors {
+    struct slt_config config;
+    int64_t batch, seq;
+    struct slt_train_options options;
+    void *file;                   // the whole safetensors file
+    const char *data;             // its tensors' data
+    struct slt_tensor_info *info; // (count)
+    size_t count;
+};
+
+static void read_config(struct vectors *v, const char *path)
+{
+    struct slt_error err;
+    void *text;
+    size_t bytes;
+    CHECK_OK(slt_file_read(&text, &bytes, path, 1 << 20, NULL, &err), err);
+    CHECK_OK(slt_config_parse(&v->config, path, text, bytes, &err), err);
+    json_t *root = json_loadb(text, bytes, 0, NULL);
+    const json_t *test = json_object_get(root, "test");
+    v->batch = json_integer_value(json_object_get(test, "batch"));
+    v->seq = json_integer_value(json_object_get(test, "seq"));
+    slt_train_defaults(&v->options);
+    v->options.lr = json_number_value(json_object_get(test, "lr"));
+    v->options.weight_decay = json_number_value(json_object_get(test, "weight_decay"));
+    v->options.clip = json_number_value(json_object_get(test, "clip"));
+    json_decref(root);
+    free(text);
+    CHECK(v->batch > 0 && v->seq > 0 && v->options.lr > 0, "%s is incomplete", path);
+    CHECK_OK(slt_support_crc(&v->config.support_crc, &v->config, &err), err);
+}
+
+static void read_vectors(struct vectors *v, const char *name)
+{
+    struct slt_error err;
+    char path[200];
+    size_t bytes;
+    uint64_t header;
+    *v = (struct vectors){0};
+    snprintf(path, sizeof path, "tests/vectors/%s.json", name);
+    read_config(v, path);
+    snprintf(path, sizeof path, "tests/vectors/%s.safetensors", name);
+    CHECK_OK(slt_file_read(&v->file, &bytes, path, 1 << 24, NULL, &err), err);
+    memcpy(&header, v->file, sizeof header);
+    v->data = (const char *)v->file + 8 + header;
+    CHECK_OK(slt_safetensors_parse(&v->info, &v->count, path, (const char *)v->file + 8, header,
+                                   bytes - 8 - header, &err),
+             err);
+}
+
+static void free_vectors(struct vectors *v)
+{
+    free(v->file);
+    free(v->info);
+}
+
+// The data of a tensor "prefix/name" or "name"; *n is its number of elements.
+static const void *find(const struct vectors *v, const char *prefix, const char *name, size_t *n)
+{
+    char want[SLT_TENSOR_NAME + 16];
+    const char *data = v->data;
+    snprintf(want, sizeof want, "%s%s", prefix, name);
+    for (size_t i = 0; i < v->count; data += v->info[i++].bytes) {
+        if (strcmp(v->info[i].name, want) == 0) {
+            *n = v->info[i].bytes / slt_dtype_size(v->info[i].dtype);
+            return data;
+        }
+    }
+    CHECK(false, "no tensor '%s'", want);
+    return NULL;
+}
+
+// The name that transformers gives a parameter: the same, but factored layers are plain attributes.
+static void load_weights(struct slt_model *m, const struct vectors *v)
+{
+    for (size_t i = 0; i < m->param_count; i++) {
+        const struct slt_param *p = &m->param[i];
+        size_t n;
+        const void *data = find(v, "weight/", p->info.name, &n);
+        CHECK(data != NULL && (int64_t)n == p->info.rows * p->info.cols, "%s", p->info.name);
+        if (data != NULL)
+            slt_tensor_write(m, m->part[p->part].value, p->first, data, (int64_t)n);
+    }
+}
+
+static void check_logits(struct slt_model *m, const struct vectors *v, const char *what)
+{
+    struct slt_error err;
+    size_t n;
+    const float *want = find(v, "", "logits", &n);
+    float *logits = malloc(n * sizeof *logits);
+    double worst = 0;
+    CHECK_OK(slt_model_logits(m, logits, &err), err);
+    for (size_t i = 0; i < n; i++)
+        worst = fmax(worst, fabs((double)logits[i] - (double)want[i]));
+    CHECK(worst <= limit, "%s: logits off by %g", what, worst);
+    free(logits);
+}
+
+static void check_gradients(struct slt_trainer *t, const struct vectors *v, const char *what)
+{
+    const struct slt_model *m = t->model;
+    for (size_t i = 0; i < m->param_count; i++) {
+        const struct slt_param *p = &m->param[i];
+        size_t n;
+        const float *want = find(v, "grad/", p->info.name, &n);
+        double error = 0, norm = 0;
+        for (size_t k = 0; want != NULL && k < n; k++) {
+            float g;
+            slt_tensor_read(t->model, &g, t->grads.grad[p->part], p->first + (int64_t)k, 1);
+            error += ((double)g - want[k]) * ((double)g - want[k]);
+            norm += (double)want[k] * want[k];
+        }
+        CHECK(norm > 0 && sqrt(error / norm) <= limit, "%s: gradient of %s off by %g", what,
+              p->info.name, sqrt(error / norm));
+    }
+}
+
+static int layout_extra(struct slt_model *model, void *user, struct slt_error *err)
+{
+    struct slt_trainer *t = user;
+    const struct slt_train_options *o = &t->options;
+    const struct slt_adamw hyper = {o->beta1, o->beta2, o->eps, o->weight_decay};
+    if (t->grads.grad == NULL && (slt_optimizer_init(&t->optimizer, &slt_optimizer_adamw, &hyper,
+                                                     model->part_count, err) != 0 ||
+                                  slt_grads_init(&t->grads, model->part_count, err) != 0))
+        return err->code;
+    slt_grads_layout(&t->grads, model);
+    slt_optimizer_layout(&t->optimizer, model);
+    return 0;
+}
+
+// One step of the trainer's, on given tokens: constant learning rate, no warm-up.
+static void step(struct slt_trainer *t, const struct vectors *v, int number, const char *what)
+{
+    struct slt_model *m = t->model;
+    size_t n;
+    const int64_t each = v->batch * v->seq;
+    const int32_t *tokens = (const int32_t *)find(v, "", "tokens", &n) + number * each;
+    const int32_t *targets = (const int32_t *)find(v, "", "targets", &n) + number * each;
+    const double count = (double)slt_count_targets(targets, each);
+    const double want = ((const double *)find(v, "", "losses", &n))[number];
+    const double want_norm = ((const double *)find(v, "", "norms", &n))[number];
+    slt_grads_begin(&t->grads, m->part_count);
+    slt_model_set_scalar(m, SLT_SCALAR_LOSS, 0);
+    slt_model_set_scalar(m, SLT_SCALAR_LOSS_SCALE, 1 / count);
+    slt_model_set_batch(m, tokens, targets);
+    slt_model_forward(m);
+    if (number == 0)
+        check_logits(m, v, what);
+    slt_model_loss(m, &t->grads.sink);
+    slt_model_backward(m, &t->grads.sink);
+    if (number == 0)
+        check_gradients(t, v, what);
+    const double loss = slt_model_get_scalar(m, SLT_SCALAR_LOSS) / count;
+    CHECK(fabs(loss - want) <= limit, "%s: loss of step %d is %.7f, not %.7f", what, number, loss,
+          want);
+    slt_model_set_scalar(m, SLT_SCALAR_LR, t->options.lr);
+    slt_model_set_scalar(m, SLT_SCALAR_C1, 1 - pow(t->options.beta1, number + 1));
+    slt_model_set_scalar(m, SLT_SCALAR_C2, 1 - pow(t->options.beta2, number + 1));
+    slt_model_set_scalar(m, SLT_SCALAR_CLIP, t->options.clip);
+    m->ops->grad_norm(m->ctx, m->scalars, t->grads.grad, m->part_count);
+    const double norm = slt_model_get_scalar(m, SLT_SCALAR_NORM);
+    CHECK(fabs(norm - want_norm) <= limit * want_norm, "%s: norm of step %d is %g, not %g", what,
+          number, norm, want_norm);
+    t->optimizer.kind->step(&t->optimizer, t->grads.grad, 0, m->part_count);
+}
+
+static void check_case(const char *name, const char *device_name, enum slt_route route)
+{
+    struct slt_error err;
+    struct slt_device *device;
+    struct vectors v;
+    char what[100];
+    read_vectors(&v, name);
+    snprintf(what, sizeof what, "%s on %s, route %d", name, device_name, (int)route);
+    CHECK_OK(slt_device_open(&device, device_name, 2, &err), err);
+    struct slt_trainer t = {.options = v.options};
+    const struct slt_model_shape shape = {.batch = v.batch,
+                                          .seq = v.seq,
+                                          .training = true,
+                                          .route = route,
+                                          .logits = v.batch * v.seq};
+    CHECK_OK(slt_model_create(&t.model, device, &v.config, SLT_F32, &shape, layout_extra, &t, &err),
+             err);
+    load_weights(t.model, &v);
+    for (int i = 0; i < STEPS; i++)
+        step(&t, &v, i, what);
+    slt_model_free(t.model);
+    slt_grads_free(&t.grads);
+    slt_optimizer_free(&t.optimizer);
+    slt_device_close(device);
+    free_vectors(&v);
+}
+
+int main(void)
+{
+    static const char *const devices[] = {"cpu", "cpu-reference"};
+    for (int d = 0; d < 2; d++) {
+        check_case("full", devices[d], SLT_ROUTE_AUTO);
+        check_case("full-clip-decay", devices[d], SLT_ROUTE_AUTO);
+        check_case("grouped-tied", devices[d], SLT_ROUTE_AUTO);
+        check_case("lowrank", devices[d], SLT_ROUTE_FACTORED);
+        check_case("lowrank", devices[d], SLT_ROUTE_DENSE);
+        check_case("sltrain", devices[d], SLT_ROUTE_FACTORED);
+        check_case("sltrain", devices[d], SLT_ROUTE_DENSE);
+        check_case("sltrain-odd", devices[d], SLT_ROUTE_FACTORED);
+        check_case("sltrain-odd", devices[d], SLT_ROUTE_DENSE);
+    }
+    return TEST_END();
+}
