@@ -9,7 +9,6 @@
 #include "files/checkpoint_members.h"
 #include "files/manifest.h"
 #include "files/safetensors.h"
-#include "files/tokens_format.h"
 
 #define SENTENCE_NAME 256
 
@@ -164,10 +163,9 @@ static int read_head(struct slt_checkpoint_reader *r, struct slt_error *err)
 // A file of ours of another kind deserves a better sentence than "no tar archive".
 static int refuse_tokens(struct slt_input *in, struct slt_error *err)
 {
-    char magic[SLT_TOKENS_MAGIC_BYTES];
-    size_t got = 0;
-    int rc = slt_input_peek(in, magic, sizeof magic, &got, err);
-    if (rc == 0 && got == sizeof magic && memcmp(magic, SLT_TOKENS_MAGIC, sizeof magic) == 0)
+    enum slt_file_kind kind = SLT_FILE_UNKNOWN;
+    int rc = slt_input_recognise(&kind, in, err);
+    if (rc == 0 && kind == SLT_FILE_TOKENS)
         return slt_error_set(err, SLT_ERR_FORMAT, "'%s' is a token file, not a checkpoint",
                              slt_input_name(in));
     return rc;

@@ -11,8 +11,7 @@
 #include "files/wait.h"
 #include "slt/stream.h"
 
-#define BUFFER_BYTES ((size_t)64 << 10)
-#define PEEK_MAX     ((size_t)4096)
+#define BUFFER_BYTES ((size_t)256 << 10)
 // One read call moves at most this much, so that the flag is seen now and then.
 #define READ_MAX ((size_t)16 << 20)
 
@@ -167,7 +166,7 @@ int slt_input_read(struct slt_input *in, void *data, size_t bytes, size_t *got,
 int slt_input_peek(struct slt_input *in, void *data, size_t bytes, size_t *got,
                    struct slt_error *err)
 {
-    assert(bytes <= PEEK_MAX);
+    assert(bytes <= SLT_PEEK_MAX);
     if (in->fd < 0) {
         const size_t left = in->memory_bytes - in->memory_read;
         *got = bytes < left ? bytes : left;

@@ -10,7 +10,6 @@
 #include <string.h>
 
 #include "core/bytes.h"
-#include "files/checkpoint_members.h"
 #include "files/tokens_format.h"
 #include "files/unpack.h"
 
@@ -61,12 +60,8 @@ static int parse_header(struct slt_tokens *t, const unsigned char *head, size_t 
                         struct slt_error *err)
 {
     struct slt_tokens_header *h = &t->header;
-    static const char config[] = SLT_MEMBER_CONFIG; // what a checkpoint begins with
     if (bytes == 0)
         return slt_error_set(err, SLT_ERR_FORMAT, "'%s' is empty", t->name);
-    if (bytes >= sizeof config && memcmp(head, config, sizeof config) == 0)
-        return slt_error_set(err, SLT_ERR_FORMAT, "'%s' is a checkpoint, not a token file",
-                             t->name);
     if (bytes < SLT_TOKENS_MAGIC_BYTES ||
         memcmp(head, SLT_TOKENS_MAGIC, SLT_TOKENS_MAGIC_BYTES) != 0)
         return slt_error_set(err, SLT_ERR_FORMAT, "'%s' is no token file", t->name);
@@ -407,6 +402,7 @@ int slt_tokens_document(const struct slt_tokens *tokens, uint64_t number, uint64
 
 int slt_tokens_open(struct slt_tokens **tokens, struct slt_input *in, struct slt_error *err)
 {
+    enum slt_file_kind kind = SLT_FILE_UNKNOWN;
     bool is_zstd = false;
     const void *map = NULL;
     struct slt_error local = {0};
@@ -419,8 +415,13 @@ int slt_tokens_open(struct slt_tokens **tokens, struct slt_input *in, struct slt
     }
     t->in = in;
     t->name = slt_input_name(in);
-    if ((rc = slt_unpack_recognise(&is_zstd, in, err)) != 0)
+    if ((rc = slt_input_recognise(&kind, in, err)) != 0 ||
+        (rc = slt_unpack_recognise(&is_zstd, in, err)) != 0)
         goto out;
+    if (kind == SLT_FILE_CHECKPOINT) {
+        rc = slt_error_set(err, SLT_ERR_FORMAT, "'%s' is a checkpoint, not a token file", t->name);
+        goto out;
+    }
     rc = is_zstd ? SLT_ERR_RANGE : slt_input_map(in, &map, &t->map_bytes, &local);
     if (rc == 0) {
         // An empty file has no map, but must be told from a stream.

@@ -104,11 +104,11 @@ struct contents {
 
 static void put(struct contents *c, const void *data, size_t bytes)
 {
-    CHECK(bytes <= sizeof c->data - c->used, "too much");
-    if (bytes > 0 && bytes <= sizeof c->data - c->used) {
+    if (bytes > sizeof c->data - c->used)
+        CHECK(false, "too much");
+    else if (bytes > 0)
         memcpy(c->data + c->used, data, bytes);
-        c->used += bytes;
-    }
+    c->used += bytes > sizeof c->data - c->used ? 0 : bytes;
 }
 
 // Reads all of file; returns the reader's error.

@@ -418,6 +418,38 @@ static void test_forgeries(void)
     free(b.data);
 }
 
+// The kind is known without consuming anything, also where the first zstd block is long.
+static void test_recognise(void)
+{
+    const struct slt_tokens_header h = header(60000, 7);
+    struct bytes b = write_tokens(&h, 30000);
+    struct bytes z = compress(b);
+    struct slt_error err;
+    const struct {
+        const void *data;
+        size_t bytes;
+        enum slt_file_kind kind;
+    } cases[] = {
+        {b.data, b.size, SLT_FILE_TOKENS}, {z.data, z.size, SLT_FILE_TOKENS},
+        {"", 0, SLT_FILE_UNKNOWN},         {"SLTTOK\r", 7, SLT_FILE_UNKNOWN},
+        {z.data, 100, SLT_FILE_UNKNOWN},   {"config.json", 12, SLT_FILE_CHECKPOINT},
+    };
+    for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
+        struct slt_input *in = NULL;
+        enum slt_file_kind kind = SLT_FILE_UNKNOWN;
+        unsigned char first = 0;
+        size_t got = 0;
+        CHECK_OK(slt_input_memory(&in, "x", cases[c].data, cases[c].bytes, &err), err);
+        CHECK_OK(slt_input_recognise(&kind, in, &err), err);
+        CHECK(kind == cases[c].kind, "case %zu: %d", c, (int)kind);
+        CHECK_OK(slt_input_read(in, &first, 1, &got, &err), err);
+        CHECK(got == 0 || first == *(const unsigned char *)cases[c].data, "case %zu: consumed", c);
+        slt_input_close(in);
+    }
+    free(z.data);
+    free(b.data);
+}
+
 static void test_foreign(void)
 {
     struct slt_error err;
@@ -474,6 +506,7 @@ int main(void)
     test_truncation();
     test_flips();
     test_forgeries();
+    test_recognise();
     test_foreign();
     test_writer_errors();
     CHECK(rmdir(folder) == 0, "files are left in %s", folder);

@@ -17,6 +17,11 @@ typedef const volatile sig_atomic_t slt_stop_flag;
 
 struct slt_input;
 
+#define SLT_PEEK_MAX ((size_t)192 << 10)
+
+// What an input holds, plain or zstd-compressed.
+enum slt_file_kind { SLT_FILE_UNKNOWN, SLT_FILE_CHECKPOINT, SLT_FILE_TOKENS };
+
 // Opens path for reading; "-" is standard input, named "<stdin>". The input does not own a
 // descriptor of "-".
 SLT_API int slt_input_open(struct slt_input **in, const char *path, slt_stop_flag *stop,
@@ -29,14 +34,17 @@ SLT_API bool slt_input_is_terminal(const struct slt_input *in);
 // Reads up to bytes; *got is 0 only at the end.
 SLT_API int slt_input_read(struct slt_input *in, void *data, size_t bytes, size_t *got,
                            struct slt_error *err);
-// Looks at the first bytes (at most 4096) without consuming them; *got is less than bytes only at
-// the end.
+// Looks at the first bytes (at most SLT_PEEK_MAX) without consuming them; *got is less than bytes
+// only at the end.
 SLT_API int slt_input_peek(struct slt_input *in, void *data, size_t bytes, size_t *got,
                            struct slt_error *err);
 // Maps a regular file that has not been read from yet: *data and *bytes stay valid until close.
 // SLT_ERR_RANGE if it is not a regular file (then read it as a stream).
 SLT_API int slt_input_map(struct slt_input *in, const void **data, uint64_t *bytes,
                           struct slt_error *err);
+// Recognises an input by its first bytes, without consuming them.
+SLT_API int slt_input_recognise(enum slt_file_kind *kind, struct slt_input *in,
+                                struct slt_error *err);
 SLT_API void slt_input_close(struct slt_input *in);
 
 // Reads a whole small file into memory (NUL-terminated, *bytes without the NUL), refusing more than
