@@ -203,8 +203,10 @@ int slt_input_map(struct slt_input *in, const void **data, uint64_t *bytes, stru
         *bytes = in->memory_bytes;
         return 0;
     }
-    // Standard input may be a regular file that somebody has read from before us.
-    const off_t position = in->waits ? -1 : lseek(in->fd, 0, SEEK_CUR);
+    // Standard input is a stream even where it is a regular file, so that `x - <f` does as `cat f |
+    // x -`.
+    const bool is_stream = in->waits || !in->owns_fd;
+    const off_t position = is_stream ? -1 : lseek(in->fd, 0, SEEK_CUR);
     if (position < 0 || (uint64_t)position != in->end)
         return slt_error_set(err, SLT_ERR_RANGE, "'%s' is no regular file", in->name);
     if (fstat(in->fd, &st) != 0)

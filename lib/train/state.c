@@ -88,28 +88,35 @@ static int trainer_json(const struct slt_trainer *t, char **json, struct slt_err
     return dump(json, o, JSON_INDENT(2), err);
 }
 
+// Appends " --some-key (1, was 2)" to text.
+static void name_difference(char *text, size_t size, const char *prefix, const char *key,
+                            const json_t *is, const json_t *was)
+{
+    const size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION(6);
+    char *now = json_dumps(is, flags), *then = json_dumps(was, flags), name[64];
+    snprintf(name, sizeof name, "%s", key);
+    for (char *c = name; *prefix != '\0' && *c != '\0'; c++)
+        if (*c == '_')
+            *c = '-';
+    const size_t at = strlen(text);
+    snprintf(text + at, size - at, "%s %s%s (%s, was %s)", at > 0 ? "," : "", prefix, name,
+             now != NULL ? now : "?", then != NULL ? then : "absent");
+    free(now);
+    free(then);
+}
+
 // Names what differs between the run that wrote saved and this one. 0, or SLT_ERR_MISMATCH.
 static int compare(const char *file, const char *what, const char *prefix, const json_t *saved,
-                   const json_t *mine, struct slt_error *err)
+                   json_t *mine, struct slt_error *err)
 {
     char text[600] = "";
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)mine, key, value)
+    json_object_foreach(mine, key, value)
     {
         const json_t *old = json_object_get(saved, key);
-        if (old != NULL && json_equal(old, value))
-            continue;
-        char *was = json_dumps(old, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
-        char *is = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(6));
-        const size_t at = strlen(text);
-        snprintf(text + at, sizeof text - at, "%s %s", at > 0 ? "," : "", prefix);
-        for (char *c = text + strlen(text); *key != '\0' && c < text + sizeof text - 1; c++, key++)
-            c[0] = *key == '_' && *prefix ? '-' : *key, c[1] = '\0';
-        snprintf(text + strlen(text), sizeof text - strlen(text), " (%s, was %s)", is ? is : "?",
-                 was ? was : "absent");
-        free(was);
-        free(is);
+        if (old == NULL || !json_equal((json_t *)old, value))
+            name_difference(text, sizeof text, prefix, key, value, old);
     }
     if (text[0] == '\0')
         return 0;

@@ -1,0 +1,195 @@
+# slt-train: what it learns, what it writes, and that a run which was stopped ends like one that was not.
+
+setup_file() {
+    load common
+    cd "$BATS_FILE_TMPDIR"
+    make_small_data
+    slt-init --config tiny.json --tokenizer spm.model --method sltrain --rank 8 --seed 3 -o init.slt
+    slt-init --config tiny.json --tokenizer spm.model --method full --seed 3 -o full.slt
+}
+
+setup() {
+    load common
+    mkdir "$BATS_TEST_TMPDIR/work"
+    cd "$BATS_TEST_TMPDIR/work"
+    DATA=$BATS_FILE_TMPDIR
+    # The options of every run here; --lr and -o follow.
+    TRAIN=(--data "$DATA/train.tok" --batch 4 --seq 32 --warmup 2 --lr 1e-2)
+}
+
+metric() { # KEY FILE: its values, one a line
+    sed -n "s/.*\"$1\":\([^,}]*\).*/\1/p" "$2"
+}
+
+# Metrics without what the clock says.
+timeless() {
+    sed -E 's/"(step_seconds|data_seconds|tokens_per_second|valid_seconds)":[^,}]*//g' "$1"
+}
+
+@test "training lowers the loss, and eval agrees with the last validation" {
+    slt-train "${TRAIN[@]}" --steps 60 --valid "$DATA/valid.tok" --metrics m.jsonl -o m.slt "$DATA/init.slt"
+    [ "$(metric loss m.jsonl | awk 'NR == 1 { a = $1 } { b = $1 } END { print (b < a - 0.5) }')" = 1 ]
+    loss=$(slt-eval --data "$DATA/valid.tok" --seq 32 --batch 4 m.slt | value_of loss)
+    awk -v a="$loss" -v b="$(metric valid_loss m.jsonl)" 'BEGIN { exit !(a > 0 && (a - b) ^ 2 < 1e-10) }'
+    slt-info --check m.slt
+}
+
+@test "one thread and two threads give the same bytes, and so does doing it again" {
+    for n in 1 2 2; do
+        slt-train "${TRAIN[@]}" --steps 6 --threads "$n" -o "m$n.slt" "$DATA/init.slt"
+        [ -f first.slt ] || cp "m$n.slt" first.slt
+        cmp "m$n.slt" first.slt
+    done
+}
+
+@test "a run stopped by SIGTERM writes its state, ends by the signal, and resumes to the same bytes" {
+    slt-train "${TRAIN[@]}" --steps 300 --metrics straight.jsonl -o straight.slt "$DATA/init.slt"
+    slt-train "${TRAIN[@]}" --steps 300 --metrics m.jsonl -o m.slt "$DATA/init.slt" &
+    pid=$!
+    until [ "$(wc -l <m.jsonl 2>/dev/null || echo 0)" -ge 5 ]; do sleep 0.02; done
+    kill -TERM $pid
+    status=0
+    wait $pid || status=$?
+    [ "$status" -eq 143 ]
+    [ ! -e m.slt ]
+    slt-info --check m-*.slt
+    slt-train "${TRAIN[@]}" --steps 300 --metrics m.jsonl --resume -o m.slt "$DATA/init.slt"
+    cmp m.slt straight.slt
+    diff <(timeless m.jsonl) <(timeless straight.jsonl)
+}
+
+@test "a run killed with SIGKILL at any moment resumes from a whole checkpoint to the same bytes" {
+    run=(slt-train -q "${TRAIN[@]}" --steps 120 --checkpoint-every 3 --keep 2)
+    "${run[@]}" -o straight.slt "$DATA/init.slt"
+    RANDOM=${KILL_SEED:-1}
+    echo "KILL_SEED=${KILL_SEED:-1}"
+    kills=0
+    for ((i = 0; i < ${KILLS:-50}; i++)); do
+        "${run[@]}" --resume -o m.slt "$DATA/init.slt" &
+        pid=$!
+        sleep "0.$(printf %03d $((RANDOM % 60 + 5)))"
+        kill -KILL $pid 2>/dev/null && kills=$((kills + 1))
+        wait $pid 2>/dev/null || true
+        for state in m-*.slt; do
+            [ ! -e "$state" ] || slt-info --check "$state"
+        done
+        if [ -e m.slt ]; then
+            cmp m.slt straight.slt
+            rm -f m.slt m-*.slt
+        fi
+    done
+    echo "$kills kills"
+    [ "$kills" -ge 10 ]
+    "${run[@]}" --resume -o m.slt "$DATA/init.slt"
+    cmp m.slt straight.slt
+}
+
+@test "a damaged newest state is passed over for the one before" {
+    slt-train "${TRAIN[@]}" --steps 9 -o straight.slt "$DATA/init.slt"
+    slt-train "${TRAIN[@]}" --steps 9 --checkpoint-every 3 --checkpoint s --keep 5 -o m.slt "$DATA/init.slt"
+    [ "$(echo s-*.slt)" = "s-3.slt s-6.slt" ]
+    truncate -s -700 s-6.slt
+    run slt-train "${TRAIN[@]}" --steps 9 --checkpoint s --resume -o again.slt "$DATA/init.slt"
+    [ "$status" -eq 0 ]
+    [[ $output == *"resuming after step 3"* ]]
+    cmp again.slt straight.slt
+}
+
+@test "resuming with other numbers is refused, with their names; other threads are fine" {
+    slt-train "${TRAIN[@]}" --steps 8 --checkpoint-every 4 --checkpoint s -o m.slt "$DATA/init.slt"
+    run slt-train "${TRAIN[@]}" --steps 8 --clip 1 --seed 9 --checkpoint s --resume -o n.slt "$DATA/init.slt"
+    echo "$output"
+    [ "$status" -eq 2 ]
+    [[ $output == *"--clip"* && $output == *"--seed"* && $output != *"--beta1"* ]]
+    [ ! -e n.slt ]
+    slt-train "${TRAIN[@]}" --steps 8 --threads 1 --checkpoint s --resume -o n.slt "$DATA/init.slt"
+    cmp m.slt n.slt
+}
+
+@test "only the newest --keep states stay" {
+    slt-train "${TRAIN[@]}" --steps 12 --checkpoint-every 2 --keep 2 -o m.slt "$DATA/init.slt"
+    [ "$(echo m-*.slt)" = "m-10.slt m-8.slt" ]
+}
+
+@test "--keep-state leaves the optimizer in the result, else it is gone" {
+    slt-train "${TRAIN[@]}" --steps 2 -o plain.slt "$DATA/init.slt"
+    slt-train "${TRAIN[@]}" --steps 2 --keep-state -o state.slt "$DATA/init.slt"
+    ! tar tf plain.slt | grep -q optimizer
+    tar tf state.slt | grep -q optimizer.safetensors
+}
+
+@test "a pipe of init, train and eval needs no files in between" {
+    slt-init --config "$DATA/tiny.json" --tokenizer "$DATA/spm.model" --method sltrain --rank 8 --seed 3 |
+        slt-train "${TRAIN[@]}" --steps 5 - | slt-eval --data "$DATA/valid.tok" --seq 32 - >piped
+    slt-train "${TRAIN[@]}" --steps 5 -o m.slt "$DATA/init.slt"
+    slt-eval --data "$DATA/valid.tok" --seq 32 m.slt >plain
+    diff piped plain
+}
+
+@test "tokens from a pipe are one pass in order, and cannot be resumed on" {
+    slt-train --data - --batch 4 --seq 32 --steps 5 -o m.slt "$DATA/init.slt" < <(cat "$DATA/train.tok")
+    zstd -q -o t.zst "$DATA/train.tok"
+    slt-train --data t.zst --batch 4 --seq 32 --steps 5 -o z.slt "$DATA/init.slt"
+    slt-eval --data "$DATA/valid.tok" --seq 32 m.slt >a
+    slt-eval --data "$DATA/valid.tok" --seq 32 z.slt >b
+    diff a b
+    run slt-train --data t.zst --batch 4 --seq 32 --steps 5 --resume -o z.slt "$DATA/init.slt"
+    [ "$status" -ne 0 ]
+    [[ $output == *"stream"* ]]
+    run slt-train --data t.zst --batch 4 --seq 32 --steps 100000 -o y.slt "$DATA/init.slt"
+    [ "$status" -eq 1 ]
+    [[ $output == *"ended after"* ]]
+}
+
+@test "the document layout pads and truncates, and trains" {
+    slt-train "${TRAIN[@]}" --layout document --steps 40 --metrics m.jsonl -o m.slt "$DATA/init.slt"
+    [ "$(metric loss m.jsonl | awk 'NR == 1 { a = $1 } { b = $1 } END { print (b < a) }')" = 1 ]
+}
+
+@test "both routes and both accumulations agree to rounding" {
+    for how in '--route dense' '--route factored' '--micro-batch 1' '--micro-batch 2'; do
+        slt-train "${TRAIN[@]}" $how --steps 5 --metrics "m$how.jsonl" -o m.slt "$DATA/init.slt"
+        metric loss "m$how.jsonl" | tail -n 1
+    done >losses
+    awk 'NR == 1 { a = $1 } { if (($1 - a) ^ 2 > 1e-8) exit 1 }' losses
+}
+
+@test "a learning rate that blows up stops the run with a sentence, and writes nothing" {
+    run slt-train "${TRAIN[@]}" --lr 1e30 --warmup 0 --steps 50 --nonfinite-limit 5 -o m.slt "$DATA/full.slt"
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ $output == *"not finite in 5 steps in a row"* ]]
+    [ ! -e m.slt ]
+}
+
+@test "the time limit ends a run that --resume completes" {
+    slt-train "${TRAIN[@]}" --steps 400 -o straight.slt "$DATA/init.slt"
+    run slt-train "${TRAIN[@]}" --steps 400 --max-time 1s -o m.slt "$DATA/init.slt"
+    if [ "$status" -ne 0 ]; then
+        [[ $output == *"time is up"* ]]
+        slt-train "${TRAIN[@]}" --steps 400 --resume -o m.slt "$DATA/init.slt"
+    fi
+    cmp m.slt straight.slt
+}
+
+@test "tokens of another tokenizer are refused" {
+    make_text text
+    slt-tokenize --train-tokenizer other.model --vocab-size 400 -o other.tok text
+    run slt-train --data other.tok --steps 2 -o m.slt "$DATA/init.slt"
+    [ "$status" -eq 2 ]
+    [[ $output == *"another tokenizer"* ]]
+}
+
+@test "--dry-run prints steps and memory, and what is planned is what a run allocates" {
+    slt-train "${TRAIN[@]}" --tokens 1000 --dry-run "$DATA/init.slt" >plan
+    [ "$(value_of steps <plan)" = 8 ]
+    [ "$(value_of weights <plan)" -ge $(($(value_of parameters <plan) * 4)) ]
+    slt-train -v "${TRAIN[@]}" --steps 2 -o m.slt "$DATA/init.slt" 2>log
+    grep -q "total.* $(value_of total <plan) bytes" log
+}
+
+@test "metrics that cannot be written do not stop a run" {
+    run slt-train "${TRAIN[@]}" --steps 2 --metrics /dev/full -o m.slt "$DATA/init.slt"
+    [ "$status" -eq 0 ]
+    [[ $output == *"training goes on without"* ]]
+}
