@@ -299,6 +299,33 @@ static void test_flips(void)
     free(plain.data);
 }
 
+// The sentence names the member whose data changed.
+static void test_manifest(void)
+{
+    struct slt_error err;
+    struct bytes b = write_checkpoint(true, true, true);
+    static const char *const pieces[] = {"bytes of a", "{\"step\"", "\"tool\":\"a\""};
+    static const char *const members[] = {"tokenizer.model", "trainer.json", "provenance.jsonl"};
+    for (int i = 0; i < 3; i++) {
+        char expected[100];
+        unsigned char *at = NULL;
+        for (size_t k = 0; k + strlen(pieces[i]) <= b.size && at == NULL; k++)
+            if (memcmp(b.data + k, pieces[i], strlen(pieces[i])) == 0)
+                at = b.data + k;
+        CHECK(at != NULL, "no %s", members[i]);
+        if (at == NULL)
+            break;
+        at[3] ^= 4;
+        CHECK(verify(b.data, b.size, &err) == SLT_ERR_FORMAT, "%s is changed", members[i]);
+        snprintf(expected, sizeof expected,
+                 "'m.slt' is damaged: '%s' does not match MANIFEST.sha256", members[i]);
+        CHECK(strcmp(err.message, expected) == 0, "%s", err.message);
+        at[3] ^= 4;
+    }
+    CHECK_OK(verify(b.data, b.size, &err), err);
+    free(b.data);
+}
+
 // Several bytes changed at once, blocks moved, repeated or cleared.
 static void test_scrambling(void)
 {
@@ -660,6 +687,29 @@ static void test_writer_errors(void)
     slt_output_abandon(out);
 }
 
+// Announced sizes are kept, also by members that are no tensors.
+static void test_announced_sizes(void)
+{
+    struct slt_error err;
+    for (size_t written = 3; written <= 7; written += 2) {
+        struct slt_archive_out *a = NULL;
+        struct slt_output *out = NULL;
+        CHECK_OK(slt_output_open(&out, path, NULL, &err), err);
+        CHECK_OK(slt_archive_out_create(&a, out, &err), err);
+        CHECK_OK(slt_archive_out_begin(a, "five", 5, &err), err);
+        int rc = slt_archive_out_write(a, "1234567", written, &err);
+        CHECK((rc == 0) == (written <= 5), "%zu bytes written", written);
+        if (written < 5) {
+            CHECK(slt_archive_out_begin(a, "next", 1, &err) == SLT_ERR_RANGE, "short");
+            CHECK(strstr(err.message, "member 'five' is 2 bytes short of 5") != NULL, "%s",
+                  err.message);
+        }
+        rc = slt_archive_out_finish(a, &err);
+        CHECK((rc == 0) == (written == 5), "%zu bytes finished", written);
+        slt_output_abandon(out);
+    }
+}
+
 static void test_provenance(void)
 {
     struct slt_error err;
@@ -761,12 +811,14 @@ int main(int argc, char **argv)
     test_reader();
     test_truncation();
     test_flips();
+    test_manifest();
     test_scrambling();
     test_members();
     test_end();
     test_foreign();
     test_safetensors();
     test_writer_errors();
+    test_announced_sizes();
     test_provenance();
     CHECK(rmdir(folder) == 0, "files are left in %s", folder);
     return TEST_END();

@@ -122,7 +122,8 @@ static void compare_tokens(struct slt_tokens *t, const struct slt_tokens_header 
         total += got;
         if (got < piece)
             break;
-        piece = piece * 3 % 70001 + 1;
+        // Small files also token by token.
+        piece = documents < 300 && first_piece == 1 ? 1 : piece * 3 % 70001 + 1;
     } while (1);
     const struct slt_tokens_totals totals = slt_tokens_totals(t);
     CHECK(wrong == 0, "%d tokens are wrong", (int)wrong);
