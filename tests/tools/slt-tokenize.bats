@@ -1,0 +1,152 @@
+# slt-tokenize: ids of known tokenizers, text that comes back, formats, hold-out, and what is skipped.
+
+setup_file() {
+    load common
+    cd "$BATS_FILE_TMPDIR"
+    make_text text
+    slt-tokenize --train-tokenizer spm.model --vocab-size 512 --document blank -o text.tok text
+}
+
+setup() {
+    load common
+    mkdir "$BATS_TEST_TMPDIR/work"
+    cd "$BATS_TEST_TMPDIR/work"
+    MODEL=$BATS_FILE_TMPDIR/spm.model
+    TEXT=$BATS_FILE_TMPDIR/text
+}
+
+info() { # NAME FILE
+    slt-info "$2" | value_of "$1"
+}
+
+# The ids of a token file of at most 65536 pieces, one document a line, the EOS id $2 ending each.
+ids() { # FILE EOS
+    local tokens
+    tokens=$(info tokens "$1")
+    tail -c +65 "$1" | head -c $((2 * tokens)) | od -An -v -tu2 -w2 | awk -v eos="$2" '
+        $1 == eos { print line; line = ""; next } { line = line (line == "" ? "" : " ") $1 } END { if (line != "") print line }'
+}
+
+golden() { # MODEL IDS EOS
+    need_shared "data/tokenizers/golden/$2"
+    local golden=$SLT_SHARED/data/tokenizers/golden
+    slt-tokenize --tokenizer "$SLT_SHARED/data/tokenizers/$1" --document line -o a.tok "$golden/lines.txt"
+    diff <(ids a.tok "$3") <(grep -v '^$' "$golden/$2" | sed 's/ *$//')
+}
+
+@test "ids are those of spm_encode: T5" { golden t5/spiece.model t5.id 1; }
+@test "ids are those of spm_encode: LLaMA" { golden llama/tokenizer.model llama.id 2; }
+@test "ids are those of spm_encode: unigram test model" { golden spm_test/test_sentencepiece.model test_unigram.id 2; }
+@test "ids are those of spm_encode: BPE test model" { golden spm_test/test_sentencepiece_bpe.model test_bpe.id 2; }
+
+@test "what a trained tokenizer encodes comes back byte for byte" {
+    printf 'tabs\tand  runs   of\n\n\nnewlines \r\n caf\303\251 \360\237\230\200 \342\202\254 \001\002 end  ' >odd
+    for text in "$TEXT" odd; do
+        slt-tokenize --tokenizer "$MODEL" -o a.tok "$text"
+        slt-tokenize --tokenizer "$MODEL" --decode a.tok | cmp - "$text"
+    done
+}
+
+@test "training a tokenizer on the same text gives the same bytes, from a pipe as from a file" {
+    slt-tokenize --train-tokenizer a.model --vocab-size 400 -o a.tok "$TEXT"
+    slt-tokenize --train-tokenizer b.model --vocab-size 400 --threads 1 -o b.tok - < <(cat "$TEXT")
+    cmp a.model b.model
+    cmp a.tok b.tok
+}
+
+@test "the number of threads changes nothing" {
+    for n in 1 2 3; do
+        slt-tokenize --tokenizer "$MODEL" --document line --threads $n -o $n.tok "$TEXT"
+        cmp 1.tok $n.tok
+    done
+}
+
+@test "JSON lines, gzip, zstd, xz and tar hold the same documents as plain files" {
+    mkdir d
+    split -l 300 "$TEXT" d/part-
+    slt-tokenize --tokenizer "$MODEL" --split 0 -o plain.tok d/part-*
+    for f in d/part-*; do
+        printf '{"n": 1, "text": "'
+        sed 's/\\/\\\\/g; s/"/\\"/g; s/\t/\\t/g; s/$/\\n/' "$f" | tr -d '\n'
+        printf '"}\n'
+    done >lines.json
+    slt-tokenize --tokenizer "$MODEL" --split 0 -o json.tok lines.json
+    cmp plain.tok json.tok
+    gzip -k lines.json
+    zstd -q lines.json
+    tar cf all.tar d/part-*
+    xz -k all.tar
+    for f in lines.json.gz lines.json.zst all.tar all.tar.xz; do
+        slt-tokenize --tokenizer "$MODEL" --split 0 -o a.tok "$f"
+        cmp plain.tok a.tok
+    done
+}
+
+@test "lines that are no JSON and text that is no UTF-8 are skipped and counted" {
+    printf '%s\n' '{"text": "one"}' 'broken' '{"other": "two"}' '{"text": "three"}' '{"text": 4}' >x.json
+    printf '{"text": "caf\351"}\n' >>x.json
+    run slt-tokenize --tokenizer "$MODEL" -o a.tok x.json
+    [ "$status" -eq 0 ]
+    [[ $output == *"skipped 4 lines"* ]]
+    [ "$(info documents a.tok)" = 2 ]
+    printf 'good\nb\377d\nfine\n' >y
+    run slt-tokenize --tokenizer "$MODEL" --document line -o a.tok y
+    [[ $output == *"1 documents that are no UTF-8"* ]]
+    [ "$(info documents a.tok)" = 2 ]
+}
+
+@test "held-out documents are whole, disjoint from the rest, and the same again" {
+    slt-tokenize --tokenizer "$MODEL" --document line --valid-output v.tok --valid-fraction 0.2 --seed 7 -o t.tok "$TEXT"
+    slt-tokenize --tokenizer "$MODEL" --document line -o all.tok "$TEXT"
+    [ $(($(info documents t.tok) + $(info documents v.tok))) -eq "$(info documents all.tok)" ]
+    share=$((100 * $(info documents v.tok) / $(info documents all.tok)))
+    [ "$share" -ge 15 ] && [ "$share" -le 25 ]
+    sort <(ids t.tok 2) <(ids v.tok 2) | diff - <(ids all.tok 2 | sort)
+    slt-tokenize --tokenizer "$MODEL" --document line --valid-output w.tok --valid-fraction 0.2 --seed 7 -o u.tok "$TEXT"
+    cmp v.tok w.tok
+    slt-tokenize --tokenizer "$MODEL" --document line --valid-output w.tok --valid-fraction 0.2 --seed 8 -o u.tok "$TEXT"
+    if cmp -s v.tok w.tok; then false; fi
+}
+
+@test "--split cuts at newlines, --document at lines and blank lines" {
+    printf 'a a a\nb b b\n\nc c c\n' >x
+    slt-tokenize --tokenizer "$MODEL" -o a.tok x
+    [ "$(info documents a.tok)" = 1 ]
+    slt-tokenize --tokenizer "$MODEL" --split 7 -o a.tok x
+    [ "$(info documents a.tok)" = 3 ]
+    slt-tokenize --tokenizer "$MODEL" --document line -o a.tok x
+    [ "$(info documents a.tok)" = 3 ]
+    slt-tokenize --tokenizer "$MODEL" --document blank -o a.tok x
+    [ "$(info documents a.tok)" = 2 ]
+}
+
+@test "a cut gzip file is refused, and nothing is written" {
+    gzip -c "$TEXT" | head -c 5000 >cut.gz
+    run slt-tokenize --tokenizer "$MODEL" -o a.tok cut.gz
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ $output == *"cut.gz"* ]]
+    [ ! -e a.tok ]
+}
+
+@test "an output that cannot be written takes no other output with it" {
+    run slt-tokenize --train-tokenizer m.model --vocab-size 400 --valid-output no/such/v.tok --valid-fraction 0.1 -o t.tok "$TEXT"
+    [ "$status" -eq 1 ]
+    [ -z "$(ls)" ]
+}
+
+@test "a vocabulary that the text cannot fill is refused with the library's reason" {
+    echo hello >x
+    run slt-tokenize --train-tokenizer m.model --vocab-size 4000 -o t.tok x
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ $output == *"cannot train a tokenizer of 4000 pieces"* ]]
+}
+
+@test "C4's own shards are read as they are" {
+    need_shared data/text/c4/c4_en_3rows.jsonl
+    slt-tokenize --tokenizer "$MODEL" -o a.tok "$SLT_SHARED/data/text/c4/c4_en_3rows.jsonl"
+    [ "$(info documents a.tok)" = 3 ]
+    slt-tokenize --tokenizer "$MODEL" -o a.tok "$SLT_SHARED/data/text/c4/c4-sample-train.00000-of-00001.json.gz"
+    [ "$(info documents a.tok)" = 1602 ]
+}
