@@ -1,7 +1,11 @@
 // Token files: mapped and streamed reading agree; whatever is cut or flipped is refused.
+//
+// `test_tokens large GIB` writes a token file of that size into a pipe and reads it from there (not
+// part of the tests).
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 #include <zstd.h>
 
@@ -495,8 +499,67 @@ static void test_writer_errors(void)
     slt_output_abandon(out);
 }
 
-int main(void)
+// ---- Large files ----
+
+enum { LARGE_DOCUMENT = 4095 };
+
+static void write_large(const struct slt_tokens_header *h, uint64_t documents)
 {
+    static uint32_t ids[LARGE_DOCUMENT];
+    struct slt_tokens_writer *w = NULL;
+    struct slt_output *out = NULL;
+    struct slt_error err;
+    int rc = 0;
+    CHECK_OK(slt_output_open(&out, "-", NULL, &err), err);
+    CHECK_OK(slt_tokens_create(&w, out, h, &err), err);
+    for (uint64_t n = 0; n < documents && rc == 0; n++) {
+        ids[0] = (uint32_t)(n % 1000);
+        rc = slt_tokens_append(w, ids, LARGE_DOCUMENT, 1, &err);
+    }
+    CHECK_OK(rc, err);
+    CHECK_OK(slt_tokens_finish(w, NULL, &err), err);
+    CHECK_OK(slt_output_publish(out, &err), err);
+}
+
+static int large(uint64_t bytes)
+{
+    static int32_t ids[LARGE_DOCUMENT + 1];
+    const struct slt_tokens_header h = header(1001, 1000);
+    const uint64_t documents = bytes / 2 / (LARGE_DOCUMENT + 1);
+    struct slt_tokens *t = NULL;
+    struct slt_input *in = NULL;
+    struct slt_error err;
+    int ends[2], status = 1;
+    if (pipe(ends) != 0)
+        return 2;
+    const pid_t child = fork();
+    dup2(ends[child != 0 ? 0 : 1], child != 0 ? STDIN_FILENO : STDOUT_FILENO);
+    close(ends[0]);
+    close(ends[1]);
+    if (child == 0) {
+        write_large(&h, documents);
+        _exit(check_failed != 0);
+    }
+    CHECK_OK(slt_input_open(&in, "-", NULL, &err), err);
+    CHECK_OK(slt_tokens_open(&t, in, &err), err);
+    uint64_t n = 0, wrong = 0;
+    size_t got = 0;
+    do {
+        CHECK_OK(slt_tokens_read(t, ids, LARGE_DOCUMENT + 1, &got, &err), err);
+        wrong += got > 0 && (ids[0] != (int32_t)(n++ % 1000) || ids[LARGE_DOCUMENT] != 1000);
+    } while (got == LARGE_DOCUMENT + 1);
+    CHECK(wrong == 0 && n == documents, "%d wrong", (int)wrong);
+    CHECK(slt_tokens_totals(t).tokens == documents * (LARGE_DOCUMENT + 1), "tokens");
+    slt_tokens_close(t);
+    waitpid(child, &status, 0);
+    CHECK(status == 0, "the writer failed");
+    return TEST_END();
+}
+
+int main(int argc, char **argv)
+{
+    if (argc == 3 && strcmp(argv[1], "large") == 0)
+        return large((uint64_t)atoi(argv[2]) << 30);
     if (mkdtemp(folder) == NULL)
         return 2;
     snprintf(path, sizeof path, "%s/file", folder);
