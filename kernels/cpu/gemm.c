@@ -1,13 +1,13 @@
 // oneDNN's sgemm behind the backend's own signature, with results that do not depend on the number
 // of threads.
 //
-// Left to itself, oneDNN shares the sum over k among threads where m and n are small and k is large,
-// as in the gradients of small weights, and then adds the shares. So the blocks of C are dealt out
-// here and every block is the work of one thread. A block's values do not depend on its extent,
-// except where the second operand alone is transposed or the product is a vector: there oneDNN
-// chooses among kernels by extent, and the blocks follow from the shape alone.
-#include <oneapi/dnnl/dnnl.h>
+// Left to itself, oneDNN shares the sum over k among threads where m and n are small and k is
+// large, as in the gradients of small weights, and then adds the shares. So the blocks of C are
+// dealt out here and every block is the work of one thread. A block's values do not depend on its
+// extent, except where the second operand alone is transposed or the product is a vector: there
+// oneDNN chooses among kernels by extent, and the blocks follow from the shape alone.
 #include <omp.h>
+#include <oneapi/dnnl/dnnl.h>
 
 #include "kernels/cpu/cpu.h"
 

@@ -86,6 +86,8 @@ void cpu_linear_backward_weight(struct slt_ctx *ctx, struct slt_tensor dw, doubl
     const struct slt_act few = flip ? dy : x, many = flip ? x : dy;
     const int64_t t = x.tokens, ld = cpu_act_ld(t);
     const int64_t slab = at_most(few.features, SLAB), ld_slab = slab_ld(slab);
+    assert(ctx->work_bytes >=
+           (uint64_t)((t + at_most(many.features, CHUNK)) * ld_slab) * sizeof(float));
     float *turned = (float *)ctx->work;
     float *product = (float *)(ctx->work + cpu_piece((uint64_t)(t * ld_slab), sizeof(float)));
     for (int64_t i = 0; i < few.features; i += slab) {

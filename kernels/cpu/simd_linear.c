@@ -1,5 +1,5 @@
-// The inner loops of linear products that a GEMM library does not do well: few tokens, where reading
-// w once at memory speed is all that counts, and transposition.
+// The inner loops of linear products that a GEMM library does not do well: few tokens, where
+// reading w once at memory speed is all that counts, and transposition.
 #include "kernels/cpu/product.h"
 #include "kernels/cpu/simd.h"
 

@@ -1,6 +1,6 @@
-// The inner loops of the sparse products. Tokens lie in the lanes of vectors. What is read at random,
-// rows of x forward and of dy backward, is first packed into a tile that stays in the second-level
-// cache; its bandwidth is what bounds the speed.
+// The inner loops of the sparse products. Tokens lie in the lanes of vectors. What is read at
+// random, rows of x forward and of dy backward, is first packed into a tile that stays in the
+// second-level cache; its bandwidth is what bounds the speed.
 #include "kernels/cpu/product.h"
 #include "kernels/cpu/simd.h"
 
@@ -19,7 +19,7 @@
 
 // A tile of dy has this many vectors, so that x and dx of one column stay in registers.
 #define COLUMN_VECTORS 4
-#define COLUMN_TILE (COLUMN_VECTORS * VL)
+#define COLUMN_TILE    (COLUMN_VECTORS * VL)
 
 // Sums waiting to be added across their lanes, VL of them at once.
 #define WAITING (4 * VL)
@@ -75,7 +75,7 @@ ALWAYS_INLINE void rows_tile(float *y, int64_t ld, const float *x, int64_t token
 }
 
 static void rows(float *y, int64_t ld, const float *x, int64_t tile, int64_t tokens,
-                        const struct cpu_sparse_rows *s)
+                 const struct cpu_sparse_rows *s)
 {
     if (tile == CPU_TILE_WIDE && s->wide_column)
         rows_tile(y, ld, x, tokens, s, CPU_TILE_WIDE / VL, true);
@@ -113,7 +113,8 @@ static void rows_one(float *y, const float *x, const struct cpu_sparse_rows *s)
 
 // ---- Backward: column by column, each row of dy serving dx = S^T dy and the sampled dy^T x ----
 
-// Lane i of the result is the sum of the lanes of v[i], added in the same order for all; v is spent.
+// Lane i of the result is the sum of the lanes of v[i], added in the same order for all; v is
+// spent.
 ALWAYS_INLINE vf sum_each(vf v[VL])
 {
     for (int n = VL / 2; n > 0; n /= 2)
@@ -126,7 +127,7 @@ ALWAYS_INLINE vf sum_each(vf v[VL])
 struct waiting {
     vf part[WAITING];
     int count;
-    float *sum;  // of part[0]
+    float *sum; // of part[0]
     bool add;
 };
 
@@ -223,4 +224,5 @@ static void columns(const struct cpu_sparse_walk *walk, const struct cpu_sparse_
         walk_columns(walk, s, false, true);
 }
 
-const struct cpu_sparse_kernels SIMD(cpu_sparse_kernels) = {pack, rows, rows_one, columns, COLUMN_TILE};
+const struct cpu_sparse_kernels SIMD(cpu_sparse_kernels) = {pack, rows, rows_one, columns,
+                                                            COLUMN_TILE};

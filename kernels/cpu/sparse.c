@@ -82,8 +82,7 @@ uint64_t cpu_sparse_work_bytes(struct slt_ctx *ctx, const struct slt_op_shape *s
     const int64_t tile = forward_tile(shape->tokens, shape->in);
     const uint64_t forward =
         (uint64_t)ctx->threads * cpu_piece((uint64_t)(shape->in * tile), sizeof(float));
-    const struct layout l =
-        backward_layout(ctx, shape->tokens, shape->out, shape->in, shape->nnz);
+    const struct layout l = backward_layout(ctx, shape->tokens, shape->out, shape->in, shape->nnz);
     return forward > l.bytes ? forward : l.bytes;
 }
 
@@ -236,14 +235,14 @@ static void walk_chunk(const struct backward *b, int64_t chunk, int64_t part, fl
                                                  .start = c->start + block * c->cols,
                                                  .row = c->row,
                                                  .value = c->value};
-            const struct cpu_sparse_walk walk = {
-                .dy = packed,
-                .dx = b->dx ? b->dx + t : NULL,
-                .x = b->dvalues ? b->x + t : NULL,
-                .ld = b->ld,
-                .tokens = b->tokens - t < tile ? b->tokens - t : tile,
-                .sum = b->sum + chunk * b->nnz + s.start[first],
-                .add = t > from * tile};
+            const struct cpu_sparse_walk walk = {.dy = packed,
+                                                 .dx = b->dx ? b->dx + t : NULL,
+                                                 .x = b->dvalues ? b->x + t : NULL,
+                                                 .ld = b->ld,
+                                                 .tokens =
+                                                     b->tokens - t < tile ? b->tokens - t : tile,
+                                                 .sum = b->sum + chunk * b->nnz + s.start[first],
+                                                 .add = t > from * tile};
             b->kernels->pack(packed, tile, b->dy + row * b->ld + t, b->ld,
                              left < c->block ? left : c->block, walk.tokens);
             b->kernels->columns(&walk, &s);
@@ -298,11 +297,11 @@ void cpu_sparse_backward(struct slt_ctx *ctx, struct slt_act dx, struct slt_tens
                          double beta, struct slt_act dy, struct slt_act x, struct slt_csr s,
                          struct slt_tensor values)
 {
-    if (s.nnz == 0 || dy.tokens == 0 || (!dx.buffer && !dvalues.buffer))
+    if (s.nnz == 0 || (!dx.buffer && !dvalues.buffer))
         return;
     const struct cpu_sparse_rows all = csr_rows(s, values);
     const struct layout l = backward_layout(ctx, dy.tokens, s.rows, s.cols, s.nnz);
-    assert(ctx->work_bytes >= l.bytes && s.nnz <= INT32_MAX);
+    assert(ctx->work_bytes >= l.bytes && s.nnz <= INT32_MAX && dy.tokens > 0);
     struct backward b = {
         .kernels = cpu_sparse_kernels(ctx),
         .layout = l,

@@ -8,6 +8,18 @@
 // The last lines of each shape are what the route planner's constants stand for: multiply-adds a
 // GEMM at its full rate would do in the time of one multiply-add of the sparse products, or in the
 // time the dense route spends on one element of W besides its products.
+//
+// A cost fitted to them, in multiply-adds of a GEMM at its full rate, for T tokens, rank r and a
+// group of `members` linears with `rows` outputs in all:
+//   factored = 3 T r (rows + members in) + (sparse T + order) nnz
+//   dense    = 3 T rows in + 4 r rows in + element rows in
+// measured on 2 cores of a Zen 4 (oneDNN held to the same instruction set):
+//            sparse (forward + dx + dvalues)   order    element
+//   AVX-512  2.4 + 2 x 2.6 = 7.6                450     40 (25 on one thread)
+//   AVX2     2.8 + 2 x 3.9 = 10.6               450     25
+//   SSE2     1.9 + 2 x 1.9 = 5.7                165     15
+// order, the sorting of the positions by columns in each backward product, was measured on AVX-512
+// as what 128 tokens cost above 2048, and scaled by the GEMM rates for the others.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -37,14 +49,14 @@ struct layer {
     const struct slt_ops *ops;
     struct slt_ctx *ctx;
     struct shape shape;
-    struct slt_act x, y, dx, dy;           // (T, in), (T, out)
-    struct slt_act h, dh;                  // (T, r)
-    struct slt_tensor w, dw;               // (out, in)
-    struct slt_tensor a, b, da, db;        // (r, in), (out, r)
-    struct slt_tensor values, dvalues;     // (1, nnz)
+    struct slt_act x, y, dx, dy;       // (T, in), (T, out)
+    struct slt_act h, dh;              // (T, r)
+    struct slt_tensor w, dw;           // (out, in)
+    struct slt_tensor a, b, da, db;    // (r, in), (out, r)
+    struct slt_tensor values, dvalues; // (1, nnz)
     struct slt_csr support;
-    double part[PARTS];                    // seconds of the run in progress
-    double since;                          // when its current part began
+    double part[PARTS]; // seconds of the run in progress
+    double since;       // when its current part began
 };
 
 static void die(const struct slt_error *err)
@@ -173,8 +185,7 @@ static struct slt_csr random_support(struct layer *l)
     struct slt_error err;
     const int64_t out = l->shape.out, in = l->shape.in;
     const struct slt_support_spec spec = {.kind = SLT_SUPPORT_RANDOM};
-    struct slt_csr s = {
-        .rows = out, .cols = in, .nnz = slt_support_count(&spec, DENSITY, out, in)};
+    struct slt_csr s = {.rows = out, .cols = in, .nnz = slt_support_count(&spec, DENSITY, out, in)};
     int64_t *row_start = malloc((size_t)(out + 1) * sizeof *row_start);
     uint16_t *column = malloc((size_t)s.nnz * sizeof *column);
     if (slt_support_draw(row_start, column, NULL, &spec, DENSITY, out, in, "bench", 1, &err) != 0)
@@ -226,11 +237,22 @@ static void layer_create(struct layer *l)
 
 static void layer_free(struct layer *l)
 {
-    struct slt_buffer *all[] = {l->x.buffer,      l->y.buffer,  l->dx.buffer, l->dy.buffer,
-                                l->h.buffer,      l->dh.buffer, l->w.buffer,  l->dw.buffer,
-                                l->a.buffer,      l->b.buffer,  l->da.buffer, l->db.buffer,
-                                l->values.buffer, l->dvalues.buffer,
-                                l->support.row_start.buffer,    l->support.column.buffer};
+    struct slt_buffer *all[] = {l->x.buffer,
+                                l->y.buffer,
+                                l->dx.buffer,
+                                l->dy.buffer,
+                                l->h.buffer,
+                                l->dh.buffer,
+                                l->w.buffer,
+                                l->dw.buffer,
+                                l->a.buffer,
+                                l->b.buffer,
+                                l->da.buffer,
+                                l->db.buffer,
+                                l->values.buffer,
+                                l->dvalues.buffer,
+                                l->support.row_start.buffer,
+                                l->support.column.buffer};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         l->ops->buffer_free(l->ctx, all[i]);
 }
@@ -351,7 +373,8 @@ int main(int argc, char **argv)
         bench_shape(&l, gemm + i * pairs, pairs);
     }
     print("sgemm 2048^3 GFLOP/s", gemm, SHAPES * pairs);
-    if (bench_quantile(gemm, SHAPES * pairs, 0.75) > 1.1 * bench_quantile(gemm, SHAPES * pairs, 0.25))
+    if (bench_quantile(gemm, SHAPES * pairs, 0.75) >
+        1.1 * bench_quantile(gemm, SHAPES * pairs, 0.25))
         printf("# void: the GEMM rate itself varied by more than 10%%\n");
     l.ops->close(l.ctx);
     return 0;

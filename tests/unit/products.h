@@ -1,5 +1,5 @@
 // What the tests of linear and sparse products share: a backend with buffers of its own, random
-// values, and activations whose padding is poisoned.
+// values, and activations whose padding is poisoned, as is the workspace.
 #ifndef SLT_TESTS_PRODUCTS_H
 #define SLT_TESTS_PRODUCTS_H
 
@@ -38,6 +38,10 @@ static struct backend backend_open(const struct slt_ops *ops, int threads, enum 
     CHECK_OK(ops->open(&b.ctx, &(struct slt_ops_options){.threads = threads}, &err), err);
     const uint64_t bytes = ops->work_bytes(b.ctx, op, shape);
     CHECK_OK(ops->buffer_create(b.ctx, &b.work, "work", bytes + 64, &err), err);
+    char *nan = malloc(bytes + 1);
+    memset(nan, 0xff, bytes + 1);
+    ops->write(b.ctx, b.work, 0, nan, bytes);
+    free(nan);
     ops->set_workspace(b.ctx, b.work, 0, bytes);
     return b;
 }

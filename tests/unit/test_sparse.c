@@ -12,22 +12,14 @@ struct sample {
 };
 
 static const struct sample samples[] = {
-    {"one token", 1, 130, 70, 0.1},
-    {"two tokens", 2, 33, 17, 0.2},
-    {"15 tokens", 15, 65, 31, 0.1},
-    {"16 tokens", 16, 40, 50, 0.2},
-    {"64 tokens", 64, 96, 128, 0.03},
-    {"100 tokens", 100, 257, 129, 0.03},
-    {"many tokens", 2051, 61, 47, 0.1},
-    {"dense", 70, 33, 35, 1},
-    {"hardly any", 33, 200, 300, 0.0005},
-    {"no positions", 17, 20, 30, 0},
-    {"one row, one column", 40, 1, 1, 1},
-    {"wide", 37, 65536, 5, 0.002},
-    {"32-bit columns", 37, 70001, 5, 0.002},
-    {"32-bit columns, one token", 1, 70001, 5, 0.002},
-    {"many columns", 48, 12000, 40, 0.01},
-    {"several blocks", 130, 40, 5000, 0.03},
+    {"one token", 1, 130, 70, 0.1},          {"two tokens", 2, 33, 17, 0.2},
+    {"15 tokens", 15, 65, 31, 0.1},          {"16 tokens", 16, 40, 50, 0.2},
+    {"64 tokens", 64, 96, 128, 0.03},        {"100 tokens", 100, 257, 129, 0.03},
+    {"many tokens", 2051, 61, 47, 0.1},      {"dense", 70, 33, 35, 1},
+    {"hardly any", 33, 200, 300, 0.0005},    {"no positions", 17, 20, 30, 0},
+    {"one row, one column", 40, 1, 1, 1},    {"wide", 37, 65536, 5, 0.002},
+    {"32-bit columns", 37, 70001, 5, 0.002}, {"32-bit columns, one token", 1, 70001, 5, 0.002},
+    {"many columns", 48, 12000, 40, 0.01},   {"several blocks", 130, 40, 5000, 0.03},
 };
 
 // A matrix (out, in) on the host; every fifth row is empty.
@@ -84,10 +76,10 @@ static void csr_free(const struct backend *b, struct slt_csr *csr)
 
 // What one backend makes of one sample.
 struct outcome {
-    float *y;                 // (T, out)
-    float *dx, *dvalues;      // both at once
+    float *y;            // (T, out)
+    float *dx, *dvalues; // both at once
     float *dx_only, *dvalues_only;
-    float *w, *gathered;      // (out, in), (1, nnz)
+    float *w, *gathered; // (out, in), (1, nnz)
 };
 
 static void outcome_free(struct outcome *o)
