@@ -1,0 +1,74 @@
+# slt-generate: greedy and sampled text, streaming, and the end of a document.
+
+setup_file() {
+    load common
+    cd "$BATS_FILE_TMPDIR"
+    # A text that a tiny model learns by heart.
+    for ((i = 0; i < 400; i++)); do echo "one two three four five six seven eight nine ten."; done >text
+    slt-tokenize --train-tokenizer spm.model --vocab-size 300 --document line -o train.tok text
+    printf '%s\n' '{"vocab_size": 300, "hidden_size": 32, "intermediate_size": 44, "num_hidden_layers": 2,' \
+        '"num_attention_heads": 2}' >tiny.json
+    slt-init --config tiny.json --tokenizer spm.model --method sltrain --rank 8 -o init.slt
+    slt-train --data train.tok --steps 150 --batch 8 --seq 64 --lr 1e-2 --warmup 10 -o model.slt init.slt
+}
+
+setup() {
+    load common
+    cd "$BATS_FILE_TMPDIR"
+}
+
+@test "a model that knows its text by heart says it, and stops at the end of the document" {
+    run slt-generate --prompt 'one two' --temperature 0 --max-tokens 200 model.slt
+    echo "$output"
+    [ "$output" = "one two three four five six seven eight nine ten." ]
+}
+
+@test "an empty prompt starts a document" {
+    run slt-generate --temperature 0 --max-tokens 200 model.slt
+    [ "$output" = "one two three four five six seven eight nine ten." ]
+}
+
+@test "the prompt may come from a file or from standard input" {
+    printf 'one two' >prompt
+    slt-generate --prompt-file prompt --temperature 0 model.slt >a
+    slt-generate --prompt-file - --temperature 0 model.slt <prompt | cmp - a
+    slt-generate --prompt 'one two' --temperature 0 model.slt | cmp - a
+}
+
+@test "a seed gives one text, other seeds others" {
+    for seed in 1 1 2 3; do
+        slt-generate --prompt 'one' --temperature 2 --seed $seed --max-tokens 30 init.slt | sha256sum
+    done >sums
+    [ "$(sed -n 1p sums)" = "$(sed -n 2p sums)" ]
+    [ "$(sort -u sums | wc -l)" -eq 3 ]
+}
+
+@test "--top-k 1 is greedy, and so is a tiny --top-p" {
+    slt-generate --prompt 'one' --temperature 0 --max-tokens 20 init.slt >a
+    slt-generate --prompt 'one' --temperature 1 --top-k 1 --seed 9 --max-tokens 20 init.slt | cmp - a
+    slt-generate --prompt 'one' --temperature 1 --top-p 1e-6 --seed 9 --max-tokens 20 init.slt | cmp - a
+}
+
+@test "a long prompt gives the same as its tokens one by one" {
+    # 300 tokens of prompt pass through the cache in blocks; the plain backend's attention is written otherwise.
+    head -n 20 text | tr '\n' ' ' >prompt
+    slt-generate --prompt-file prompt --temperature 0 --max-tokens 12 model.slt >a
+    slt-generate --prompt-file prompt --temperature 0 --max-tokens 12 --device cpu-reference model.slt | cmp - a
+}
+
+@test "text is streamed: the first words arrive before the last" {
+    mkfifo pipe
+    slt-generate --prompt 'one' --temperature 1 --max-tokens 3000 init.slt >pipe 2>/dev/null &
+    pid=$!
+    read -r -n 1 first <pipe
+    [ "$first" = o ]
+    kill $pid 2>/dev/null || true
+    wait $pid || true
+}
+
+@test "a checkpoint without a tokenizer is refused" {
+    slt-init --config tiny.json --rank 8 -o bare.slt
+    run slt-generate --prompt x bare.slt
+    [ "$status" -eq 1 ]
+    [[ $output == *"carries no tokenizer"* ]]
+}

@@ -1,0 +1,81 @@
+# slt-init: exact sizes, values that depend on the seed alone, and what it refuses.
+
+setup() {
+    load common
+    mkdir "$BATS_TEST_TMPDIR/work"
+    cd "$BATS_TEST_TMPDIR/work"
+}
+
+parameters() {
+    slt-init --dry-run "$@" | value_of parameters
+}
+
+@test "parameter counts of the paper's models are exact" {
+    # 2 V d + L (4 d^2 + 3 d f) + (2 L + 1) d, and with factors r (in + out) and floor(density in out) a linear.
+    [ "$(parameters --preset 60m --method full)" = 58073600 ]
+    [ "$(parameters --preset 130m --method full)" = 134105856 ]
+    [ "$(parameters --preset 350m --method full)" = 367969280 ]
+    [ "$(parameters --preset 1b --method full)" = 1339082752 ]
+    [ "$(parameters --preset 7b --method full)" = 6738415616 ]
+    [ "$(parameters --preset 60m --method lowrank)" = 42770944 ]
+    [ "$(parameters --preset 60m)" = $((42770944 + 8 * (4 * 7864 + 3 * 21135))) ]
+}
+
+@test "rounded to the paper's millions" {
+    check() { [ "$(parameters "${@:2}" | awk '{ printf "%.2f", $1 / 1e6 }')" = "$1" ]; }
+    check 42.77 --preset 60m --method lowrank
+    check 94.00 --preset 130m --method lowrank
+    check 185.22 --preset 350m --method lowrank
+    check 609.31 --preset 1b --method lowrank
+    check 43.53 --preset 60m
+    check 96.55 --preset 130m
+    check 194.29 --preset 350m
+    check 645.55 --preset 1b
+}
+
+@test "the same seed gives the same bytes, another seed others" {
+    slt-init --preset nano --seed 5 -o a.slt
+    slt-init --preset nano --seed 5 -o b.slt
+    slt-init --preset nano --seed 6 -o c.slt
+    cmp a.slt b.slt
+    if cmp -s a.slt c.slt; then false; fi
+    OMP_NUM_THREADS=1 slt-init --preset nano --seed 5 -o d.slt
+    cmp a.slt d.slt
+}
+
+@test "every method, support and size passes slt-info --check" {
+    for how in '--method full' '--method lowrank' '--method lowrank --lora-b zero' '--method sltrain' \
+        '--support block:16x1' '--support block:4x4 --density 0.1'; do
+        slt-init --preset nano $how -o a.slt
+        slt-info --check a.slt
+    done
+}
+
+@test "a config.json of Hugging Face's gives its sizes" {
+    printf '%s' '{"model_type": "llama", "vocab_size": 97, "hidden_size": 24, "intermediate_size": 31,' \
+        '"num_hidden_layers": 1, "num_attention_heads": 4, "num_key_value_heads": 2, "tie_word_embeddings": true}' >c.json
+    [ "$(parameters --config c.json --method full)" = $((97 * 24 + 24 * (24 + 12 + 12 + 24) + 3 * 24 * 31 + 3 * 24)) ]
+    slt-init --config c.json --method full | slt-info --check -
+}
+
+@test "configurations that compute something else are refused" {
+    base='"vocab_size": 97, "hidden_size": 24, "intermediate_size": 31, "num_hidden_layers": 1, "num_attention_heads": 4'
+    for extra in '"attention_bias": true' '"hidden_act": "gelu"' '"rope_scaling": {"rope_type": "yarn"}' \
+        '"num_key_value_heads": 3' '"vocab_size": 5' '"model_type": "bert"' '"hidden_size": 25'; do
+        echo "{$base, $extra}" >c.json
+        run slt-init --config c.json --method full -o a.slt
+        echo "$extra: $output"
+        [ "$status" -ne 0 ]
+        [ ! -e a.slt ]
+    done
+}
+
+@test "options that do not fit together are wrong usage" {
+    for how in '--preset nano --config c.json' '' '--preset 3b' '--preset nano --method full --rank 4' \
+        '--preset nano --method lowrank --density 0.1' '--preset nano --density 1.5' '--preset nano --support round' \
+        '--preset nano --rank 0' '--preset nano extra'; do
+        run slt-init $how -o a.slt
+        echo "$how: $output"
+        [ "$status" -eq 2 ]
+    done
+}
