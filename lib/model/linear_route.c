@@ -66,17 +66,20 @@ void slt_dense_route_backward(const struct slt_pass *pass, const struct slt_grou
     }
 }
 
-// Costs in multiply-adds of a GEMM at its full rate, for forward and backward together. A sparse
-// multiply-add costs more than one of a GEMM; an element of a dense scratch passes through memory a
-// few times.
-#define SPARSE_COST  3.0
-#define ELEMENT_COST 60.0
+// Costs in multiply-adds of a GEMM at its full rate, for forward and backward together, fitted to
+// tests/bench/bench_routes.c with AVX-512: a multiply-add of a sparse product (three of them for
+// each position and token) costs 7.6/3, sorting a position by columns 450, and an element of a
+// dense scratch, which passes through memory a few times, 40.
+#define SPARSE_COST  7.6
+#define ORDER_COST   450.0
+#define ELEMENT_COST 40.0
 
 enum slt_route slt_route_choose(const struct slt_group *g, int64_t tokens)
 {
     const double t = (double)tokens, r = (double)g->rank, in = (double)g->shape.in;
     const double rows = (double)g->rows, nnz = (double)g->support.nnz;
     const double dense = 3 * t * rows * in + 4 * r * rows * in + ELEMENT_COST * rows * in;
-    const double factored = 3 * t * (r * (rows + g->shape.members * in) + SPARSE_COST * nnz);
+    const double factored =
+        3 * t * r * (rows + g->shape.members * in) + (SPARSE_COST * t + ORDER_COST) * nnz;
     return factored <= dense ? SLT_ROUTE_FACTORED : SLT_ROUTE_DENSE;
 }
