@@ -27,6 +27,9 @@
 
 #define SLT_OPS_VERSION 1u
 
+// The type of an operation, to declare the function that implements it.
+#define SLT_OP_TYPE(op) __typeof__(*((struct slt_ops *)0)->op)
+
 struct slt_ctx;    // a device, its stream, workspace and first error
 struct slt_buffer; // device memory of one region
 
@@ -71,7 +74,8 @@ enum slt_scalar {
 struct slt_attention {
     int64_t batch, seq; // T = batch * seq, sequences one after the other
     int64_t heads, kv_heads, head_dim;
-    int64_t position; // attention_cached only: position of the first new token
+    int64_t
+        position; // attention_cached only: of the first new token; in a shape, of the last one ever
 };
 
 // One tensor of a multi-tensor optimizer step; all four have the same shape.
@@ -247,10 +251,11 @@ struct slt_ops {
                        const struct slt_adamw *hyper, struct slt_tensor scalars);
 };
 
-// The backends on a CPU: plain C in the order of the formulas, and the fast one. Both keep
+// The backends on a CPU: plain C in the order of the formulas, and the fast one for an instruction
+// set: "avx512", "avx2", "plain", or NULL for the best one; NULL if this machine lacks it. All keep
 // activations alike.
 extern const struct slt_ops slt_cpu_reference_ops;
-extern const struct slt_ops slt_cpu_ops;
+const struct slt_ops *slt_cpu_ops(const char *isa);
 
 // ---- Views ----
 

@@ -70,6 +70,8 @@ static int evaluate(const struct options *o, const char *model, slt_stop_flag *s
     model_in = NULL;
     if (slt_device_open(&device, o->device, (int)o->threads, &err) != 0)
         goto failed;
+    if (o->common.verbose > 0)
+        cli_say("%s", slt_device_describe(device));
     if (slt_evaluate(&result, device, reader, tokens, &options, &err) != 0)
         goto failed;
     cli_progress_clear(&progress);

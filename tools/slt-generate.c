@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "cli.h"
 #include "slt/generate.h"
@@ -52,6 +53,13 @@ static int encode_prompt(struct slt_token_ids *ids, const struct slt_tokenizer *
     return 0;
 }
 
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
 static int generate(const struct options *o, struct slt_generator *g, struct writer *w,
                     const struct slt_token_ids *prompt, uint32_t eos, slt_stop_flag *stop,
                     struct slt_error *err)
@@ -59,17 +67,26 @@ static int generate(const struct options *o, struct slt_generator *g, struct wri
     int rc = slt_generator_feed(g, (const int32_t *)prompt->id, (int64_t)prompt->count, err);
     for (size_t i = 0; rc == 0 && i < prompt->count; i++)
         rc = put(w, prompt->id[i], err);
-    for (int64_t i = 0; rc == 0 && i < o->max_tokens; i++) {
+    const double start = now();
+    int64_t made = 0;
+    while (rc == 0 && made < o->max_tokens) {
         int32_t id;
         if (*stop != 0)
             return slt_error_set(err, SLT_ERR_STOPPED, "stopped by a signal");
         if ((rc = slt_generator_next(g, &id, err)) != 0 || (uint32_t)id == eos)
             break;
         rc = put(w, (uint32_t)id, err);
+        made++;
     }
+    const double seconds = now() - start;
     if (rc == 0)
         rc = put(w, SLT_TOKEN_NONE, err);
-    return rc == 0 ? slt_output_printf(w->out, err, "\n") : rc;
+    if (rc == 0)
+        rc = slt_output_printf(w->out, err, "\n");
+    if (rc == 0 && o->common.verbose > 0)
+        cli_say("%lld tokens after a prompt of %zu, %.1f tokens/s", (long long)made, prompt->count,
+                (double)made / seconds);
+    return rc;
 }
 
 static int run(const struct options *o, const char *model, const char *prompt, size_t bytes,
@@ -105,6 +122,8 @@ static int run(const struct options *o, const char *model, const char *prompt, s
         (rc = slt_output_open(&w.out, o->common.output, stop, &err)) != 0 ||
         (rc = slt_decoder_create(&w.decoder, tokenizer, &err)) != 0)
         goto out;
+    if (o->common.verbose > 0)
+        cli_say("%s", slt_device_describe(device));
     rc = generate(o, generator, &w, &ids, slt_tokenizer_info(tokenizer)->eos, stop, &err);
 out:
     if (rc != 0)

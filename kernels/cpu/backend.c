@@ -1,72 +1,102 @@
-// The table of the fast backend.
+// What the tables of the fast backend share: the choice among them, descriptions, workspace.
 #include <stdio.h>
+#include <string.h>
 
+#include "kernels/cpu/product.h"
 #include "kernels/cpu/ref.h"
+#include "kernels/cpu/sizes.h"
 
-static char *describe(struct slt_ctx *ctx, char *text, size_t size)
+// ---- The tables, one for each instruction set (simd_table.c) ----
+
+extern const struct slt_ops cpu_ops_plain;
+
+static bool has_plain(void)
 {
-    snprintf(text, size, "CPU, %d thread%s", ctx->threads, ctx->threads == 1 ? "" : "s");
+    return true;
+}
+
+#if defined(__x86_64__)
+extern const struct slt_ops cpu_ops_avx512, cpu_ops_avx2;
+
+static bool has_avx512(void)
+{
+    return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+           __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl");
+}
+
+static bool has_avx2(void)
+{
+    return __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+}
+#endif
+
+// The best one first.
+static const struct {
+    const char *name;
+    const struct slt_ops *ops;
+    bool (*present)(void);
+} tables[] = {
+#if defined(__x86_64__)
+    {"avx512", &cpu_ops_avx512, has_avx512},
+    {"avx2", &cpu_ops_avx2, has_avx2},
+#endif
+    {"plain", &cpu_ops_plain, has_plain},
+};
+
+const struct slt_ops *slt_cpu_ops(const char *isa)
+{
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++)
+        if ((isa == NULL || strcmp(isa, tables[i].name) == 0) && tables[i].present())
+            return tables[i].ops;
+    return NULL;
+}
+
+// ---- Rows that do not depend on the instruction set ----
+
+char *cpu_describe(struct slt_ctx *ctx, char *text, size_t size)
+{
+    snprintf(text, size, "CPU, %s, %d thread%s", ctx->isa->name, ctx->threads,
+             ctx->threads == 1 ? "" : "s");
     return text;
 }
 
 bool cpu_supports(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape)
 {
     const struct slt_attention *a = &shape->attention;
-    if (op == SLT_OP_ATTENTION && (a->head_dim % 2 != 0 || a->heads % a->kv_heads != 0))
+    if (op == SLT_OP_ATTENTION &&
+        (a->head_dim % 2 != 0 || a->head_dim > CPU_HEAD_DIM_MAX || a->heads % a->kv_heads != 0))
         return false;
     return shape->dtype == SLT_F32;
 }
 
-uint64_t cpu_work_bytes(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape)
+// Tiles for each thread, or a row of scores for each.
+static uint64_t attention_bytes(const struct slt_ctx *ctx, const struct slt_attention *a)
 {
-    switch (op) {
-    case SLT_OP_LINEAR:
-        return cpu_linear_work_bytes(ctx, shape);
-    case SLT_OP_SPARSE:
-        return cpu_sparse_work_bytes(ctx, shape);
-    default:
-        return ref_work_bytes(ctx, op, shape);
-    }
+    const uint64_t scores = cpu_piece((uint64_t)cpu_act_ld(a->position), sizeof(float));
+    return (uint64_t)ctx->threads * (scores > CPU_TILES_BYTES ? scores : CPU_TILES_BYTES);
 }
 
-const struct slt_ops slt_cpu_ops = {
-    .version = SLT_OPS_VERSION,
-    .name = "cpu",
-    .open = cpu_open,
-    .close = cpu_close,
-    .describe = describe,
-    .supports = cpu_supports,
-    .work_bytes = cpu_work_bytes,
-    .set_workspace = cpu_set_workspace,
-    .buffer_create = cpu_buffer_create,
-    .buffer_free = cpu_buffer_free,
-    .write = cpu_write,
-    .read = cpu_read,
-    .zero = cpu_zero,
-    .synchronize = cpu_synchronize,
-    .act_bytes = cpu_act_bytes,
-    .act_write = cpu_act_write,
-    .act_read = cpu_act_read,
-    .act_copy = cpu_act_copy,
-    .embedding_forward = ref_embedding_forward,
-    .embedding_backward = ref_embedding_backward,
-    .rmsnorm_forward = ref_rmsnorm_forward,
-    .rmsnorm_backward = ref_rmsnorm_backward,
-    .add = ref_add,
-    .attention_forward = ref_attention_forward,
-    .attention_backward = ref_attention_backward,
-    .attention_cached = ref_attention_cached,
-    .swiglu_forward = ref_swiglu_forward,
-    .swiglu_backward = ref_swiglu_backward,
-    .head_loss = ref_head_loss,
-    .linear_forward = cpu_linear_forward,
-    .linear_backward_input = cpu_linear_backward_input,
-    .linear_backward_weight = cpu_linear_backward_weight,
-    .matmul = cpu_matmul,
-    .sparse_forward = cpu_sparse_forward,
-    .sparse_backward = cpu_sparse_backward,
-    .sparse_scatter = cpu_sparse_scatter,
-    .sparse_gather = cpu_sparse_gather,
-    .grad_norm = ref_grad_norm,
-    .adamw_step = ref_adamw_step,
-};
+// Logits and x^T of a chunk of tokens, the loss of every token.
+static uint64_t head_bytes(const struct slt_op_shape *s)
+{
+    const int64_t chunk = s->tokens < CPU_HEAD_CHUNK ? s->tokens : CPU_HEAD_CHUNK;
+    return cpu_piece((uint64_t)(s->out * cpu_head_ld(chunk) + chunk * s->in + s->tokens),
+                     sizeof(float));
+}
+
+uint64_t cpu_work_bytes(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape)
+{
+    const uint64_t one_token = ref_work_bytes(ctx, op, shape);
+    uint64_t bytes = 0;
+    if (op == SLT_OP_LINEAR)
+        bytes = cpu_linear_work_bytes(ctx, shape);
+    else if (op == SLT_OP_SPARSE)
+        bytes = cpu_sparse_work_bytes(ctx, shape);
+    else if (op == SLT_OP_ATTENTION)
+        bytes = attention_bytes(ctx, &shape->attention);
+    else if (op == SLT_OP_HEAD_LOSS)
+        bytes = head_bytes(shape);
+    else if (op == SLT_OP_GRAD_NORM) // a partial sum of each block
+        bytes = cpu_piece((uint64_t)(shape->nnz / CPU_NORM_BLOCK + 1), sizeof(double));
+    return bytes > one_token ? bytes : one_token;
+}

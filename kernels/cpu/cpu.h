@@ -18,7 +18,7 @@
 
 struct slt_ctx {
     int threads;
-    const struct slt_ops *isa; // the operations of the instruction set in use, see simd.h
+    const struct cpu_isa *isa; // the inner loops of the instruction set in use, see product.h
     char *work;
     uint64_t work_bytes;
     struct slt_error error; // the first since synchronize, code 0 if none
@@ -95,84 +95,38 @@ void cpu_sgemm(struct slt_ctx *ctx, bool transpose_a, bool transpose_b, int64_t 
 
 // ---- Device, memory, activations (memory.c) ----
 
-int cpu_open(struct slt_ctx **ctx, const struct slt_ops_options *options, struct slt_error *err);
-void cpu_close(struct slt_ctx *ctx);
-void cpu_set_workspace(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset,
-                       uint64_t bytes);
-int cpu_buffer_create(struct slt_ctx *ctx, struct slt_buffer **buffer, const char *region,
-                      uint64_t bytes, struct slt_error *err);
-void cpu_buffer_free(struct slt_ctx *ctx, struct slt_buffer *buffer);
-void cpu_write(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset, const void *data,
-               uint64_t bytes);
-void cpu_read(struct slt_ctx *ctx, void *data, struct slt_buffer *buffer, uint64_t offset,
-              uint64_t bytes);
-void cpu_zero(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset, uint64_t bytes);
-int cpu_synchronize(struct slt_ctx *ctx, struct slt_error *err);
+SLT_OP_TYPE(open) cpu_open;
+SLT_OP_TYPE(close) cpu_close;
+SLT_OP_TYPE(set_workspace) cpu_set_workspace;
+SLT_OP_TYPE(buffer_create) cpu_buffer_create;
+SLT_OP_TYPE(buffer_free) cpu_buffer_free;
+SLT_OP_TYPE(write) cpu_write;
+SLT_OP_TYPE(read) cpu_read;
+SLT_OP_TYPE(zero) cpu_zero;
+SLT_OP_TYPE(synchronize) cpu_synchronize;
+SLT_OP_TYPE(act_bytes) cpu_act_bytes;
+SLT_OP_TYPE(act_write) cpu_act_write;
+SLT_OP_TYPE(act_read) cpu_act_read;
+SLT_OP_TYPE(act_copy) cpu_act_copy;
 // Keeps the first error until synchronize.
 void cpu_fail(struct slt_ctx *ctx, int code, const char *message);
-uint64_t cpu_act_bytes(struct slt_ctx *ctx, enum slt_dtype dtype, int64_t tokens, int64_t features);
-void cpu_act_write(struct slt_ctx *ctx, struct slt_act act, const void *values);
-void cpu_act_read(struct slt_ctx *ctx, void *values, struct slt_act act);
-void cpu_act_copy(struct slt_ctx *ctx, struct slt_act y, struct slt_act x);
 
 // ---- The fast operations, as ops.h declares them ----
 
-bool cpu_supports(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape);
-uint64_t cpu_work_bytes(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape);
-// The parts of cpu_work_bytes.
-uint64_t cpu_embedding_work_bytes(struct slt_ctx *ctx, const struct slt_op_shape *shape);
-uint64_t cpu_rmsnorm_work_bytes(struct slt_ctx *ctx, const struct slt_op_shape *shape);
-uint64_t cpu_attention_work_bytes(struct slt_ctx *ctx, const struct slt_op_shape *shape);
-uint64_t cpu_head_loss_work_bytes(struct slt_ctx *ctx, const struct slt_op_shape *shape);
-uint64_t cpu_grad_norm_work_bytes(struct slt_ctx *ctx, const struct slt_op_shape *shape);
+SLT_OP_TYPE(work_bytes) cpu_work_bytes;
+// The parts of cpu_work_bytes that are not a formula of the shape alone.
 uint64_t cpu_linear_work_bytes(struct slt_ctx *ctx, const struct slt_op_shape *shape);
 uint64_t cpu_sparse_work_bytes(struct slt_ctx *ctx, const struct slt_op_shape *shape);
 
-void cpu_embedding_forward(struct slt_ctx *ctx, struct slt_act y, struct slt_tensor w,
-                           struct slt_tensor tokens);
-void cpu_embedding_backward(struct slt_ctx *ctx, struct slt_tensor dw, double beta,
-                            struct slt_act dy, struct slt_tensor tokens);
-void cpu_rmsnorm_forward(struct slt_ctx *ctx, struct slt_act y, struct slt_act z,
-                         struct slt_tensor rstd, struct slt_act x, struct slt_act r,
-                         struct slt_tensor g, double eps);
-void cpu_rmsnorm_backward(struct slt_ctx *ctx, struct slt_act dx, struct slt_tensor dg, double beta,
-                          struct slt_act dy, struct slt_act z, struct slt_tensor rstd,
-                          struct slt_tensor g);
-void cpu_add(struct slt_ctx *ctx, struct slt_act y, struct slt_act x);
-void cpu_attention_forward(struct slt_ctx *ctx, struct slt_act o, struct slt_tensor lse,
-                           struct slt_act qkv, struct slt_tensor rope, struct slt_attention shape);
-void cpu_attention_backward(struct slt_ctx *ctx, struct slt_act dqkv, struct slt_act do_,
-                            struct slt_act qkv, struct slt_act o, struct slt_tensor lse,
-                            struct slt_tensor rope, struct slt_attention shape);
-void cpu_attention_cached(struct slt_ctx *ctx, struct slt_act o, struct slt_act qkv,
-                          struct slt_act cache, struct slt_tensor rope,
-                          struct slt_attention shape);
-void cpu_swiglu_forward(struct slt_ctx *ctx, struct slt_act y, struct slt_act gu);
-void cpu_swiglu_backward(struct slt_ctx *ctx, struct slt_act dgu, struct slt_act dy,
-                         struct slt_act gu);
-void cpu_head_loss(struct slt_ctx *ctx, struct slt_tensor scalars, struct slt_act dx,
-                   struct slt_tensor dw, double beta, struct slt_act x, struct slt_tensor w,
-                   struct slt_tensor targets);
-void cpu_linear_forward(struct slt_ctx *ctx, struct slt_act y, double beta, struct slt_act x,
-                        struct slt_tensor w, double alpha);
-void cpu_linear_backward_input(struct slt_ctx *ctx, struct slt_act dx, double beta,
-                               struct slt_act dy, struct slt_tensor w, double alpha);
-void cpu_linear_backward_weight(struct slt_ctx *ctx, struct slt_tensor dw, double beta,
-                                struct slt_act dy, struct slt_act x, double alpha);
-void cpu_matmul(struct slt_ctx *ctx, struct slt_tensor c, double beta, struct slt_tensor a,
-                bool transpose_a, struct slt_tensor b, bool transpose_b, double alpha);
-void cpu_sparse_forward(struct slt_ctx *ctx, struct slt_act y, struct slt_act x, struct slt_csr s,
-                        struct slt_tensor values);
-void cpu_sparse_backward(struct slt_ctx *ctx, struct slt_act dx, struct slt_tensor dvalues,
-                         double beta, struct slt_act dy, struct slt_act x, struct slt_csr s,
-                         struct slt_tensor values);
-void cpu_sparse_scatter(struct slt_ctx *ctx, struct slt_tensor w, struct slt_csr s,
-                        struct slt_tensor values);
-void cpu_sparse_gather(struct slt_ctx *ctx, struct slt_tensor dvalues, double beta,
-                       struct slt_tensor g, struct slt_csr s);
-void cpu_grad_norm(struct slt_ctx *ctx, struct slt_tensor scalars, const struct slt_tensor *grads,
-                   int64_t count);
-void cpu_adamw_step(struct slt_ctx *ctx, const struct slt_adamw_item *items, int64_t count,
-                    const struct slt_adamw *hyper, struct slt_tensor scalars);
+SLT_OP_TYPE(describe) cpu_describe;
+SLT_OP_TYPE(supports) cpu_supports;
+SLT_OP_TYPE(linear_forward) cpu_linear_forward;
+SLT_OP_TYPE(linear_backward_input) cpu_linear_backward_input;
+SLT_OP_TYPE(linear_backward_weight) cpu_linear_backward_weight;
+SLT_OP_TYPE(matmul) cpu_matmul;
+SLT_OP_TYPE(sparse_forward) cpu_sparse_forward;
+SLT_OP_TYPE(sparse_backward) cpu_sparse_backward;
+SLT_OP_TYPE(sparse_scatter) cpu_sparse_scatter;
+SLT_OP_TYPE(sparse_gather) cpu_sparse_gather;
 
 #endif

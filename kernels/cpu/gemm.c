@@ -3,9 +3,9 @@
 //
 // Left to itself, oneDNN shares the sum over k among threads where m and n are small and k is
 // large, as in the gradients of small weights, and then adds the shares. So the blocks of C are
-// dealt out here and every block is the work of one thread. A block's values do not depend on its
-// extent, except where the second operand alone is transposed or the product is a vector: there
-// oneDNN chooses among kernels by extent, and the blocks follow from the shape alone.
+// dealt out here and every block is the work of one thread. oneDNN also chooses among kernels by
+// the extent of a product, and they round differently (on AVX2 everywhere, on AVX-512 where the
+// second operand alone is transposed); so the blocks follow from the shape alone.
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
 
@@ -13,6 +13,9 @@
 
 #define ROWS_OF_BLOCK 16 // blocks begin at multiples of these
 #define COLS_OF_BLOCK 64
+#define MAX_BLOCKS    64
+#define SMALL_BLOCK   ((int64_t)128 * 128) // elements of C
+#define LARGE_BLOCK   ((int64_t)512 * 512)
 
 struct product {
     bool transpose_a, transpose_b;
@@ -50,10 +53,13 @@ static struct grid grid_of(int64_t m, int64_t n, int64_t blocks)
     return best;
 }
 
-static int64_t blocks_by_shape(int64_t m, int64_t n)
+// Two blocks already of small products; more only while they are so large that packing their
+// operands costs little, a transposed first one twice as much.
+static int64_t blocks_of(const struct product *p)
 {
-    int64_t blocks = 1;
-    while (blocks < 8 && m * n >= blocks * 2 * 128 * 128)
+    const int64_t large = p->transpose_a ? 2 * LARGE_BLOCK : LARGE_BLOCK;
+    int64_t blocks = p->m * p->n >= 2 * SMALL_BLOCK ? 2 : 1;
+    while (blocks < MAX_BLOCKS && p->m * p->n >= 2 * blocks * large)
         blocks *= 2;
     return blocks;
 }
@@ -82,8 +88,7 @@ static dnnl_status_t multiply_block(const struct product *p, struct grid g, int6
 
 static void multiply(struct slt_ctx *ctx, const struct product *p)
 {
-    const bool by_shape = (p->transpose_b && !p->transpose_a) || p->m == 1 || p->n == 1;
-    const int64_t blocks = by_shape ? blocks_by_shape(p->m, p->n) : ctx->threads;
+    const int64_t blocks = blocks_of(p);
     const struct grid grid = grid_of(p->m, p->n, blocks);
     dnnl_status_t failure = dnnl_success;
 #pragma omp parallel num_threads(ctx->threads)

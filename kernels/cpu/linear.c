@@ -30,7 +30,7 @@ uint64_t cpu_linear_work_bytes(struct slt_ctx *ctx, const struct slt_op_shape *s
 static void transpose(struct slt_ctx *ctx, float *to, int64_t ld_to, float beta, const float *from,
                       int64_t ld_from, int64_t rows, int64_t cols)
 {
-    const struct cpu_linear_kernels *kernels = cpu_linear_kernels(ctx);
+    const struct cpu_linear_kernels *kernels = ctx->isa->linear;
     const int64_t step = 64;
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int64_t c = 0; c < cols; c += step)
@@ -42,7 +42,7 @@ static void transpose(struct slt_ctx *ctx, float *to, int64_t ld_to, float beta,
 static void forward_dots(struct slt_ctx *ctx, struct slt_act y, float beta, struct slt_act x,
                          struct slt_tensor w, float alpha)
 {
-    const struct cpu_linear_kernels *kernels = cpu_linear_kernels(ctx);
+    const struct cpu_linear_kernels *kernels = ctx->isa->linear;
     const int64_t ld = cpu_act_ld(x.tokens), in = x.features, out = y.features;
     const float *rows = cpu_act(x);
     if (x.tokens > 1) {

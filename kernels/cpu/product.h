@@ -70,8 +70,11 @@ extern const struct cpu_sparse_kernels cpu_sparse_kernels_avx512, cpu_sparse_ker
 extern const struct cpu_linear_kernels cpu_linear_kernels_avx512, cpu_linear_kernels_avx2,
     cpu_linear_kernels_plain;
 
-// Those of the instruction set the context uses.
-const struct cpu_sparse_kernels *cpu_sparse_kernels(const struct slt_ctx *ctx);
-const struct cpu_linear_kernels *cpu_linear_kernels(const struct slt_ctx *ctx);
+// What a context points at.
+struct cpu_isa {
+    const char *name; // for people
+    const struct cpu_linear_kernels *linear;
+    const struct cpu_sparse_kernels *sparse;
+};
 
 #endif

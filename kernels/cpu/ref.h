@@ -46,52 +46,26 @@ static inline double *ref_work(struct slt_ctx *ctx, int64_t count)
 
 uint64_t REF(ref_work_bytes)(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape);
 
-void REF(ref_embedding_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt_tensor w,
-                                struct slt_tensor tokens);
-void REF(ref_embedding_backward)(struct slt_ctx *ctx, struct slt_tensor dw, double beta,
-                                 struct slt_act dy, struct slt_tensor tokens);
-void REF(ref_rmsnorm_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt_act z,
-                              struct slt_tensor rstd, struct slt_act x, struct slt_act r,
-                              struct slt_tensor g, double eps);
-void REF(ref_rmsnorm_backward)(struct slt_ctx *ctx, struct slt_act dx, struct slt_tensor dg,
-                               double beta, struct slt_act dy, struct slt_act z,
-                               struct slt_tensor rstd, struct slt_tensor g);
-void REF(ref_add)(struct slt_ctx *ctx, struct slt_act y, struct slt_act x);
-void REF(ref_attention_forward)(struct slt_ctx *ctx, struct slt_act o, struct slt_tensor lse,
-                                struct slt_act qkv, struct slt_tensor rope,
-                                struct slt_attention shape);
-void REF(ref_attention_backward)(struct slt_ctx *ctx, struct slt_act dqkv, struct slt_act do_,
-                                 struct slt_act qkv, struct slt_act o, struct slt_tensor lse,
-                                 struct slt_tensor rope, struct slt_attention shape);
-void REF(ref_attention_cached)(struct slt_ctx *ctx, struct slt_act o, struct slt_act qkv,
-                               struct slt_act cache, struct slt_tensor rope,
-                               struct slt_attention shape);
-void REF(ref_swiglu_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt_act gu);
-void REF(ref_swiglu_backward)(struct slt_ctx *ctx, struct slt_act dgu, struct slt_act dy,
-                              struct slt_act gu);
-void REF(ref_head_loss)(struct slt_ctx *ctx, struct slt_tensor scalars, struct slt_act dx,
-                        struct slt_tensor dw, double beta, struct slt_act x, struct slt_tensor w,
-                        struct slt_tensor targets);
-void REF(ref_linear_forward)(struct slt_ctx *ctx, struct slt_act y, double beta, struct slt_act x,
-                             struct slt_tensor w, double alpha);
-void REF(ref_linear_backward_input)(struct slt_ctx *ctx, struct slt_act dx, double beta,
-                                    struct slt_act dy, struct slt_tensor w, double alpha);
-void REF(ref_linear_backward_weight)(struct slt_ctx *ctx, struct slt_tensor dw, double beta,
-                                     struct slt_act dy, struct slt_act x, double alpha);
-void REF(ref_matmul)(struct slt_ctx *ctx, struct slt_tensor c, double beta, struct slt_tensor a,
-                     bool transpose_a, struct slt_tensor b, bool transpose_b, double alpha);
-void REF(ref_sparse_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt_act x,
-                             struct slt_csr s, struct slt_tensor values);
-void REF(ref_sparse_backward)(struct slt_ctx *ctx, struct slt_act dx, struct slt_tensor dvalues,
-                              double beta, struct slt_act dy, struct slt_act x, struct slt_csr s,
-                              struct slt_tensor values);
-void REF(ref_sparse_scatter)(struct slt_ctx *ctx, struct slt_tensor w, struct slt_csr s,
-                             struct slt_tensor values);
-void REF(ref_sparse_gather)(struct slt_ctx *ctx, struct slt_tensor dvalues, double beta,
-                            struct slt_tensor g, struct slt_csr s);
-void REF(ref_grad_norm)(struct slt_ctx *ctx, struct slt_tensor scalars,
-                        const struct slt_tensor *grads, int64_t count);
-void REF(ref_adamw_step)(struct slt_ctx *ctx, const struct slt_adamw_item *items, int64_t count,
-                         const struct slt_adamw *hyper, struct slt_tensor scalars);
+SLT_OP_TYPE(embedding_forward) REF(ref_embedding_forward);
+SLT_OP_TYPE(embedding_backward) REF(ref_embedding_backward);
+SLT_OP_TYPE(rmsnorm_forward) REF(ref_rmsnorm_forward);
+SLT_OP_TYPE(rmsnorm_backward) REF(ref_rmsnorm_backward);
+SLT_OP_TYPE(add) REF(ref_add);
+SLT_OP_TYPE(attention_forward) REF(ref_attention_forward);
+SLT_OP_TYPE(attention_backward) REF(ref_attention_backward);
+SLT_OP_TYPE(attention_cached) REF(ref_attention_cached);
+SLT_OP_TYPE(swiglu_forward) REF(ref_swiglu_forward);
+SLT_OP_TYPE(swiglu_backward) REF(ref_swiglu_backward);
+SLT_OP_TYPE(head_loss) REF(ref_head_loss);
+SLT_OP_TYPE(linear_forward) REF(ref_linear_forward);
+SLT_OP_TYPE(linear_backward_input) REF(ref_linear_backward_input);
+SLT_OP_TYPE(linear_backward_weight) REF(ref_linear_backward_weight);
+SLT_OP_TYPE(matmul) REF(ref_matmul);
+SLT_OP_TYPE(sparse_forward) REF(ref_sparse_forward);
+SLT_OP_TYPE(sparse_backward) REF(ref_sparse_backward);
+SLT_OP_TYPE(sparse_scatter) REF(ref_sparse_scatter);
+SLT_OP_TYPE(sparse_gather) REF(ref_sparse_gather);
+SLT_OP_TYPE(grad_norm) REF(ref_grad_norm);
+SLT_OP_TYPE(adamw_step) REF(ref_adamw_step);
 
 #endif

@@ -61,7 +61,7 @@ struct layout {
 static struct layout backward_layout(const struct slt_ctx *ctx, int64_t tokens, int64_t rows,
                                      int64_t cols, int64_t nnz)
 {
-    struct layout l = {.tile = cpu_sparse_kernels(ctx)->columns_tile};
+    struct layout l = {.tile = ctx->isa->sparse->columns_tile};
     l.block = block_rows(rows, l.tile);
     l.blocks = divide_up(rows, l.block);
     l.chunks = chunk_count(tokens, l.tile);
@@ -99,7 +99,7 @@ static struct cpu_sparse_rows csr_rows(struct slt_csr s, struct slt_tensor value
 static void forward_one(const struct slt_ctx *ctx, float *y, const float *x,
                         struct cpu_sparse_rows all, int64_t rows)
 {
-    const struct cpu_sparse_kernels *kernels = cpu_sparse_kernels(ctx);
+    const struct cpu_sparse_kernels *kernels = ctx->isa->sparse;
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int i = 0; i < ctx->threads; i++) {
         struct cpu_sparse_rows s = all;
@@ -119,7 +119,7 @@ void cpu_sparse_forward(struct slt_ctx *ctx, struct slt_act y, struct slt_act x,
         forward_one(ctx, cpu_act(y), cpu_act(x), all, s.rows);
         return;
     }
-    const struct cpu_sparse_kernels *kernels = cpu_sparse_kernels(ctx);
+    const struct cpu_sparse_kernels *kernels = ctx->isa->sparse;
     const int64_t ld = cpu_act_ld(x.tokens), tile = forward_tile(x.tokens, s.cols);
     const int64_t tiles = divide_up(x.tokens, tile), parts = parts_of_tasks(tiles, ctx->threads);
     const uint64_t packed_stride = cpu_piece((uint64_t)(s.cols * tile), sizeof(float));
@@ -303,7 +303,7 @@ void cpu_sparse_backward(struct slt_ctx *ctx, struct slt_act dx, struct slt_tens
     const struct layout l = backward_layout(ctx, dy.tokens, s.rows, s.cols, s.nnz);
     assert(ctx->work_bytes >= l.bytes && s.nnz <= INT32_MAX && dy.tokens > 0);
     struct backward b = {
-        .kernels = cpu_sparse_kernels(ctx),
+        .kernels = ctx->isa->sparse,
         .layout = l,
         .by_columns = {.rows = s.rows,
                        .cols = s.cols,

@@ -6,20 +6,11 @@
 #include "model/memory.h"
 #include "slt/device.h"
 
-static const struct {
-    const char *name;
-    const struct slt_ops *ops;
-} backends[] = {
-    {"cpu", &slt_cpu_ops},
-    {"cpu-reference", &slt_cpu_reference_ops},
-};
-
 static const struct slt_ops *find_backend(const char *name)
 {
-    for (size_t i = 0; i < sizeof backends / sizeof *backends; i++)
-        if (strcmp(name, backends[i].name) == 0)
-            return backends[i].ops;
-    return NULL;
+    if (strcmp(name, "cpu") == 0)
+        return slt_cpu_ops(NULL);
+    return strcmp(name, "cpu-reference") == 0 ? &slt_cpu_reference_ops : NULL;
 }
 
 int slt_device_open(struct slt_device **device, const char *name, int threads,

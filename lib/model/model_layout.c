@@ -205,8 +205,9 @@ static void want(struct slt_model *m, enum slt_op op, struct slt_op_shape shape)
 static void layout_workspace(struct slt_model *m, int64_t t)
 {
     const struct slt_config *c = &m->config;
-    const struct slt_op_shape plain = {
+    struct slt_op_shape plain = {
         .tokens = t, .in = c->hidden_size, .out = c->vocab_size, .attention = m->attention};
+    plain.attention.position = m->cache.tokens;
     m->work_bytes = 0;
     want(m, SLT_OP_EMBEDDING, plain);
     want(m, SLT_OP_RMSNORM, plain);

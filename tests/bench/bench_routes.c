@@ -354,7 +354,7 @@ int main(int argc, char **argv)
     enum { SHAPES = sizeof shapes / sizeof shapes[0] };
     static double gemm[SHAPES * MAX_PAIRS];
     struct slt_error err;
-    struct layer l = {.ops = &slt_cpu_ops};
+    struct layer l = {.ops = slt_cpu_ops(NULL)};
     char text[256];
     if (argc != 3) {
         fprintf(stderr, "usage: bench_routes THREADS PAIRS\n");

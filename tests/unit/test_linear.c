@@ -78,7 +78,7 @@ static struct outcome compute(const struct slt_ops *ops, int threads, const stru
 static void test_against_reference(const struct sample *s, double beta)
 {
     struct outcome want = compute(&slt_cpu_reference_ops, 1, s, beta);
-    struct outcome got = compute(&slt_cpu_ops, 2, s, beta);
+    struct outcome got = compute(slt_cpu_ops(NULL), 2, s, beta);
     const double y = error_of(got.y, want.y, s->tokens * s->out);
     const double dx = error_of(got.dx, want.dx, s->tokens * s->in);
     const double dw = error_of(got.dw, want.dw, s->out * s->in);
@@ -94,9 +94,9 @@ static void test_same_bytes(const struct sample *s, double beta)
     const size_t y = (size_t)(s->tokens * s->out) * sizeof(float);
     const size_t dx = (size_t)(s->tokens * s->in) * sizeof(float);
     const size_t dw = (size_t)(s->out * s->in) * sizeof(float);
-    struct outcome one = compute(&slt_cpu_ops, 1, s, beta);
+    struct outcome one = compute(slt_cpu_ops(NULL), 1, s, beta);
     for (int threads = 2; threads <= 5; threads++) {
-        struct outcome more = compute(&slt_cpu_ops, threads, s, beta);
+        struct outcome more = compute(slt_cpu_ops(NULL), threads, s, beta);
         CHECK(memcmp(one.y, more.y, y) == 0, "%s: y, %d threads", s->name, threads);
         CHECK(memcmp(one.dx, more.dx, dx) == 0, "%s: dx, %d threads", s->name, threads);
         CHECK(memcmp(one.dw, more.dw, dw) == 0, "%s: dw, %d threads", s->name, threads);
@@ -134,11 +134,11 @@ static void test_matmul(int64_t m, int64_t n, int64_t k, bool transpose_a, bool 
 {
     const int64_t size[3] = {m, n, k};
     float *want = multiply(&slt_cpu_reference_ops, 1, size, 0.5, transpose_a, transpose_b);
-    float *one = multiply(&slt_cpu_ops, 1, size, 0.5, transpose_a, transpose_b);
+    float *one = multiply(slt_cpu_ops(NULL), 1, size, 0.5, transpose_a, transpose_b);
     const double error = error_of(one, want, m * n);
     CHECK(error <= LIMIT, "%d x %d x %d: error is %g", (int)m, (int)n, (int)k, error);
     for (int threads = 2; threads <= 5; threads++) {
-        float *more = multiply(&slt_cpu_ops, threads, size, 0.5, transpose_a, transpose_b);
+        float *more = multiply(slt_cpu_ops(NULL), threads, size, 0.5, transpose_a, transpose_b);
         CHECK(memcmp(one, more, (size_t)(m * n) * sizeof *one) == 0,
               "%d x %d x %d, transposed %d %d, %d threads", (int)m, (int)n, (int)k, transpose_a,
               transpose_b, threads);

@@ -235,7 +235,7 @@ static void check_plan(void)
     struct slt_config c = small_config(SLT_SLTRAIN);
     const struct slt_model_shape shape = {
         .batch = BATCH, .seq = SEQ, .training = true, .logits = T};
-    CHECK_OK(create(&b, &slt_cpu_ops, SLT_F32, c, SLT_ROUTE_AUTO, &err), err);
+    CHECK_OK(create(&b, slt_cpu_ops(NULL), SLT_F32, c, SLT_ROUTE_AUTO, &err), err);
     struct slt_grads grads = {0};
     CHECK_OK(slt_model_plan(&plan, &b.device, &c, SLT_F32, &shape, layout_grads, &grads, &err),
              err);
@@ -267,7 +267,7 @@ int main(void)
     // float32 rounding through two layers: 1e-6 of the norm, squared, with room for summation
     // order.
     const double limit = 1e-10;
-    const struct slt_ops *fast = &slt_cpu_ops, *plain = &slt_cpu_reference_ops;
+    const struct slt_ops *fast = slt_cpu_ops(NULL), *plain = &slt_cpu_reference_ops;
     for (int method = 0; method < SLT_METHOD_COUNT; method++)
         check_same(fast, SLT_ROUTE_FACTORED, plain, SLT_ROUTE_FACTORED, small_config(method), limit,
                    slt_method_name(method));

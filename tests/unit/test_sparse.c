@@ -139,7 +139,7 @@ static struct outcome compute(const struct slt_ops *ops, int threads, const stru
 static void test_against_reference(const struct sample *c, const struct matrix *m, double beta)
 {
     struct outcome want = compute(&slt_cpu_reference_ops, 1, c, m, beta);
-    struct outcome got = compute(&slt_cpu_ops, 1, c, m, beta);
+    struct outcome got = compute(slt_cpu_ops(NULL), 1, c, m, beta);
     const int64_t t = c->tokens, n = c->out * c->in;
     const double y = error_of(got.y, want.y, t * c->out), dx = error_of(got.dx, want.dx, t * c->in);
     const double dv = error_of(got.dvalues, want.dvalues, m->nnz);
@@ -159,11 +159,11 @@ static void test_same_bytes(const struct sample *c, const struct matrix *m, doub
     const size_t y_bytes = (size_t)(c->tokens * c->out) * sizeof(float);
     const size_t dx_bytes = (size_t)(c->tokens * c->in) * sizeof(float);
     const size_t dv_bytes = (size_t)m->nnz * sizeof(float);
-    struct outcome one = compute(&slt_cpu_ops, 1, c, m, beta);
+    struct outcome one = compute(slt_cpu_ops(NULL), 1, c, m, beta);
     CHECK(memcmp(one.dx, one.dx_only, dx_bytes) == 0, "%s: dx alone", c->name);
     CHECK(memcmp(one.dvalues, one.dvalues_only, dv_bytes) == 0, "%s: dvalues alone", c->name);
     for (int threads = 2; threads <= 5; threads++) {
-        struct outcome more = compute(&slt_cpu_ops, threads, c, m, beta);
+        struct outcome more = compute(slt_cpu_ops(NULL), threads, c, m, beta);
         CHECK(memcmp(one.y, more.y, y_bytes) == 0, "%s: y, %d threads", c->name, threads);
         CHECK(memcmp(one.dx, more.dx, dx_bytes) == 0, "%s: dx, %d threads", c->name, threads);
         CHECK(memcmp(one.dvalues, more.dvalues, dv_bytes) == 0, "%s: dvalues, %d threads", c->name,
@@ -195,7 +195,7 @@ static void test_stacked_members(void)
     struct matrix m = matrix_random(all_out, IN, 0.1, 9);
     const struct slt_op_shape shape = {
         .dtype = SLT_F32, .tokens = T, .in = IN, .out = all_out, .nnz = m.nnz};
-    struct backend b = backend_open(&slt_cpu_ops, 2, SLT_OP_SPARSE, &shape);
+    struct backend b = backend_open(slt_cpu_ops(NULL), 2, SLT_OP_SPARSE, &shape);
     float *x_host = random_values(T * IN, 1), *dy_host = random_values(T * all_out, 2);
     const struct slt_act x = act_with(&b, T, IN, x_host), dy = act_with(&b, T, all_out, dy_host);
     struct slt_act y[2], dx[2];

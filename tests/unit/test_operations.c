@@ -1,0 +1,306 @@
+// Every operation that is vectorised over tokens, in every instruction set of this machine, against
+// the reference: by normalised squared error, and the same bytes with 1, 2 and 3 threads.
+#include "device.h"
+
+#define MOST_RESULTS 8
+
+// What an operation wrote, in order.
+struct outcome {
+    int count;
+    const char *name[MOST_RESULTS];
+    double *values[MOST_RESULTS];
+    int64_t size[MOST_RESULTS];
+};
+
+static void keep_act(struct outcome *o, struct device *d, const char *name, struct slt_act act)
+{
+    o->name[o->count] = name;
+    o->size[o->count] = act.tokens * act.features;
+    o->values[o->count] = malloc((size_t)o->size[o->count] * sizeof(double) + 1);
+    device_get_act(d, o->values[o->count++], act);
+}
+
+static void keep(struct outcome *o, struct device *d, const char *name, struct slt_tensor t)
+{
+    o->name[o->count] = name;
+    o->size[o->count] = t.rows * t.cols;
+    o->values[o->count] = malloc((size_t)o->size[o->count] * sizeof(double) + 1);
+    device_get(d, o->values[o->count++], t);
+}
+
+static void outcome_free(struct outcome *o)
+{
+    for (int i = 0; i < o->count; i++)
+        free(o->values[i]);
+}
+
+// Random inputs, freed with their device's test: a small pool keeps the calls short.
+static double *pool[64];
+static int pooled;
+
+static const double *random_input(const char *name, int64_t count, double bound)
+{
+    return pool[pooled++] = host_random(name, count, bound);
+}
+
+static void pool_free(void)
+{
+    while (pooled > 0)
+        free(pool[--pooled]);
+}
+
+struct sample {
+    int64_t tokens, d, vocab; // or features, for what has no vocabulary
+    struct slt_attention attention;
+};
+
+typedef void run_fn(struct outcome *o, struct device *d, const struct sample *s);
+
+// ---- The operations ----
+
+static void run_embedding(struct outcome *o, struct device *d, const struct sample *s)
+{
+    int32_t *id = host_integers("id", s->tokens, 0, (int32_t)s->vocab);
+    const struct slt_tensor w =
+        device_tensor(d, s->vocab, s->d, random_input("w", s->vocab * s->d, 1));
+    const struct slt_tensor dw =
+        device_tensor(d, s->vocab, s->d, random_input("dw", s->vocab * s->d, 1));
+    const struct slt_tensor fresh = device_tensor(d, s->vocab, s->d, NULL);
+    const struct slt_tensor tokens = device_bytes(d, SLT_I32, s->tokens, id);
+    const struct slt_act y = device_act(d, s->tokens, s->d, NULL);
+    const struct slt_act dy =
+        device_act(d, s->tokens, s->d, random_input("dy", s->tokens * s->d, 1));
+    device_work(d, SLT_OP_EMBEDDING,
+                (struct slt_op_shape){.tokens = s->tokens, .in = s->d, .out = s->vocab});
+    d->ops->embedding_forward(d->ctx, y, w, tokens);
+    d->ops->embedding_backward(d->ctx, dw, 0.5, dy, tokens);
+    d->ops->embedding_backward(d->ctx, fresh, 0, dy, tokens);
+    keep_act(o, d, "embedding y", y);
+    keep(o, d, "embedding dw", dw);
+    keep(o, d, "embedding dw, beta 0", fresh);
+    free(id);
+}
+
+static void run_rmsnorm(struct outcome *o, struct device *d, const struct sample *s)
+{
+    const int64_t n = s->tokens * s->d;
+    const struct slt_act x = device_act(d, s->tokens, s->d, random_input("x", n, 1));
+    const struct slt_act r = device_act(d, s->tokens, s->d, random_input("r", n, 2));
+    const struct slt_act dy = device_act(d, s->tokens, s->d, random_input("dy", n, 1));
+    const struct slt_act dx = device_act(d, s->tokens, s->d, random_input("dx", n, 1));
+    const struct slt_act y = device_act(d, s->tokens, s->d, NULL),
+                         z = device_act(d, s->tokens, s->d, NULL);
+    const struct slt_act alone = device_act(d, s->tokens, s->d, NULL), none = {0};
+    const struct slt_tensor g = device_tensor(d, 1, s->d, random_input("g", s->d, 1));
+    const struct slt_tensor dg = device_tensor(d, 1, s->d, random_input("dg", s->d, 1));
+    const struct slt_tensor rstd = device_tensor(d, 1, s->tokens, NULL);
+    device_work(d, SLT_OP_RMSNORM, (struct slt_op_shape){.tokens = s->tokens, .in = s->d});
+    d->ops->rmsnorm_forward(d->ctx, alone, none, rstd, x, none, g, 1e-5);
+    d->ops->rmsnorm_forward(d->ctx, y, z, rstd, x, r, g, 1e-5);
+    d->ops->rmsnorm_backward(d->ctx, dx, dg, 0.5, dy, z, rstd, g);
+    keep_act(o, d, "rmsnorm y without a residual", alone);
+    keep_act(o, d, "rmsnorm y", y);
+    keep_act(o, d, "rmsnorm z", z);
+    keep(o, d, "rmsnorm rstd", rstd);
+    keep_act(o, d, "rmsnorm dx", dx);
+    keep(o, d, "rmsnorm dg", dg);
+    d->ops->add(d->ctx, dx, r);
+    keep_act(o, d, "add", dx);
+}
+
+static void run_swiglu(struct outcome *o, struct device *d, const struct sample *s)
+{
+    const int64_t n = s->tokens * s->d;
+    // Gates up to 100, where the exponential saturates.
+    double *gu = host_random("gu", 2 * n, 3);
+    for (int64_t i = 0; i < 2 * n; i += 7)
+        gu[i] *= 33;
+    const struct slt_act in = device_act(d, s->tokens, 2 * s->d, gu);
+    const struct slt_act y = device_act(d, s->tokens, s->d, NULL);
+    const struct slt_act dy = device_act(d, s->tokens, s->d, random_input("dy", n, 1));
+    device_work(d, SLT_OP_SWIGLU, (struct slt_op_shape){.tokens = s->tokens, .in = s->d});
+    d->ops->swiglu_forward(d->ctx, y, in);
+    keep_act(o, d, "swiglu y", y);
+    d->ops->swiglu_backward(d->ctx, in, dy, in);
+    keep_act(o, d, "swiglu dgu in place", in);
+    free(gu);
+}
+
+static void run_attention(struct outcome *o, struct device *d, const struct sample *s)
+{
+    const struct slt_attention a = s->attention;
+    const int64_t t = a.batch * a.seq, q = a.heads * a.head_dim,
+                  all = q + 2 * a.kv_heads * a.head_dim;
+    const struct slt_act qkv = device_act(d, t, all, random_input("qkv", t * all, 2));
+    const struct slt_act out = device_act(d, t, q, NULL), dqkv = device_act(d, t, all, NULL);
+    const struct slt_act dout = device_act(d, t, q, random_input("do", t * q, 1));
+    const struct slt_tensor lse = device_tensor(d, a.heads, t, NULL);
+    double *angles = host_rope(a.head_dim, a.seq);
+    const struct slt_tensor rope = device_tensor(d, a.head_dim, a.seq, angles);
+    device_work(d, SLT_OP_ATTENTION, (struct slt_op_shape){.tokens = t, .attention = a});
+    d->ops->attention_forward(d->ctx, out, lse, qkv, rope, a);
+    d->ops->attention_backward(d->ctx, dqkv, dout, qkv, out, lse, rope, a);
+    keep_act(o, d, "attention rotated qkv", qkv);
+    keep_act(o, d, "attention o", out);
+    keep(o, d, "attention lse", lse);
+    keep_act(o, d, "attention dqkv", dqkv);
+    free(angles);
+}
+
+// A prompt of 2/3 of the sequence, then token after token.
+static void run_cached(struct outcome *o, struct device *d, const struct sample *s)
+{
+    struct slt_attention a = s->attention;
+    const int64_t q = a.heads * a.head_dim, kv = a.kv_heads * a.head_dim, all = q + 2 * kv;
+    const int64_t seq = a.seq, prompt = (2 * seq + 2) / 3;
+    const double *values = random_input("qkv", seq * all, 2);
+    double *angles = host_rope(a.head_dim, seq);
+    const struct slt_tensor rope = device_tensor(d, a.head_dim, seq, angles);
+    const struct slt_act cache = device_act(d, seq, 2 * kv, NULL);
+    const struct slt_act first = device_act(d, prompt, all, values),
+                         one = device_act(d, 1, all, NULL);
+    const struct slt_act first_o = device_act(d, prompt, q, NULL),
+                         one_o = device_act(d, 1, q, NULL);
+    a.position = seq;
+    device_work(d, SLT_OP_ATTENTION, (struct slt_op_shape){.tokens = prompt, .attention = a});
+    a.position = 0;
+    d->ops->attention_cached(d->ctx, first_o, first, cache, rope, a);
+    keep_act(o, d, "cached attention, prompt", first_o);
+    for (a.position = prompt; a.position < seq; a.position++) {
+        device_put_act(d, one, values + a.position * all);
+        d->ops->attention_cached(d->ctx, one_o, one, cache, rope, a);
+    }
+    if (prompt < seq)
+        keep_act(o, d, "cached attention, last token", one_o);
+    keep_act(o, d, "cache", cache);
+    free(angles);
+}
+
+static void run_head(struct outcome *o, struct device *d, const struct sample *s)
+{
+    int32_t *target = host_integers("target", s->tokens, -2, (int32_t)s->vocab);
+    const int64_t n = s->vocab * s->d;
+    const struct slt_tensor w = device_tensor(d, s->vocab, s->d, random_input("w", n, 1));
+    const struct slt_tensor dw = device_tensor(d, s->vocab, s->d, random_input("dw", n, 1e-2));
+    const struct slt_tensor targets = device_bytes(d, SLT_I32, s->tokens, target);
+    const struct slt_tensor scalars =
+        device_scalars(d, SLT_SCALAR_LOSS_SCALE, 1.0 / (double)s->tokens);
+    const struct slt_act x = device_act(d, s->tokens, s->d, random_input("x", s->tokens * s->d, 2));
+    const struct slt_act dx = device_act(d, s->tokens, s->d, NULL), no_act = {0};
+    const struct slt_tensor no_tensor = {0};
+    device_work(d, SLT_OP_HEAD_LOSS,
+                (struct slt_op_shape){.tokens = s->tokens, .in = s->d, .out = s->vocab});
+    d->ops->head_loss(d->ctx, scalars, no_act, no_tensor, 0, x, w, targets);
+    const double loss = device_scalar(d, scalars, SLT_SCALAR_LOSS);
+    d->ops->head_loss(d->ctx, scalars, dx, dw, 0.5, x, w, targets);
+    const double twice = device_scalar(d, scalars, SLT_SCALAR_LOSS);
+    CHECK(fabs(twice - 2 * loss) <= 1e-9 * fabs(twice), "loss %g, with gradients %g", loss, twice);
+    keep(o, d, "head scalars", scalars);
+    keep_act(o, d, "head dx", dx);
+    keep(o, d, "head dw", dw);
+    free(target);
+}
+
+static void run_optimizer(struct outcome *o, struct device *d, const struct sample *s)
+{
+    const int64_t n = s->tokens * s->d;
+    const struct slt_tensor p = device_tensor(d, s->tokens, s->d, random_input("p", n, 1));
+    const struct slt_tensor m = device_tensor(d, s->tokens, s->d, random_input("m", n, 0.1));
+    double *squares = host_random("v", n, 0.1);
+    for (int64_t i = 0; i < n; i++)
+        squares[i] = fabs(squares[i]);
+    const struct slt_tensor v = device_tensor(d, s->tokens, s->d, squares);
+    const struct slt_tensor g[2] = {device_tensor(d, s->tokens, s->d, random_input("g", n, 1)),
+                                    device_tensor(d, 1, 5, random_input("few", 5, 1))};
+    double values[SLT_SCALARS] = {0};
+    values[SLT_SCALAR_LR] = 0.01;
+    values[SLT_SCALAR_C1] = 1 - 0.9;
+    values[SLT_SCALAR_C2] = 1 - 0.999;
+    values[SLT_SCALAR_CLIP] = 0.5;
+    const struct slt_tensor scalars = device_bytes(d, SLT_F64, SLT_SCALARS, values);
+    const struct slt_adamw_item item = {p, g[0], m, v};
+    const struct slt_adamw hyper = {0.9, 0.999, 1e-8, 0.1};
+    device_work(d, SLT_OP_GRAD_NORM, (struct slt_op_shape){.nnz = n + 5, .out = 2});
+    d->ops->grad_norm(d->ctx, scalars, g, 2);
+    d->ops->adamw_step(d->ctx, &item, 1, &hyper, scalars);
+    keep(o, d, "grad_norm scalars", scalars);
+    keep(o, d, "adamw p", p);
+    keep(o, d, "adamw m", m);
+    keep(o, d, "adamw v", v);
+    values[SLT_SCALAR_SKIP] = 1;
+    device_put(d, scalars, values);
+    d->ops->adamw_step(d->ctx, &item, 1, &hyper, scalars);
+    keep(o, d, "adamw p of a skipped step", p);
+    free(squares);
+}
+
+// ---- Comparisons ----
+
+static struct outcome compute(run_fn *run, const struct slt_ops *ops, int threads,
+                              const struct sample *s)
+{
+    struct outcome o = {0};
+    struct device d = device_open(ops, SLT_F32, threads);
+    run(&o, &d, s);
+    device_close(&d);
+    pool_free();
+    return o;
+}
+
+// float32 results of the same formulas in another order of summation, exponentials to 2 units in
+// the last place: relative errors of some 1e-6.
+#define LIMIT 2e-6
+
+static void test(run_fn *run, const struct sample *s)
+{
+    static const char *const isas[] = {"avx512", "avx2", "plain"};
+    struct outcome want = compute(run, &slt_cpu_reference_ops, 1, s);
+    for (size_t k = 0; k < sizeof isas / sizeof *isas; k++) {
+        const struct slt_ops *ops = slt_cpu_ops(isas[k]);
+        if (ops == NULL)
+            continue;
+        struct outcome one = compute(run, ops, 1, s);
+        for (int i = 0; i < want.count; i++) {
+            const double error = host_distance(one.values[i], want.values[i], want.size[i]);
+            CHECK(error <= LIMIT, "%s of %s, %lld tokens: error %g", want.name[i], isas[k],
+                  (long long)s->tokens, error);
+        }
+        for (int threads = 2; threads <= 3; threads++) {
+            struct outcome more = compute(run, ops, threads, s);
+            for (int i = 0; i < want.count; i++)
+                CHECK(memcmp(one.values[i], more.values[i], (size_t)one.size[i] * sizeof(double)) ==
+                          0,
+                      "%s of %s, %d threads", want.name[i], isas[k], threads);
+            outcome_free(&more);
+        }
+        outcome_free(&one);
+    }
+    outcome_free(&want);
+}
+
+int main(void)
+{
+    static const struct sample plain[] = {
+        {1, 24, 50, {0}},  {2, 7, 5, {0}},      {3, 130, 33, {0}},    {16, 64, 64, {0}},
+        {67, 40, 17, {0}}, {200, 33, 301, {0}}, {520, 20, 1003, {0}}, {1030, 70, 40, {0}},
+    };
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+        test(run_embedding, &plain[i]);
+        test(run_rmsnorm, &plain[i]);
+        test(run_swiglu, &plain[i]);
+        test(run_head, &plain[i]);
+        test(run_optimizer, &plain[i]);
+    }
+    static const struct sample attention[] = {
+        {2, 0, 0, {1, 2, 1, 1, 2, 0}},     {9, 0, 0, {3, 3, 2, 2, 6, 0}},
+        {64, 0, 0, {1, 64, 2, 1, 16, 0}},  {65, 0, 0, {1, 65, 4, 2, 10, 0}},
+        {140, 0, 0, {2, 70, 3, 3, 64, 0}}, {200, 0, 0, {1, 200, 6, 2, 18, 0}},
+        {66, 0, 0, {2, 33, 2, 2, 256, 0}},
+    };
+    for (size_t i = 0; i < sizeof attention / sizeof *attention; i++) {
+        test(run_attention, &attention[i]);
+        test(run_cached, &attention[i]);
+    }
+    CHECK(slt_cpu_ops("plain") != NULL && slt_cpu_ops("none") == NULL, "the tables by name");
+    return TEST_END();
+}
