@@ -56,6 +56,9 @@ UNIT_BIN := $(UNIT:%=$(BUILD)/tests/%)
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
+# Not on the list of `make help`: the steps of others, once what they need is installed.
+.PHONY: check-run check-asan-run
+
 .PHONY: all deps check check-unit check-bats check-man check-asan bench demo install uninstall clean help FORCE
 
 ## all: build the library and the tools (the default)
@@ -136,8 +139,11 @@ $(BUILD)/bench/%.o: tests/bench/%.c $(BUILD)/flags.stamp | $(BUILD)/deps.stamp
 $(BENCH:%=$(BUILD)/bench/%): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/bench/bench.o $(BUILD)/libslt.a
 	$(LINK) -o $@ $^ $(LIBS)
 
-## check: build and run every test; the last line is 'N passed, N failed'
-check: all $(UNIT_BIN)
+## check: install what is missing, build, run every test; the last line is 'N passed, N failed'
+check: deps
+	$(MAKE) check-run
+
+check-run: all $(UNIT_BIN)
 	BUILD=$(BUILD) tests/run-all
 
 ## check-unit: the C unit tests only
@@ -157,7 +163,6 @@ check-asan:
 	$(MAKE) BUILD=$(BUILD)/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all' CFLAGS='-O1 -g' \
 		CXXFLAGS='-O1 -g' check-asan-run
 
-.PHONY: check-asan-run
 check-asan-run: all $(UNIT_BIN)
 	BUILD=$(BUILD) tests/run-all asan
 
@@ -166,7 +171,8 @@ bench: all $(BENCH:%=$(BUILD)/bench/%)
 	BUILD=$(BUILD) tests/bench/run-all
 
 ## demo: text to trained models and a table, on English manual pages (CORPUS='FILES' names others)
-demo: all
+demo: deps
+	$(MAKE) all
 	$(MAKE) -f pipelines/manual-pages.mk BIN=$(abspath $(BUILD)) OUT=$(BUILD)/demo $(if $(CORPUS),CORPUS='$(CORPUS)')
 
 # ---- Installation ----

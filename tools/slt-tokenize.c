@@ -296,6 +296,9 @@ static void report(const struct options *o, const struct files *f,
                 "UTF-8",
                 (unsigned long long)c->bad_json, o->field != NULL ? o->field : "text",
                 (unsigned long long)c->bad_utf8);
+    if (o->valid_output != NULL && f->valid_totals.tokens == 0 && !o->common.quiet)
+        cli_say("'%s' is empty: none of the %llu documents was held out", o->valid_output,
+                (unsigned long long)c->documents);
     if (o->common.verbose == 0)
         return;
     const double tokens = (double)(f->train_totals.tokens + f->valid_totals.tokens);

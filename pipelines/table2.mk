@@ -1,0 +1,108 @@
+# The paper's Table 2: every method at equal tokens, on text of your own, at a scale of your own.
+#
+# Inputs:   CORPUS='FILES' to train on and VALID='FILES' to validate on: text, JSON lines or archives that slt-tokenize
+#           reads (C4's own shards, for the paper's run).
+# Outputs:  OUT/table2.tsv: a row for each method: mean and deviation of the validation perplexity over SEEDS, parameters,
+#           planned bytes of weights and state, tokens/s. `make ... grid` writes OUT/grid.tsv, the learning rates
+#           that LR_<row> below were chosen by, with one seed.
+# Duration: SCALE=nano takes about an hour on 2 cores, its grid two. A stopped run goes on where it was.
+#
+# usage: make -f pipelines/table2.mk BIN=build OUT=build/table2 CORPUS='train/*.json.gz' VALID=valid.json.gz \
+#            [SCALE=nano|60m|130m|350m|1b] [SEEDS='1 2 3'] [grid]
+
+BIN ?= build
+SCALE ?= nano
+OUT ?= build/table2-$(SCALE)
+SEEDS ?= 1 2 3
+CORPUS ?=
+VALID ?=
+
+ROWS := full lowrank sltrain
+
+# ---- Scales: vocabulary, tokens, and the options of PAPER's Table 2 ----
+ifeq ($(SCALE),nano)
+TOKENIZER := --train-tokenizer $(OUT)/spm.model --vocab-size 4096
+SHAPE := --preset nano
+DATA := --steps 600 --warmup 60 --batch 32 --seq 128
+EVAL := --seq 128 --batch 32 --limit 500K
+RANK := 32
+ALPHA := 8
+DENSITY := 0.03
+else
+# T5's tokenizer must lie at OUT/spm.model; documents are truncated or padded to 256 tokens, 512 a step.
+TOKENIZER := --tokenizer $(OUT)/spm.model
+SHAPE := --preset $(SCALE)
+STEPS_60m := --steps 11000 --warmup 1100
+STEPS_130m := --steps 22000 --warmup 2200
+STEPS_350m := --steps 65000 --warmup 6500
+STEPS_1b := --steps 140000 --warmup 10000
+DATA := $(STEPS_$(SCALE)) --batch 512 --seq 256 --layout document
+EVAL := --seq 256 --batch 32 --layout document --limit 10M
+RANK := $(or $(RANK_$(SCALE)),256)
+RANK_60m := 128
+RANK_1b := 512
+ALPHA := $(or $(ALPHA_$(SCALE)),16)
+ALPHA_60m := 32
+ALPHA_1b := 8
+DENSITY := 0.03
+endif
+
+# ---- Rows ----
+INIT_full := --method full
+INIT_lowrank := --method lowrank --rank $(RANK) --alpha $(ALPHA)
+INIT_sltrain := --method sltrain --rank $(RANK) --alpha $(ALPHA) --density $(DENSITY)
+
+# Peak learning rates: the best of the grid at nano, the paper's elsewhere.
+ifeq ($(SCALE),nano)
+LR_full ?= 2e-3
+LR_lowrank ?= 2e-3
+LR_sltrain ?= 4e-3
+else
+LR_full ?= 1e-3
+LR_lowrank ?= 1e-3
+LR_sltrain ?= 3e-3
+endif
+GRID ?= 1e-3 2e-3 4e-3 8e-3
+
+# ---- Rules ----
+.DELETE_ON_ERROR:
+.SECONDARY:
+.PHONY: all grid
+all: $(OUT)/table2.tsv
+	@column -t -s "$$(printf '\t')" $< 2>/dev/null || cat $<
+grid: $(OUT)/grid.tsv
+	@column -t -s "$$(printf '\t')" $< 2>/dev/null || cat $<
+
+$(OUT)/train.tok: $(CORPUS)
+	@[ -n '$(CORPUS)' ] && [ -n '$(VALID)' ] || { echo "table2.mk: CORPUS and VALID name the text" >&2; exit 2; }
+	@mkdir -p $(OUT)
+	$(BIN)/slt-tokenize $(TOKENIZER) --seed 1 -o $@ $(CORPUS)
+
+$(OUT)/valid.tok: $(OUT)/train.tok $(VALID)
+	$(BIN)/slt-tokenize --tokenizer $(OUT)/spm.model -o $@ $(VALID)
+
+# RUN row lr seed: OUT/row-lr-seed.slt and its evaluation.
+define RUN
+$(OUT)/$(1)-$(2)-$(3)-init.slt: $(OUT)/train.tok
+	$(BIN)/slt-init $(SHAPE) --tokenizer $(OUT)/spm.model $(INIT_$(1)) --seed $(3) -o $$@
+
+$(OUT)/$(1)-$(2)-$(3).slt: $(OUT)/$(1)-$(2)-$(3)-init.slt
+	$(BIN)/slt-train --data $(OUT)/train.tok $(DATA) $(TRAIN_$(1)) --lr $(2) --seed $(3) \
+		--checkpoint $(OUT)/$(1)-$(2)-$(3) --checkpoint-every 10m --keep 1 --resume \
+		--metrics $(OUT)/$(1)-$(2)-$(3).jsonl -o $$@ $$<
+	@rm -f $(OUT)/$(1)-$(2)-$(3)-[0-9]*.slt
+
+$(OUT)/$(1)-$(2)-$(3).eval: $(OUT)/$(1)-$(2)-$(3).slt $(OUT)/valid.tok
+	$(BIN)/slt-eval --protocol galore $(EVAL) --data $(OUT)/valid.tok $$< >$$@
+endef
+LRS = $(sort $(GRID) $(LR_$(1)))
+$(foreach r,$(ROWS),$(foreach l,$(call LRS,$(r)),$(foreach s,$(sort 1 $(SEEDS)),$(eval $(call RUN,$(r),$(l),$(s))))))
+
+RUNS := $(foreach r,$(ROWS),$(foreach s,$(SEEDS),$(OUT)/$(r)-$(LR_$(r))-$(s)))
+GRID_RUNS := $(foreach r,$(ROWS),$(foreach l,$(GRID),$(OUT)/$(r)-$(l)-1))
+
+$(OUT)/table2.tsv: $(RUNS:=.eval)
+	@pipelines/method-table $(BIN) $(OUT)/train.tok '$(DATA)' $(RUNS) >$@
+
+$(OUT)/grid.tsv: $(GRID_RUNS:=.eval)
+	@pipelines/method-table $(BIN) $(OUT)/train.tok '$(DATA)' $(GRID_RUNS) >$@
