@@ -12,6 +12,7 @@
 #include <math.h>
 #include <omp.h>
 
+#include "kernels/cpu/product.h"
 #include "kernels/cpu/simd_math.h"
 #include "kernels/cpu/simd_ops.h"
 
@@ -66,10 +67,18 @@ static void multiply(float *c, const float *a, int64_t am, int64_t ak, const flo
 static void load_tile(float *tile, const float *x, const struct shape *s, int64_t first, int64_t n,
                       float scale)
 {
-    for (int64_t d = 0; d < s->rows; d++) {
+    for (int64_t d = 0; d < s->dim; d++) {
+        const float *from = x + d * s->ld + first;
+        float *to = tile + d * TILE;
+        if (n == TILE) {
+            for (int64_t i = 0; i < TILE; i += VL)
+                vf_store(to + i, scale * vf_load(from + i));
+            continue;
+        }
         for (int64_t i = 0; i < TILE; i++)
-            tile[d * TILE + i] = d < s->dim && i < n ? scale * x[d * s->ld + first + i] : 0;
+            to[i] = i < n ? scale * from[i] : 0;
     }
+    memset(tile + s->dim * TILE, 0, (size_t)((s->rows - s->dim) * TILE) * sizeof *tile);
 }
 
 // Rotates rows i and i + dim/2 of every head by the position's angle; sign -1 rotates back. The
@@ -200,10 +209,7 @@ struct head {
 
 static void turn(float *to, const float *from)
 {
-    for (int64_t i = 0; i < TILE; i += 8)
-        for (int64_t j = 0; j < TILE; j++)
-            for (int64_t x = 0; x < 8; x++)
-                to[(i + x) * TILE + j] = from[j * TILE + i + x];
+    SIMD(cpu_linear_kernels).transpose(to, TILE, 0, from, TILE, TILE, TILE);
 }
 
 // delta (64) = sum over features of dO O; lse (64), large behind the end so that P is zero there.
