@@ -78,13 +78,24 @@ struct slt_attention {
         position; // attention_cached only: of the first new token; in a shape, of the last one ever
 };
 
-// One tensor of a multi-tensor optimizer step; all four have the same shape.
-struct slt_adamw_item {
+// One tensor of a multi-tensor optimizer step. param, grad, m, v have the same shape. The moments
+// are F32, or U8 codes of the dynamic maps (core/codes.h) with the largest magnitude of each block
+// of elements in m_max, v_max (1, blocks). Where direction is given, param is not touched:
+// direction = scale * the step that would have been subtracted. Where grad is absent, only weight
+// decay happens.
+struct slt_adam_item {
     struct slt_tensor param, grad, m, v;
+    struct slt_tensor m_max, v_max; // absent with F32 moments
+    struct slt_tensor direction;    // absent: param is updated
 };
 
-struct slt_adamw {
+struct slt_adam {
     double beta1, beta2, eps, weight_decay;
+    bool eps_corrected; // eps is added to sqrt(v / c2) (PyTorch, bitsandbytes), else to sqrt(v)
+                        // (GaLore)
+    bool decay_last; // decay follows the step (bitsandbytes, GaLore), else it goes before (PyTorch)
+    double scale;    // of directions
+    int64_t block;   // elements of a block of 8-bit moments
 };
 
 // Operations whose workspace depends on their shape.
@@ -97,7 +108,7 @@ enum slt_op {
     SLT_OP_LINEAR,
     SLT_OP_SPARSE,
     SLT_OP_GRAD_NORM,
-    SLT_OP_ADAMW,
+    SLT_OP_ADAM,
 };
 
 // A shape for supports and work_bytes; fields an operation does not have are 0.
@@ -239,16 +250,19 @@ struct slt_ops {
                           struct slt_tensor g, struct slt_csr s);
 
     // ---- Optimizer ----
+    // Empty tensors among grads are passed over.
     // scalars[NORM] = sqrt of the sum of squares of grads (count), summed in double in a fixed
     // order; scalars[GRAD_SCALE] = clip > 0 && norm > clip ? clip / (norm + 1e-6) : 1;
     // scalars[SKIP] = !isfinite(norm).
     void (*grad_norm)(struct slt_ctx *ctx, struct slt_tensor scalars,
                       const struct slt_tensor *grads, int64_t count);
-    // AdamW as PyTorch's (decoupled decay first): g *= scalars[GRAD_SCALE]; p *= 1 - lr wd; m =
-    // beta1 m + (1-beta1) g; v = beta2 v + (1-beta2) g^2; p -= lr/c1 * m / (sqrt(v)/sqrt(c2) +
-    // eps). Nothing happens if scalars[SKIP] is set.
-    void (*adamw_step)(struct slt_ctx *ctx, const struct slt_adamw_item *items, int64_t count,
-                       const struct slt_adamw *hyper, struct slt_tensor scalars);
+    // Adam with decoupled weight decay: g *= scalars[GRAD_SCALE]; m = beta1 m + (1-beta1) g; v =
+    // beta2 v + (1-beta2) g^2; step = lr sqrt(c2)/c1 * m / (sqrt(v) + e), e = eps sqrt(c2) if
+    // eps_corrected, else eps; p -= step, and p *= 1 - lr weight_decay before or after. 8-bit
+    // moments are decoded, used in F32, and stored as the nearest code of the new block maxima,
+    // where the code of m keeps its sign. Nothing happens if scalars[SKIP] is set.
+    void (*adam_step)(struct slt_ctx *ctx, const struct slt_adam_item *items, int64_t count,
+                      const struct slt_adam *hyper, struct slt_tensor scalars);
 };
 
 // The backends on a CPU: plain C in the order of the formulas, and the fast one for an instruction

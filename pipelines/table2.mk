@@ -62,7 +62,10 @@ LR_full ?= 1e-3
 LR_lowrank ?= 1e-3
 LR_sltrain ?= 3e-3
 endif
-GRID ?= 1e-3 2e-3 4e-3 8e-3
+# Grids of factors of two around the best.
+GRID_full ?= 1e-3 2e-3 4e-3
+GRID_lowrank ?= 1e-3 2e-3 4e-3
+GRID_sltrain ?= 2e-3 4e-3 8e-3
 
 # ---- Rules ----
 .DELETE_ON_ERROR:
@@ -95,11 +98,11 @@ $(OUT)/$(1)-$(2)-$(3).slt: $(OUT)/$(1)-$(2)-$(3)-init.slt
 $(OUT)/$(1)-$(2)-$(3).eval: $(OUT)/$(1)-$(2)-$(3).slt $(OUT)/valid.tok
 	$(BIN)/slt-eval --protocol galore $(EVAL) --data $(OUT)/valid.tok $$< >$$@
 endef
-LRS = $(sort $(GRID) $(LR_$(1)))
+LRS = $(sort $(GRID_$(1)) $(LR_$(1)))
 $(foreach r,$(ROWS),$(foreach l,$(call LRS,$(r)),$(foreach s,$(sort 1 $(SEEDS)),$(eval $(call RUN,$(r),$(l),$(s))))))
 
 RUNS := $(foreach r,$(ROWS),$(foreach s,$(SEEDS),$(OUT)/$(r)-$(LR_$(r))-$(s)))
-GRID_RUNS := $(foreach r,$(ROWS),$(foreach l,$(GRID),$(OUT)/$(r)-$(l)-1))
+GRID_RUNS := $(foreach r,$(ROWS),$(foreach l,$(GRID_$(r)),$(OUT)/$(r)-$(l)-1))
 
 $(OUT)/table2.tsv: $(RUNS:=.eval)
 	@pipelines/method-table $(BIN) $(OUT)/train.tok '$(DATA)' $(RUNS) >$@

@@ -80,6 +80,7 @@ static void split_words(struct words *w, char *text)
 // The words live as long as the program.
 static char **expand(int *argc, char **argv)
 {
+    static struct words all;
     struct words w = {0};
     add_word(&w, argv[0]);
     for (int i = 1; i < *argc; i++) {
@@ -97,7 +98,8 @@ static char **expand(int *argc, char **argv)
         split_words(&w, text);
     }
     *argc = (int)w.count;
-    return w.word;
+    all = w;
+    return all.word;
 }
 
 // ---- --help and --version ----

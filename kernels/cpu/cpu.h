@@ -19,6 +19,7 @@
 struct slt_ctx {
     int threads;
     const struct cpu_isa *isa; // the inner loops of the instruction set in use, see product.h
+    struct cpu_codes *codes;   // (2): of 8-bit moments without and with a sign, see codes.h
     char *work;
     uint64_t work_bytes;
     struct slt_error error; // the first since synchronize, code 0 if none

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "kernels/cpu/codes.h"
 #include "kernels/cpu/cpu.h"
 
 #define HUGE_PAGE ((uint64_t)2 << 20)
@@ -11,8 +12,15 @@
 int cpu_open(struct slt_ctx **ctx, const struct slt_ops_options *options, struct slt_error *err)
 {
     struct slt_ctx *c = calloc(1, sizeof *c);
-    if (c == NULL)
+    struct cpu_codes *codes = malloc(2 * sizeof *codes);
+    if (c == NULL || codes == NULL) {
+        free(c);
+        free(codes);
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a CPU context");
+    }
+    cpu_codes_init(&codes[0], false);
+    cpu_codes_init(&codes[1], true);
+    c->codes = codes;
     c->threads = options != NULL && options->threads > 0 ? options->threads : omp_get_num_procs();
     *ctx = c;
     return 0;
@@ -20,6 +28,7 @@ int cpu_open(struct slt_ctx **ctx, const struct slt_ops_options *options, struct
 
 void cpu_close(struct slt_ctx *ctx)
 {
+    free(ctx->codes);
     free(ctx);
 }
 

@@ -66,6 +66,6 @@ SLT_OP_TYPE(sparse_backward) REF(ref_sparse_backward);
 SLT_OP_TYPE(sparse_scatter) REF(ref_sparse_scatter);
 SLT_OP_TYPE(sparse_gather) REF(ref_sparse_gather);
 SLT_OP_TYPE(grad_norm) REF(ref_grad_norm);
-SLT_OP_TYPE(adamw_step) REF(ref_adamw_step);
+SLT_OP_TYPE(adam_step) REF(ref_adam_step);
 
 #endif

@@ -75,5 +75,5 @@ const struct slt_ops TABLE = {
     .sparse_scatter = REF(ref_sparse_scatter),
     .sparse_gather = REF(ref_sparse_gather),
     .grad_norm = REF(ref_grad_norm),
-    .adamw_step = REF(ref_adamw_step),
+    .adam_step = REF(ref_adam_step),
 };

@@ -19,7 +19,7 @@ SLT_OP_TYPE(swiglu_forward) SIMD(cpu_swiglu_forward);
 SLT_OP_TYPE(swiglu_backward) SIMD(cpu_swiglu_backward);
 SLT_OP_TYPE(head_loss) SIMD(cpu_head_loss);
 SLT_OP_TYPE(grad_norm) SIMD(cpu_grad_norm);
-SLT_OP_TYPE(adamw_step) SIMD(cpu_adamw_step);
+SLT_OP_TYPE(adam_step) SIMD(cpu_adam_step);
 
 static inline int64_t min64(int64_t a, int64_t b)
 {

@@ -61,5 +61,5 @@ const struct slt_ops SIMD(cpu_ops) = {
     .sparse_scatter = cpu_sparse_scatter,
     .sparse_gather = cpu_sparse_gather,
     .grad_norm = SIMD(cpu_grad_norm),
-    .adamw_step = SIMD(cpu_adamw_step),
+    .adam_step = SIMD(cpu_adam_step),
 };

@@ -5,10 +5,11 @@
 #include <stdint.h>
 
 #define CPU_NORM_BLOCK   ((int64_t)1 << 15) // elements whose squares one thread adds up
-#define CPU_HEAD_CHUNK   512                // tokens whose logits are kept at once
-#define CPU_HEAD_BLOCK   32                 // tokens that one thread takes through the vocabulary
-#define CPU_HEAD_DIM_MAX 256                // largest head of the tiled attention
-#define CPU_TILE         64                 // queries, and keys, of an attention tile
+#define CPU_ADAM_PIECE   2048 // elements updated at once; the largest block of moments
+#define CPU_HEAD_CHUNK   512  // tokens whose logits are kept at once
+#define CPU_HEAD_BLOCK   32   // tokens that one thread takes through the vocabulary
+#define CPU_HEAD_DIM_MAX 256  // largest head of the tiled attention
+#define CPU_TILE         64   // queries, and keys, of an attention tile
 
 // Of one thread in attention: 7 tiles of features, 3 of scores, 4 rows.
 #define CPU_TILES_BYTES ((7 * CPU_HEAD_DIM_MAX + 3 * CPU_TILE + 4) * CPU_TILE * 4)

@@ -13,6 +13,7 @@
 
 struct slt_part {
     enum slt_role role;
+    bool frozen; // not trained: nothing is lent or committed for it
     struct slt_tensor value;
 };
 

@@ -11,7 +11,8 @@
 static int add_part(struct slt_model *m, enum slt_role role, int64_t rows, int64_t cols)
 {
     m->part[m->part_count] = (struct slt_part){
-        role, slt_memory_tensor(&m->memory, SLT_REGION_WEIGHTS, m->dtype, rows, cols)};
+        .role = role,
+        .value = slt_memory_tensor(&m->memory, SLT_REGION_WEIGHTS, m->dtype, rows, cols)};
     return m->part_count++;
 }
 
@@ -223,7 +224,7 @@ static void layout_workspace(struct slt_model *m, int64_t t)
     }
     const int64_t values = (int64_t)slt_config_param_count(c);
     want(m, SLT_OP_GRAD_NORM, (struct slt_op_shape){.nnz = values, .out = m->part_count});
-    want(m, SLT_OP_ADAMW, (struct slt_op_shape){.nnz = values, .out = m->part_count});
+    want(m, SLT_OP_ADAM, (struct slt_op_shape){.nnz = values, .out = m->part_count});
     m->work_offset = slt_memory_take(&m->memory, SLT_REGION_WORKSPACE, m->work_bytes);
 }
 

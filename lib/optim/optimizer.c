@@ -1,50 +1,132 @@
 // The table of optimizers and what they share.
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "optim/optimizer.h"
 
-static const struct slt_optimizer_kind *const kinds[] = {&slt_optimizer_adamw};
+#define SMALL 4096 // elements below which moments stay in 32 bits (bitsandbytes' min_8bit_size)
+
+static const struct slt_optimizer_kind *const kinds[] = {&slt_optimizer_adamw,
+                                                         &slt_optimizer_adam8bit};
 
 int slt_optimizer_find(const struct slt_optimizer_kind **kind, const char *name,
                        struct slt_error *err)
 {
+    char known[160] = "";
     for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
         if (strcmp(name, kinds[i]->name) == 0) {
             *kind = kinds[i];
             return 0;
         }
+        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i > 0 ? ", " : "",
+                 kinds[i]->name);
     }
-    return slt_error_set(err, SLT_ERR_RANGE, "unknown optimizer '%s' (known: adamw)", name);
+    return slt_error_set(err, SLT_ERR_RANGE, "unknown optimizer '%s' (known: %s)", name, known);
 }
 
-int slt_optimizer_init(struct slt_optimizer *o, const struct slt_optimizer_kind *kind,
-                       const struct slt_adamw *hyper, int parts, struct slt_error *err)
+int slt_optimizer_init(struct slt_optimizer *o, const struct slt_train_options *options,
+                       struct slt_model *model, struct slt_error *err)
 {
-    *o = (struct slt_optimizer){.kind = kind, .hyper = *hyper};
-    o->state = calloc((size_t)parts, sizeof *o->state);
-    o->item = calloc((size_t)parts, sizeof *o->item);
-    if (o->state != NULL && o->item != NULL)
+    *o = (struct slt_optimizer){.options = *options,
+                                .model = model,
+                                .slots = model->param_count,
+                                .hyper = {.beta1 = options->beta1,
+                                          .beta2 = options->beta2,
+                                          .eps = options->eps,
+                                          .weight_decay = options->weight_decay,
+                                          .eps_corrected = true,
+                                          .scale = 1,
+                                          .block = options->adam_block}};
+    int rc = slt_optimizer_find(&o->kind, options->optimizer, err);
+    if (rc != 0)
+        return rc;
+    o->slot = calloc(o->slots, sizeof *o->slot);
+    o->item = calloc(o->slots, sizeof *o->item);
+    if (o->slot != NULL && o->item != NULL)
         return 0;
     slt_optimizer_free(o);
     return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the optimizer's lists");
 }
 
-void slt_optimizer_layout(struct slt_optimizer *o, struct slt_model *model)
+void slt_optimizer_layout(struct slt_optimizer *o)
 {
-    o->model = model;
-    for (int i = 0; i < model->part_count; i++) {
-        const struct slt_tensor v = model->part[i].value;
-        for (int k = 0; k < o->kind->states; k++)
-            o->state[i][k] =
-                slt_memory_tensor(&model->memory, SLT_REGION_MOMENTS, v.dtype, v.rows, v.cols);
+    struct slt_memory *memory = &o->model->memory;
+    for (size_t i = 0; i < o->slots; i++) {
+        struct slt_slot *slot = &o->slot[i];
+        slot->info = o->model->param[i].info;
+        slot->states = 0;
+        if (!slot->info.frozen)
+            o->kind->plan(o, slot);
+        for (int k = 0; k < slot->states; k++) {
+            struct slt_tensor *t = &slot->state[k].tensor;
+            *t = slt_memory_tensor(memory, SLT_REGION_MOMENTS, t->dtype, t->rows, t->cols);
+        }
+    }
+    if (o->kind->layout != NULL)
+        o->kind->layout(o, memory);
+}
+
+// The parameter's piece of a tensor over its part.
+static struct slt_tensor piece_of(const struct slt_param *p, struct slt_tensor t)
+{
+    if (t.buffer == NULL)
+        return t;
+    return slt_tensor_view(t.buffer, t.offset + (uint64_t)p->first * slt_dtype_size(t.dtype),
+                           t.dtype, p->info.rows, p->info.cols);
+}
+
+void slt_optimizer_bind(struct slt_optimizer *o, const struct slt_tensor *grad)
+{
+    for (size_t i = 0; i < o->slots; i++) {
+        const struct slt_param *p = &o->model->param[i];
+        o->slot[i].part = p->part;
+        o->slot[i].param = piece_of(p, o->model->part[p->part].value);
+        o->slot[i].grad = piece_of(p, grad[p->part]);
     }
 }
 
 void slt_optimizer_free(struct slt_optimizer *o)
 {
-    free(o->state);
+    free(o->slot);
     free(o->item);
-    o->state = NULL;
+    o->slot = NULL;
     o->item = NULL;
+}
+
+// ---- Slots ----
+
+void slt_slot_add(struct slt_slot *slot, const char *suffix, enum slt_dtype dtype, int64_t rows,
+                  int64_t cols)
+{
+    slot->state[slot->states++] =
+        (struct slt_state){suffix, {.dtype = dtype, .rows = rows, .cols = cols, .ld = cols}};
+}
+
+void slt_slot_add_moments(const struct slt_optimizer *o, struct slt_slot *slot, int64_t rows,
+                          int64_t cols, bool coded)
+{
+    const int64_t n = rows * cols, blocks = (n + o->hyper.block - 1) / o->hyper.block;
+    const enum slt_dtype real = o->model->dtype;
+    if (!coded || n < SMALL) {
+        slt_slot_add(slot, "exp_avg", real, rows, cols);
+        slt_slot_add(slot, "exp_avg_sq", real, rows, cols);
+        return;
+    }
+    slt_slot_add(slot, "state1", SLT_U8, rows, cols);
+    slt_slot_add(slot, "state2", SLT_U8, rows, cols);
+    slt_slot_add(slot, "absmax1", real, 1, blocks);
+    slt_slot_add(slot, "absmax2", real, 1, blocks);
+}
+
+struct slt_adam_item slt_slot_item(const struct slt_slot *slot, struct slt_tensor param,
+                                   struct slt_tensor grad)
+{
+    struct slt_adam_item item = {
+        .param = param, .grad = grad, .m = slot->state[0].tensor, .v = slot->state[1].tensor};
+    if (item.m.dtype == SLT_U8) {
+        item.m_max = slot->state[2].tensor;
+        item.v_max = slot->state[3].tensor;
+    }
+    return item;
 }

@@ -1,39 +1,86 @@
-// Optimizers over a model's parts. One is a file pair and a row in the table of optimizer.c.
+// Optimizers over a model's parameters. One is a file pair and a row in the table of optimizer.c.
+//
+// An optimizer keeps for every parameter a slot with as many state tensors as it asks for, in
+// whatever type and shape: moments, 8-bit codes and their maxima, projectors. Files hold them as
+// "<parameter>.<suffix>".
 #ifndef SLT_OPTIM_OPTIMIZER_H
 #define SLT_OPTIM_OPTIMIZER_H
 
 #include "model/model.h"
+#include "slt/train.h"
 
-#define SLT_OPTIMIZER_STATES 2 // the most state tensors of a part
+#define SLT_OPTIMIZER_STATES 5 // the most states of a parameter
+
+struct slt_state {
+    const char *suffix;
+    struct slt_tensor tensor;
+};
+
+struct slt_slot {
+    struct slt_param_info info;
+    struct slt_tensor param, grad; // (info.rows, info.cols); set by slt_optimizer_bind
+    int part;                      // of the model, that holds the parameter
+    int states;
+    struct slt_state state[SLT_OPTIMIZER_STATES];
+};
 
 struct slt_optimizer;
 
 struct slt_optimizer_kind {
     const char *name;
-    int states;                               // state tensors of each part, in the part's shape
-    const char *suffix[SLT_OPTIMIZER_STATES]; // their names in files: "<parameter>.<suffix>"
-    // Updates parts [first, first + count) from grad[part], reading the model's scalars.
-    void (*step)(struct slt_optimizer *optimizer, const struct slt_tensor *grad, int first,
-                 int count);
+    // Lists the states of a slot: suffix, and dtype, rows and cols of the tensor.
+    void (*plan)(const struct slt_optimizer *optimizer, struct slt_slot *slot);
+    // Lays out scratch of its own; may be NULL. Runs after the slots are planned, in both passes.
+    void (*layout)(struct slt_optimizer *optimizer, struct slt_memory *memory);
+    // Updates the slots of parts [first, first + count) from their gradients, reading the model's
+    // scalars. update counts the updates done before, from 0.
+    int (*step)(struct slt_optimizer *optimizer, int first, int count, int64_t update,
+                struct slt_error *err);
 };
 
 struct slt_optimizer {
     const struct slt_optimizer_kind *kind;
+    struct slt_train_options options; // a copy: Adam's and the optimizer's own
     struct slt_model *model;
-    struct slt_adamw hyper;
-    struct slt_tensor (*state)[SLT_OPTIMIZER_STATES]; // (parts)
-    struct slt_adamw_item *item;                      // (parts): scratch of a multi-tensor step
+    struct slt_adam hyper;
+    size_t slots;                 // one for each parameter, in the order of files
+    struct slt_slot *slot;        // (slots)
+    struct slt_adam_item *item;   // (slots): scratch of a multi-tensor step
+    struct slt_tensor scratch[2]; // of the kind's layout
 };
 
-extern const struct slt_optimizer_kind slt_optimizer_adamw;
+extern const struct slt_optimizer_kind slt_optimizer_adamw, slt_optimizer_adam8bit;
 
 // The row of a name; SLT_ERR_RANGE with the known names.
 int slt_optimizer_find(const struct slt_optimizer_kind **kind, const char *name,
                        struct slt_error *err);
-int slt_optimizer_init(struct slt_optimizer *optimizer, const struct slt_optimizer_kind *kind,
-                       const struct slt_adamw *hyper, int parts, struct slt_error *err);
+// Slots for every parameter of the model.
+int slt_optimizer_init(struct slt_optimizer *optimizer, const struct slt_train_options *options,
+                       struct slt_model *model, struct slt_error *err);
 // Lays out the states in the moments region (runs in both passes of the model's layout).
-void slt_optimizer_layout(struct slt_optimizer *optimizer, struct slt_model *model);
+void slt_optimizer_layout(struct slt_optimizer *optimizer);
+// Points the slots at the parameters and at the gradients of their parts, grad (parts).
+void slt_optimizer_bind(struct slt_optimizer *optimizer, const struct slt_tensor *grad);
 void slt_optimizer_free(struct slt_optimizer *optimizer);
+
+// ---- What kinds share ----
+
+// Whether a slot's part is among [first, first + count).
+static inline bool slt_slot_in(const struct slt_slot *slot, int first, int count)
+{
+    return slot->part >= first && slot->part < first + count;
+}
+
+// Adds a state to a slot's list.
+void slt_slot_add(struct slt_slot *slot, const char *suffix, enum slt_dtype dtype, int64_t rows,
+                  int64_t cols);
+// Adds Adam's moments of a (rows, cols) gradient, in 32 bits (exp_avg, exp_avg_sq) or, where asked
+// for and the matrix has at least 4096 elements, as codes (state1, state2, absmax1, absmax2).
+void slt_slot_add_moments(const struct slt_optimizer *optimizer, struct slt_slot *slot,
+                          int64_t rows, int64_t cols, bool coded);
+// The item of a step: param and grad as given, the moments from the states that
+// slt_slot_add_moments added first.
+struct slt_adam_item slt_slot_item(const struct slt_slot *slot, struct slt_tensor param,
+                                   struct slt_tensor grad);
 
 #endif

@@ -77,7 +77,7 @@ int slt_init_write(struct slt_output *out, const struct slt_config *config,
         goto out;
     }
     for (size_t i = 0; i < count; i++)
-        slt_tensor_info_of(&infos[i], &params[i], NULL);
+        slt_tensor_info_of(&infos[i], &params[i]);
     if ((rc = slt_checkpoint_create(&writer, out, &c, member, data, bytes, err)) != 0 ||
         (rc = slt_checkpoint_begin(writer, SLT_SECTION_MODEL, NULL, infos, count, err)) != 0)
         goto out;

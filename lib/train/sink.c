@@ -36,8 +36,9 @@ void slt_grads_layout(struct slt_grads *g, struct slt_model *model)
 {
     for (int i = 0; i < model->part_count; i++) {
         const struct slt_tensor v = model->part[i].value;
-        g->grad[i] =
-            slt_memory_tensor(&model->memory, SLT_REGION_GRADIENTS, v.dtype, v.rows, v.cols);
+        if (!model->part[i].frozen)
+            g->grad[i] =
+                slt_memory_tensor(&model->memory, SLT_REGION_GRADIENTS, v.dtype, v.rows, v.cols);
     }
 }
 

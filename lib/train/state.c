@@ -18,14 +18,14 @@ static const char *const packing_names[] = {"packed", "document"};
 // Keys are the options' names on the command line, with underscores.
 static json_t *options_object(const struct slt_train_options *o)
 {
-    return json_pack("{s:I s:I s:I s:I s:s s:f s:f s:I s:s s:s s:f s:f s:f s:f s:f s:s s:I}",
+    return json_pack("{s:I s:I s:I s:I s:s s:f s:f s:I s:s s:s s:f s:f s:f s:f s:I s:f s:s s:I}",
                      "steps", (json_int_t)o->steps, "batch", (json_int_t)o->batch, "micro_batch",
                      (json_int_t)o->micro_batch, "seq", (json_int_t)o->seq, "layout",
                      packing_names[o->packing], "lr", o->lr, "min_lr_ratio", o->min_lr_ratio,
                      "warmup", (json_int_t)o->warmup, "schedule", schedule_names[o->schedule],
                      "optimizer", o->optimizer, "weight_decay", o->weight_decay, "beta1", o->beta1,
-                     "beta2", o->beta2, "eps", o->eps, "clip", o->clip, "route", o->route, "seed",
-                     (json_int_t)o->seed);
+                     "beta2", o->beta2, "eps", o->eps, "adam_block", (json_int_t)o->adam_block,
+                     "clip", o->clip, "route", o->route, "seed", (json_int_t)o->seed);
 }
 
 static json_t *progress_object(const struct slt_progress *p)
@@ -201,57 +201,134 @@ void slt_luggage_free(struct slt_luggage *l)
 
 // ---- Tensors ----
 
-void slt_tensor_info_of(struct slt_tensor_info *info, const struct slt_param_info *p,
-                        const char *suffix)
+static void info_of(struct slt_tensor_info *info, const char *name, const char *suffix,
+                    enum slt_dtype dtype, bool is_vector, int64_t rows, int64_t cols)
 {
-    *info = (struct slt_tensor_info){.dtype = SLT_F32, .dims = p->is_vector ? 1 : 2};
-    snprintf(info->name, sizeof info->name, "%.*s%s%s", SLT_TENSOR_NAME - 16, p->name,
+    *info = (struct slt_tensor_info){.dtype = dtype, .dims = is_vector ? 1 : 2};
+    snprintf(info->name, sizeof info->name, "%.*s%s%s", SLT_TENSOR_NAME - 16, name,
              suffix ? "." : "", suffix ? suffix : "");
-    info->shape[0] = p->is_vector ? p->cols : p->rows;
-    info->shape[1] = p->is_vector ? 0 : p->cols;
-    info->bytes = (uint64_t)p->rows * (uint64_t)p->cols * sizeof(float);
+    info->shape[0] = is_vector ? cols : rows;
+    info->shape[1] = is_vector ? 0 : cols;
+    info->bytes = (uint64_t)rows * (uint64_t)cols * slt_dtype_size(dtype);
 }
 
-// Every parameter's piece of a kind of tensor: its value (state < 0) or an optimizer state.
-static struct slt_tensor tensor_of(const struct slt_trainer *t, const struct slt_param *p,
-                                   int state)
+void slt_tensor_info_of(struct slt_tensor_info *info, const struct slt_param_info *p)
 {
-    return state < 0 ? t->model->part[p->part].value : t->optimizer.state[p->part][state];
+    info_of(info, p->name, NULL, SLT_F32, p->is_vector, p->rows, p->cols);
 }
 
-static int write_piece(struct slt_trainer *t, struct slt_checkpoint_writer *writer,
-                       const struct slt_param *p, int state, void *chunk, struct slt_error *err)
+// One tensor of a section: in the file, and where it lies on the device.
+struct piece {
+    struct slt_tensor_info info;
+    struct slt_tensor tensor;
+    int64_t first; // element
+};
+
+// The values of the parameters, or the states of the optimizer, in the order of files. The caller
+// frees *pieces.
+static int list_pieces(struct piece **pieces, size_t *count, const struct slt_trainer *t,
+                       enum slt_section section, struct slt_error *err)
 {
-    const int64_t total = p->info.rows * p->info.cols;
-    for (int64_t at = 0; at < total; at += CHUNK) {
-        const int64_t count = total - at < CHUNK ? total - at : CHUNK;
-        slt_tensor_read(t->model, chunk, tensor_of(t, p, state), p->first + at, count);
-        int rc = slt_checkpoint_write(writer, chunk, (size_t)count * sizeof(float), err);
-        if (rc != 0)
-            return rc;
+    const struct slt_model *m = t->model;
+    struct piece *list = calloc(m->param_count * SLT_OPTIMIZER_STATES, sizeof *list);
+    size_t n = 0;
+    if (list == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the list of tensors");
+    for (size_t i = 0; i < m->param_count; i++) {
+        const struct slt_param *p = &m->param[i];
+        const struct slt_slot *slot = &t->optimizer.slot[i];
+        if (section == SLT_SECTION_MODEL) {
+            slt_tensor_info_of(&list[n].info, &p->info);
+            list[n].tensor = m->part[p->part].value;
+            list[n++].first = p->first;
+        }
+        for (int k = 0; section == SLT_SECTION_OPTIMIZER && k < slot->states; k++, n++) {
+            const struct slt_tensor state = slot->state[k].tensor;
+            const enum slt_dtype dtype = state.dtype == SLT_F64 ? SLT_F32 : state.dtype;
+            info_of(&list[n].info, p->info.name, slot->state[k].suffix, dtype, state.rows == 1,
+                    state.rows, state.cols);
+            list[n].tensor = state;
+        }
     }
+    *pieces = list;
+    *count = n;
     return 0;
 }
 
-// A section: states of every parameter (first..last-1, -1 is the value), in the parameters' order.
-static int write_section(struct slt_trainer *t, struct slt_checkpoint_writer *writer,
-                         enum slt_section section, int first, int last, const char *trainer,
-                         void *chunk, struct slt_error *err)
+// Elements [at, at + count) of a piece between the device and a chunk in the file's type.
+static void copy_out(struct slt_trainer *t, const struct piece *p, int64_t at, int64_t count,
+                     void *chunk)
 {
     const struct slt_model *m = t->model;
-    const size_t each = (size_t)(last - first);
-    struct slt_tensor_info *infos = calloc(m->param_count * each, sizeof *infos);
+    if (p->info.dtype == SLT_F32)
+        slt_tensor_read(t->model, chunk, p->tensor, p->first + at, count);
+    else
+        m->ops->read(m->ctx, chunk, p->tensor.buffer, p->tensor.offset + (uint64_t)(p->first + at),
+                     (uint64_t)count);
+}
+
+static void copy_in(struct slt_trainer *t, const struct piece *p, int64_t at, int64_t count,
+                    const void *chunk)
+{
+    const struct slt_model *m = t->model;
+    if (p->info.dtype == SLT_F32)
+        slt_tensor_write(t->model, p->tensor, p->first + at, chunk, count);
+    else
+        m->ops->write(m->ctx, p->tensor.buffer, p->tensor.offset + (uint64_t)(p->first + at), chunk,
+                      (uint64_t)count);
+}
+
+// What happens to every chunk of a section's pieces.
+typedef int chunk_fn(struct slt_trainer *t, const struct piece *p, int64_t at, int64_t count,
+                     void *chunk, void *user, struct slt_error *err);
+
+static int each_chunk(struct slt_trainer *t, const struct piece *p, chunk_fn *do_chunk, void *chunk,
+                      void *user, struct slt_error *err)
+{
+    const int64_t total =
+        p->tensor.buffer == NULL ? 0 : (int64_t)(p->info.bytes / slt_dtype_size(p->info.dtype));
+    int rc = 0;
+    for (int64_t at = 0; rc == 0 && at < total; at += CHUNK)
+        rc = do_chunk(t, p, at, total - at < CHUNK ? total - at : CHUNK, chunk, user, err);
+    return rc;
+}
+
+static int write_chunk(struct slt_trainer *t, const struct piece *p, int64_t at, int64_t count,
+                       void *chunk, void *user, struct slt_error *err)
+{
+    copy_out(t, p, at, count, chunk);
+    return slt_checkpoint_write(user, chunk, (size_t)count * slt_dtype_size(p->info.dtype), err);
+}
+
+static int read_chunk(struct slt_trainer *t, const struct piece *p, int64_t at, int64_t count,
+                      void *chunk, void *user, struct slt_error *err)
+{
+    int rc = slt_checkpoint_read(user, chunk, (size_t)count * slt_dtype_size(p->info.dtype), err);
+    if (rc == 0)
+        copy_in(t, p, at, count, chunk);
+    return rc;
+}
+
+static int write_section(struct slt_trainer *t, struct slt_checkpoint_writer *writer,
+                         enum slt_section section, const char *trainer, void *chunk,
+                         struct slt_error *err)
+{
+    struct piece *pieces;
+    size_t count;
+    int rc = list_pieces(&pieces, &count, t, section, err);
+    if (rc != 0)
+        return rc;
+    struct slt_tensor_info *infos = calloc(count, sizeof *infos);
     if (infos == NULL)
-        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the list of tensors");
-    for (size_t i = 0; i < m->param_count * each; i++) {
-        const int state = first + (int)(i % each);
-        slt_tensor_info_of(&infos[i], &m->param[i / each].info,
-                           state < 0 ? NULL : t->optimizer.kind->suffix[state]);
-    }
-    int rc = slt_checkpoint_begin(writer, section, trainer, infos, m->param_count * each, err);
-    for (size_t i = 0; rc == 0 && i < m->param_count * each; i++)
-        rc = write_piece(t, writer, &m->param[i / each], first + (int)(i % each), chunk, err);
+        rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the list of tensors");
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        infos[i] = pieces[i].info;
+    if (rc == 0)
+        rc = slt_checkpoint_begin(writer, section, trainer, infos, count, err);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = each_chunk(t, &pieces[i], write_chunk, chunk, writer, err);
     free(infos);
+    free(pieces);
     return rc;
 }
 
@@ -268,11 +345,11 @@ int slt_trainer_save(struct slt_trainer *t, struct slt_output *out,
     }
     if ((rc = slt_checkpoint_create(&writer, out, &t->model->config, luggage->tokenizer_member,
                                     luggage->tokenizer, luggage->tokenizer_bytes, err)) != 0 ||
-        (rc = write_section(t, writer, SLT_SECTION_MODEL, -1, 0, NULL, chunk, err)) != 0)
+        (rc = write_section(t, writer, SLT_SECTION_MODEL, NULL, chunk, err)) != 0)
         goto out;
-    if (with_state && ((rc = trainer_json(t, &trainer, err)) != 0 ||
-                       (rc = write_section(t, writer, SLT_SECTION_OPTIMIZER, 0,
-                                           t->optimizer.kind->states, trainer, chunk, err)) != 0))
+    if (with_state &&
+        ((rc = trainer_json(t, &trainer, err)) != 0 ||
+         (rc = write_section(t, writer, SLT_SECTION_OPTIMIZER, trainer, chunk, err)) != 0))
         goto out;
     rc = slt_checkpoint_finish(writer, luggage->provenance, err);
     writer = NULL;
@@ -283,48 +360,33 @@ out:
     return rc;
 }
 
-static int read_piece(struct slt_trainer *t, struct slt_checkpoint_reader *reader,
-                      const struct slt_param *p, int state, void *chunk, struct slt_error *err)
-{
-    const int64_t total = p->info.rows * p->info.cols;
-    for (int64_t at = 0; at < total; at += CHUNK) {
-        const int64_t count = total - at < CHUNK ? total - at : CHUNK;
-        int rc = slt_checkpoint_read(reader, chunk, (size_t)count * sizeof(float), err);
-        if (rc != 0)
-            return rc;
-        slt_tensor_write(t->model, tensor_of(t, p, state), p->first + at, chunk, count);
-    }
-    return 0;
-}
-
 // The optimizer's tensors must be exactly the ones that write_section would announce.
 static int read_states(struct slt_trainer *t, struct slt_checkpoint_reader *reader, void *chunk,
                        struct slt_error *err)
 {
-    const struct slt_model *m = t->model;
-    const size_t each = (size_t)t->optimizer.kind->states, total = m->param_count * each;
-    size_t announced;
+    size_t announced, count;
+    struct piece *pieces;
+    int rc = list_pieces(&pieces, &count, t, SLT_SECTION_OPTIMIZER, err);
+    if (rc != 0)
+        return rc;
     const struct slt_tensor_info *infos = slt_checkpoint_tensors(reader, &announced);
     int next = 1;
-    for (size_t i = 0; next == 1 && i < total; i++) {
-        struct slt_tensor_info want;
-        const int state = (int)(i % each);
-        slt_tensor_info_of(&want, &m->param[i / each].info, t->optimizer.kind->suffix[state]);
-        if (announced != total || strcmp(infos[i].name, want.name) != 0 ||
-            infos[i].bytes != want.bytes || infos[i].dtype != want.dtype)
-            return slt_error_set(err, SLT_ERR_MISMATCH,
-                                 "'%s' does not hold the state of optimizer %s: tensor %zu is not "
-                                 "'%s'",
-                                 slt_checkpoint_name(reader), t->optimizer.kind->name, i,
-                                 want.name);
-        int rc = read_piece(t, reader, &m->param[i / each], state, chunk, err);
-        if (rc != 0)
-            return rc;
+    for (size_t i = 0; rc == 0 && next == 1 && i < count; i++) {
+        const struct slt_tensor_info *want = &pieces[i].info, *info;
         enum slt_section section;
-        const struct slt_tensor_info *info;
-        next = slt_checkpoint_next(reader, &section, &info, err);
+        if (announced != count || strcmp(infos[i].name, want->name) != 0 ||
+            infos[i].bytes != want->bytes || infos[i].dtype != want->dtype)
+            rc = slt_error_set(err, SLT_ERR_MISMATCH,
+                               "'%s' does not hold the state of optimizer %s: tensor %zu is not "
+                               "'%s'",
+                               slt_checkpoint_name(reader), t->optimizer.kind->name, i, want->name);
+        else
+            rc = each_chunk(t, &pieces[i], read_chunk, chunk, reader, err);
+        if (rc == 0)
+            next = slt_checkpoint_next(reader, &section, &info, err);
     }
-    return next < 0 ? next : 0;
+    free(pieces);
+    return rc == 0 && next < 0 ? next : rc;
 }
 
 int slt_trainer_load_state(struct slt_trainer *t, struct slt_checkpoint_reader *reader,

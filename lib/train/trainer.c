@@ -29,6 +29,7 @@ void slt_train_defaults(struct slt_train_options *options)
         .beta1 = 0.9,
         .beta2 = 0.999,
         .eps = 1e-8,
+        .adam_block = 256,
         .route = "auto",
     };
 }
@@ -47,6 +48,9 @@ int slt_train_resolve(struct slt_train_options *o, struct slt_error *err)
             if (o->batch % m == 0)
                 o->micro_batch = m;
     }
+    if (o->adam_block < 1 || o->adam_block > 2048)
+        return slt_error_set(err, SLT_ERR_RANGE, "a block of %lld moments is outside [1, 2048]",
+                             (long long)o->adam_block);
     if (o->batch % o->micro_batch != 0)
         return slt_error_set(err, SLT_ERR_RANGE,
                              "a batch of %lld is no multiple of the micro-batch of %lld",
@@ -61,17 +65,13 @@ static int layout_extra(struct slt_model *model, void *user, struct slt_error *e
 {
     struct slt_trainer *t = user;
     if (t->grads.grad == NULL) {
-        const struct slt_train_options *o = &t->options;
-        const struct slt_adamw hyper = {o->beta1, o->beta2, o->eps, o->weight_decay};
-        const struct slt_optimizer_kind *kind;
         int rc;
-        if ((rc = slt_optimizer_find(&kind, o->optimizer, err)) != 0 ||
-            (rc = slt_optimizer_init(&t->optimizer, kind, &hyper, model->part_count, err)) != 0 ||
+        if ((rc = slt_optimizer_init(&t->optimizer, &t->options, model, err)) != 0 ||
             (rc = slt_grads_init(&t->grads, model->part_count, err)) != 0)
             return rc;
     }
     slt_grads_layout(&t->grads, model);
-    slt_optimizer_layout(&t->optimizer, model);
+    slt_optimizer_layout(&t->optimizer);
     return 0;
 }
 
@@ -116,6 +116,7 @@ int slt_trainer_create(struct slt_trainer **trainer, const struct slt_device *de
         (rc = slt_model_create(&t->model, device, config, dtype, &shape, layout_extra, t, err)) !=
             0)
         goto out;
+    slt_optimizer_bind(&t->optimizer, t->grads.grad);
     const size_t values = (size_t)(o->batch * o->seq);
     t->ids = malloc(values * sizeof *t->ids);
     t->targets = malloc(values * sizeof *t->targets);
@@ -170,8 +171,9 @@ static int accumulate(struct slt_trainer *t, double *loss, slt_stop_flag *stop,
     return 0;
 }
 
-// The norm of all gradients, then the update; true if it was skipped.
-static bool update(struct slt_trainer *t, struct slt_train_record *record)
+// The norm of all gradients, then the update; *skipped if it was skipped.
+static int update(struct slt_trainer *t, struct slt_train_record *record, bool *skipped,
+                  struct slt_error *err)
 {
     struct slt_model *m = t->model;
     const struct slt_train_options *o = &t->options;
@@ -182,9 +184,11 @@ static bool update(struct slt_trainer *t, struct slt_train_record *record)
     slt_model_set_scalar(m, SLT_SCALAR_C2, 1 - pow(o->beta2, count));
     slt_model_set_scalar(m, SLT_SCALAR_CLIP, o->clip);
     m->ops->grad_norm(m->ctx, m->scalars, t->grads.grad, m->part_count);
-    t->optimizer.kind->step(&t->optimizer, t->grads.grad, 0, m->part_count);
     record->grad_norm = slt_model_get_scalar(m, SLT_SCALAR_NORM);
-    return slt_model_get_scalar(m, SLT_SCALAR_SKIP) != 0;
+    *skipped = slt_model_get_scalar(m, SLT_SCALAR_SKIP) != 0;
+    return *skipped
+               ? 0
+               : t->optimizer.kind->step(&t->optimizer, 0, m->part_count, t->progress.updates, err);
 }
 
 int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt_stop_flag *stop,
@@ -215,7 +219,9 @@ int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt
     const bool bad_loss = rc == 1;
     record->grad_norm = NAN;
     record->lr = o->lr * slt_schedule_factor(o, p->step + 1);
-    const bool bad_gradient = !bad_loss && update(t, record);
+    bool bad_gradient = false;
+    if (!bad_loss && (rc = update(t, record, &bad_gradient, err)) != 0)
+        return rc;
     if ((rc = t->model->ops->synchronize(t->model->ctx, err)) != 0)
         return rc;
     p->step++;

@@ -218,19 +218,20 @@ static void run_optimizer(struct outcome *o, struct device *d, const struct samp
     values[SLT_SCALAR_C2] = 1 - 0.999;
     values[SLT_SCALAR_CLIP] = 0.5;
     const struct slt_tensor scalars = device_bytes(d, SLT_F64, SLT_SCALARS, values);
-    const struct slt_adamw_item item = {p, g[0], m, v};
-    const struct slt_adamw hyper = {0.9, 0.999, 1e-8, 0.1};
+    const struct slt_adam_item item = {.param = p, .grad = g[0], .m = m, .v = v};
+    const struct slt_adam hyper = {
+        .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.1, .eps_corrected = true};
     device_work(d, SLT_OP_GRAD_NORM, (struct slt_op_shape){.nnz = n + 5, .out = 2});
     d->ops->grad_norm(d->ctx, scalars, g, 2);
-    d->ops->adamw_step(d->ctx, &item, 1, &hyper, scalars);
+    d->ops->adam_step(d->ctx, &item, 1, &hyper, scalars);
     keep(o, d, "grad_norm scalars", scalars);
-    keep(o, d, "adamw p", p);
-    keep(o, d, "adamw m", m);
-    keep(o, d, "adamw v", v);
+    keep(o, d, "adam p", p);
+    keep(o, d, "adam m", m);
+    keep(o, d, "adam v", v);
     values[SLT_SCALAR_SKIP] = 1;
     device_put(d, scalars, values);
-    d->ops->adamw_step(d->ctx, &item, 1, &hyper, scalars);
-    keep(o, d, "adamw p of a skipped step", p);
+    d->ops->adam_step(d->ctx, &item, 1, &hyper, scalars);
+    keep(o, d, "adam p of a skipped step", p);
     free(squares);
 }
 

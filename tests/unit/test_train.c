@@ -262,8 +262,8 @@ static void check_clipping(struct slt_device *device, struct slt_tokens *tokens)
     struct slt_trainer *t = create(device, tokens, SLT_FULL, &o);
     CHECK_OK(slt_trainer_step(t, &record, NULL, &err), err);
     double sum = 0;
-    for (int p = 0; p < t->model->part_count; p++) {
-        const struct slt_tensor v = t->optimizer.state[p][1];
+    for (size_t p = 0; p < t->optimizer.slots; p++) {
+        const struct slt_tensor v = t->optimizer.slot[p].state[1].tensor;
         for (int64_t i = 0; i < v.rows * v.cols; i++) {
             float value;
             slt_tensor_read(t->model, &value, v, i, 1);

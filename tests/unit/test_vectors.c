@@ -5,10 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "check.h"
-#include "files/safetensors.h"
 #include "slt/support.h"
 #include "train/trainer.h"
+#include "vectors.h"
 
 enum { STEPS = 20 };
 
@@ -19,10 +18,7 @@ struct vectors {
     struct slt_config config;
     int64_t batch, seq;
     struct slt_train_options options;
-    void *file;                   // the whole safetensors file
-    const char *data;             // its tensors' data
-    struct slt_tensor_info *info; // (count)
-    size_t count;
+    struct vector_file tensors;
 };
 
 static void read_config(struct vectors *v, const char *path)
@@ -48,42 +44,11 @@ static void read_config(struct vectors *v, const char *path)
 
 static void read_vectors(struct vectors *v, const char *name)
 {
-    struct slt_error err;
     char path[200];
-    size_t bytes;
-    uint64_t header;
     *v = (struct vectors){0};
     snprintf(path, sizeof path, "tests/vectors/%s.json", name);
     read_config(v, path);
-    snprintf(path, sizeof path, "tests/vectors/%s.safetensors", name);
-    CHECK_OK(slt_file_read(&v->file, &bytes, path, 1 << 24, NULL, &err), err);
-    memcpy(&header, v->file, sizeof header);
-    v->data = (const char *)v->file + 8 + header;
-    CHECK_OK(slt_safetensors_parse(&v->info, &v->count, path, (const char *)v->file + 8, header,
-                                   bytes - 8 - header, &err),
-             err);
-}
-
-static void free_vectors(struct vectors *v)
-{
-    free(v->file);
-    free(v->info);
-}
-
-// The data of a tensor "prefix/name" or "name"; *n is its number of elements.
-static const void *find(const struct vectors *v, const char *prefix, const char *name, size_t *n)
-{
-    char want[SLT_TENSOR_NAME + 16];
-    const char *data = v->data;
-    snprintf(want, sizeof want, "%s%s", prefix, name);
-    for (size_t i = 0; i < v->count; data += v->info[i++].bytes) {
-        if (strcmp(v->info[i].name, want) == 0) {
-            *n = v->info[i].bytes / slt_dtype_size(v->info[i].dtype);
-            return data;
-        }
-    }
-    CHECK(false, "no tensor '%s'", want);
-    return NULL;
+    vector_file_read(&v->tensors, name);
 }
 
 // The name that transformers gives a parameter: the same, but factored layers are plain attributes.
@@ -92,7 +57,7 @@ static void load_weights(struct slt_model *m, const struct vectors *v)
     for (size_t i = 0; i < m->param_count; i++) {
         const struct slt_param *p = &m->param[i];
         size_t n;
-        const void *data = find(v, "weight/", p->info.name, &n);
+        const void *data = vector_find(&v->tensors, "weight/", p->info.name, &n);
         CHECK(data != NULL && (int64_t)n == p->info.rows * p->info.cols, "%s", p->info.name);
         if (data != NULL)
             slt_tensor_write(m, m->part[p->part].value, p->first, data, (int64_t)n);
@@ -103,7 +68,7 @@ static void check_logits(struct slt_model *m, const struct vectors *v, const cha
 {
     struct slt_error err;
     size_t n;
-    const float *want = find(v, "", "logits", &n);
+    const float *want = vector_find(&v->tensors, "", "logits", &n);
     float *logits = malloc(n * sizeof *logits);
     double worst = 0;
     CHECK_OK(slt_model_logits(m, logits, &err), err);
@@ -119,7 +84,7 @@ static void check_gradients(struct slt_trainer *t, const struct vectors *v, cons
     for (size_t i = 0; i < m->param_count; i++) {
         const struct slt_param *p = &m->param[i];
         size_t n;
-        const float *want = find(v, "grad/", p->info.name, &n);
+        const float *want = vector_find(&v->tensors, "grad/", p->info.name, &n);
         double error = 0, norm = 0;
         for (size_t k = 0; want != NULL && k < n; k++) {
             float g;
@@ -135,14 +100,11 @@ static void check_gradients(struct slt_trainer *t, const struct vectors *v, cons
 static int layout_extra(struct slt_model *model, void *user, struct slt_error *err)
 {
     struct slt_trainer *t = user;
-    const struct slt_train_options *o = &t->options;
-    const struct slt_adamw hyper = {o->beta1, o->beta2, o->eps, o->weight_decay};
-    if (t->grads.grad == NULL && (slt_optimizer_init(&t->optimizer, &slt_optimizer_adamw, &hyper,
-                                                     model->part_count, err) != 0 ||
+    if (t->grads.grad == NULL && (slt_optimizer_init(&t->optimizer, &t->options, model, err) != 0 ||
                                   slt_grads_init(&t->grads, model->part_count, err) != 0))
         return err->code;
     slt_grads_layout(&t->grads, model);
-    slt_optimizer_layout(&t->optimizer, model);
+    slt_optimizer_layout(&t->optimizer);
     return 0;
 }
 
@@ -152,11 +114,11 @@ static void step(struct slt_trainer *t, const struct vectors *v, int number, con
     struct slt_model *m = t->model;
     size_t n;
     const int64_t each = v->batch * v->seq;
-    const int32_t *tokens = (const int32_t *)find(v, "", "tokens", &n) + number * each;
-    const int32_t *targets = (const int32_t *)find(v, "", "targets", &n) + number * each;
+    const int32_t *tokens = (const int32_t *)vector_find(&v->tensors, "", "tokens", &n) + number * each;
+    const int32_t *targets = (const int32_t *)vector_find(&v->tensors, "", "targets", &n) + number * each;
     const double count = (double)slt_count_targets(targets, each);
-    const double want = ((const double *)find(v, "", "losses", &n))[number];
-    const double want_norm = ((const double *)find(v, "", "norms", &n))[number];
+    const double want = ((const double *)vector_find(&v->tensors, "", "losses", &n))[number];
+    const double want_norm = ((const double *)vector_find(&v->tensors, "", "norms", &n))[number];
     slt_grads_begin(&t->grads, m->part_count);
     slt_model_set_scalar(m, SLT_SCALAR_LOSS, 0);
     slt_model_set_scalar(m, SLT_SCALAR_LOSS_SCALE, 1 / count);
@@ -179,7 +141,8 @@ static void step(struct slt_trainer *t, const struct vectors *v, int number, con
     const double norm = slt_model_get_scalar(m, SLT_SCALAR_NORM);
     CHECK(fabs(norm - want_norm) <= limit * want_norm, "%s: norm of step %d is %g, not %g", what,
           number, norm, want_norm);
-    t->optimizer.kind->step(&t->optimizer, t->grads.grad, 0, m->part_count);
+    struct slt_error err;
+    CHECK_OK(t->optimizer.kind->step(&t->optimizer, 0, m->part_count, number, &err), err);
 }
 
 static void check_case(const char *name, const char *device_name, enum slt_route route)
@@ -199,6 +162,7 @@ static void check_case(const char *name, const char *device_name, enum slt_route
                                           .logits = v.batch * v.seq};
     CHECK_OK(slt_model_create(&t.model, device, &v.config, SLT_F32, &shape, layout_extra, &t, &err),
              err);
+    slt_optimizer_bind(&t.optimizer, t.grads.grad);
     load_weights(t.model, &v);
     for (int i = 0; i < STEPS; i++)
         step(&t, &v, i, what);
@@ -206,7 +170,7 @@ static void check_case(const char *name, const char *device_name, enum slt_route
     slt_grads_free(&t.grads);
     slt_optimizer_free(&t.optimizer);
     slt_device_close(device);
-    free_vectors(&v);
+    vector_file_free(&v.tensors);
 }
 
 int main(void)

@@ -86,6 +86,7 @@ struct slt_param_info {
     enum slt_role role;
     int64_t rows, cols; // the logical matrix; norms and sparse values are (1, n)
     bool is_vector;     // one-dimensional in files
+    bool frozen;        // not trained: no gradient, no optimizer state
     int32_t layer;      // -1 outside the layers
     int32_t group;      // enum slt_group_kind of a linear, else -1
     int32_t member;     // position in the group, else -1

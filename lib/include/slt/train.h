@@ -25,8 +25,9 @@ struct slt_train_options {
     double min_lr_ratio; // the schedule's floor over lr
     int64_t warmup;      // steps of linear warm-up
     enum slt_schedule schedule;
-    const char *optimizer; // "adamw"
+    const char *optimizer; // "adamw", "adam8bit"
     double weight_decay, beta1, beta2, eps;
+    int64_t adam_block; // elements that share a maximum in 8-bit moments
     double clip;       // largest global gradient norm, 0: no clipping
     const char *route; // "auto", "dense", "factored"
     uint64_t seed;     // of the data order

@@ -1,0 +1,123 @@
+// Optimizer steps against the originals: 8-bit AdamW against bitsandbytes
+// (tests/vectors/make_adam8.py), on the fast backend and on the reference.
+#include "core/codes.h"
+#include "device.h"
+#include "vectors.h"
+
+// The gradients of make_adam8.py: an integer hash of step and element, in four classes of size.
+static void make_gradients(double *values, int step, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) {
+        uint64_t h = ((uint64_t)i + 1) * 2654435761u + (uint64_t)step * 40503u;
+        h = (h ^ (h >> 13)) * 1274126177u & 0xffffffffu;
+        const float size = (0.5f + (float)(h >> 9) * 0x1p-24f) / (float)(1 << i % 4);
+        values[i] = h & 1 ? (double)size : -(double)size;
+    }
+}
+
+static void check_maps(const struct vector_file *v)
+{
+    for (int has_sign = 0; has_sign < 2; has_sign++) {
+        float map[SLT_CODES_8BIT];
+        size_t n;
+        const void *want = vector_find(v, "map_", has_sign ? "signed" : "unsigned", &n);
+        slt_codes_dynamic(map, has_sign);
+        CHECK(n == SLT_CODES_8BIT && memcmp(map, want, sizeof map) == 0, "map %d", has_sign);
+    }
+}
+
+// Elements of a code tensor that are not those of bitsandbytes.
+static int64_t count_different(struct device *d, struct slt_tensor t, const uint8_t *want,
+                               int64_t n)
+{
+    uint8_t *got = malloc((size_t)n);
+    int64_t different = 0;
+    d->ops->read(d->ctx, got, t.buffer, t.offset, (uint64_t)n);
+    for (int64_t i = 0; i < n; i++)
+        different += got[i] != want[i];
+    free(got);
+    return different;
+}
+
+// limit: of the parameters' relative error; codes that fall on the other side of a boundary move
+// their element by a fraction of a step. wrong: the share of codes that may differ.
+static void check_adam8(const struct slt_ops *ops, const struct vector_file *v, const char *name,
+                        double decay, double limit, double wrong)
+{
+    const bool coded = strcmp(name, "small") != 0;
+    size_t count, n;
+    char step_name[32];
+    snprintf(step_name, sizeof step_name, ".%d", 50);
+    (void)vector_find(v, name, step_name, &count);
+    const int64_t size = (int64_t)count, blocks = (size + 255) / 256;
+    struct device d = device_open(ops, SLT_F32, 2);
+    double *values = malloc(count * sizeof *values);
+    make_gradients(values, 1000, size);
+    void *zero = calloc(count, 4);
+    const enum slt_dtype moment = coded ? SLT_U8 : SLT_F32;
+    struct slt_adam_item item = {.param = device_tensor(&d, 1, size, values),
+                                 .grad = device_tensor(&d, 1, size, NULL),
+                                 .m = device_bytes(&d, moment, size, zero),
+                                 .v = device_bytes(&d, moment, size, zero)};
+    if (coded) {
+        item.m_max = device_bytes(&d, SLT_F32, blocks, zero);
+        item.v_max = device_bytes(&d, SLT_F32, blocks, zero);
+    }
+    const struct slt_adam hyper = {.beta1 = 0.9,
+                                   .beta2 = 0.999,
+                                   .eps = 1e-8,
+                                   .weight_decay = decay,
+                                   .eps_corrected = true,
+                                   .decay_last = true,
+                                   .block = 256};
+    double scalar[SLT_SCALARS] = {0};
+    scalar[SLT_SCALAR_LR] = 1e-2;
+    scalar[SLT_SCALAR_GRAD_SCALE] = 1;
+    const struct slt_tensor scalars = device_bytes(&d, SLT_F64, SLT_SCALARS, scalar);
+    for (int step = 0; step < 50; step++) {
+        scalar[SLT_SCALAR_C1] = 1 - pow(0.9, step + 1);
+        scalar[SLT_SCALAR_C2] = 1 - pow(0.999, step + 1);
+        device_put(&d, scalars, scalar);
+        make_gradients(values, step, size);
+        device_put(&d, item.grad, values);
+        ops->adam_step(d.ctx, &item, 1, &hyper, scalars);
+        if (step != 0 && step != 9 && step != 49)
+            continue;
+        snprintf(step_name, sizeof step_name, ".%d", step + 1);
+        const float *want = vector_find(v, name, step_name, &n);
+        double *wanted = malloc(n * sizeof *wanted);
+        for (size_t i = 0; i < n; i++)
+            wanted[i] = (double)want[i];
+        device_get(&d, values, item.param);
+        const double error = host_distance(values, wanted, size);
+        CHECK(error <= limit, "%s on %s, step %d: error %g", name, ops->name, step + 1, error);
+        free(wanted);
+    }
+    if (coded) {
+        const uint8_t *state1 = vector_find(v, name, ".state1", &n);
+        const int64_t m = count_different(&d, item.m, state1, size);
+        const uint8_t *state2 = vector_find(v, name, ".state2", &n);
+        const int64_t s = count_different(&d, item.v, state2, size);
+        CHECK((double)(m + s) <= wrong * (double)size, "%s on %s: %lld and %lld codes differ", name,
+              ops->name, (long long)m, (long long)s);
+    }
+    device_close(&d);
+    free(values);
+    free(zero);
+}
+
+int main(void)
+{
+    struct vector_file v;
+    vector_file_read(&v, "adam8");
+    check_maps(&v);
+    const struct slt_ops *const tables[] = {&slt_cpu_reference_ops, slt_cpu_ops(NULL),
+                                            slt_cpu_ops("plain")};
+    for (size_t i = 0; i < sizeof tables / sizeof *tables; i++) {
+        check_adam8(tables[i], &v, "kernel", 0.1, 2e-6, 0);
+        check_adam8(tables[i], &v, "library", 0, 3e-3, 0.2);
+        check_adam8(tables[i], &v, "small", 0, 2e-7, 0);
+    }
+    vector_file_free(&v);
+    return TEST_END();
+}
