@@ -7,8 +7,9 @@
 
 #define SMALL 4096 // elements below which moments stay in 32 bits (bitsandbytes' min_8bit_size)
 
-static const struct slt_optimizer_kind *const kinds[] = {&slt_optimizer_adamw,
-                                                         &slt_optimizer_adam8bit};
+static const struct slt_optimizer_kind *const kinds[] = {
+    &slt_optimizer_adamw, &slt_optimizer_adam8bit, &slt_optimizer_galore,
+    &slt_optimizer_galore8bit};
 
 int slt_optimizer_find(const struct slt_optimizer_kind **kind, const char *name,
                        struct slt_error *err)
@@ -38,6 +39,8 @@ int slt_optimizer_init(struct slt_optimizer *o, const struct slt_train_options *
                                           .eps_corrected = true,
                                           .scale = 1,
                                           .block = options->adam_block}};
+    if (o->options.galore_rank == 0)
+        o->options.galore_rank = model->config.hidden_size / 4;
     int rc = slt_optimizer_find(&o->kind, options->optimizer, err);
     if (rc != 0)
         return rc;

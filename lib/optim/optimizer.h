@@ -49,7 +49,8 @@ struct slt_optimizer {
     struct slt_tensor scratch[2]; // of the kind's layout
 };
 
-extern const struct slt_optimizer_kind slt_optimizer_adamw, slt_optimizer_adam8bit;
+extern const struct slt_optimizer_kind slt_optimizer_adamw, slt_optimizer_adam8bit,
+    slt_optimizer_galore, slt_optimizer_galore8bit;
 
 // The row of a name; SLT_ERR_RANGE with the known names.
 int slt_optimizer_find(const struct slt_optimizer_kind **kind, const char *name,

@@ -18,14 +18,21 @@ static const char *const packing_names[] = {"packed", "document"};
 // Keys are the options' names on the command line, with underscores.
 static json_t *options_object(const struct slt_train_options *o)
 {
-    return json_pack("{s:I s:I s:I s:I s:s s:f s:f s:I s:s s:s s:f s:f s:f s:f s:I s:f s:s s:I}",
-                     "steps", (json_int_t)o->steps, "batch", (json_int_t)o->batch, "micro_batch",
-                     (json_int_t)o->micro_batch, "seq", (json_int_t)o->seq, "layout",
-                     packing_names[o->packing], "lr", o->lr, "min_lr_ratio", o->min_lr_ratio,
-                     "warmup", (json_int_t)o->warmup, "schedule", schedule_names[o->schedule],
-                     "optimizer", o->optimizer, "weight_decay", o->weight_decay, "beta1", o->beta1,
-                     "beta2", o->beta2, "eps", o->eps, "adam_block", (json_int_t)o->adam_block,
-                     "clip", o->clip, "route", o->route, "seed", (json_int_t)o->seed);
+    json_t *all = json_pack(
+        "{s:I s:I s:I s:I s:s s:f s:f s:I s:s s:f s:s s:I}", "steps", (json_int_t)o->steps, "batch",
+        (json_int_t)o->batch, "micro_batch", (json_int_t)o->micro_batch, "seq", (json_int_t)o->seq,
+        "layout", packing_names[o->packing], "lr", o->lr, "min_lr_ratio", o->min_lr_ratio, "warmup",
+        (json_int_t)o->warmup, "schedule", schedule_names[o->schedule], "clip", o->clip, "route",
+        o->route, "seed", (json_int_t)o->seed);
+    json_object_update_new(all, json_pack("{s:s s:f s:f s:f s:f s:I}", "optimizer", o->optimizer,
+                                          "weight_decay", o->weight_decay, "beta1", o->beta1,
+                                          "beta2", o->beta2, "eps", o->eps, "adam_block",
+                                          (json_int_t)o->adam_block));
+    json_object_update_new(
+        all, json_pack("{s:I s:I s:f s:s s:b}", "galore_rank", (json_int_t)o->galore_rank,
+                       "galore_gap", (json_int_t)o->galore_gap, "galore_scale", o->galore_scale,
+                       "galore_svd", o->galore_svd, "galore_stagger", (int)o->galore_stagger));
+    return all;
 }
 
 static json_t *progress_object(const struct slt_progress *p)

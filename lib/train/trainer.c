@@ -28,8 +28,12 @@ void slt_train_defaults(struct slt_train_options *options)
         .optimizer = "adamw",
         .beta1 = 0.9,
         .beta2 = 0.999,
-        .eps = 1e-8,
+        .eps = -1,
         .adam_block = 256,
+        .galore_gap = 200,
+        .galore_scale = 0.25,
+        .galore_svd = "randomized",
+        .galore_stagger = true,
         .route = "auto",
     };
 }
@@ -48,6 +52,12 @@ int slt_train_resolve(struct slt_train_options *o, struct slt_error *err)
             if (o->batch % m == 0)
                 o->micro_batch = m;
     }
+    if (o->eps < 0)
+        o->eps = strncmp(o->optimizer, "galore", 6) == 0 ? 1e-6 : 1e-8;
+    if (o->galore_rank < 0 || o->galore_gap < 1)
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "a rank of %lld or a gap of %lld updates makes no GaLore projector",
+                             (long long)o->galore_rank, (long long)o->galore_gap);
     if (o->adam_block < 1 || o->adam_block > 2048)
         return slt_error_set(err, SLT_ERR_RANGE, "a block of %lld moments is outside [1, 2048]",
                              (long long)o->adam_block);

@@ -1,14 +1,17 @@
 // Optimizer steps against the originals: 8-bit AdamW against bitsandbytes
 // (tests/vectors/make_adam8.py), on the fast backend and on the reference.
+#include <unistd.h>
+
 #include "core/codes.h"
 #include "device.h"
+#include "train/trainer.h"
 #include "vectors.h"
 
-// The gradients of make_adam8.py: an integer hash of step and element, in four classes of size.
-static void make_gradients(double *values, int step, int64_t count)
+// The values of tests/vectors/hashed.py.
+static void make_gradients(double *values, int seed, int64_t count)
 {
     for (int64_t i = 0; i < count; i++) {
-        uint64_t h = ((uint64_t)i + 1) * 2654435761u + (uint64_t)step * 40503u;
+        uint64_t h = ((uint64_t)i + 1) * 2654435761u + (uint64_t)seed * 40503u;
         h = (h ^ (h >> 13)) * 1274126177u & 0xffffffffu;
         const float size = (0.5f + (float)(h >> 9) * 0x1p-24f) / (float)(1 << i % 4);
         values[i] = h & 1 ? (double)size : -(double)size;
@@ -106,6 +109,111 @@ static void check_adam8(const struct slt_ops *ops, const struct vector_file *v, 
     free(zero);
 }
 
+// ---- GaLore ----
+
+// A trainer of a one-layer model; its data is not used.
+static void write_tokens(const char *path)
+{
+    struct slt_error err;
+    struct slt_output *out;
+    struct slt_tokens_writer *writer;
+    const struct slt_tokens_header header = {.vocab_size = 11, .eos = SLT_TOKEN_NONE};
+    const uint32_t ids[20] = {1, 2, 3};
+    CHECK_OK(slt_output_open(&out, path, NULL, &err), err);
+    CHECK_OK(slt_tokens_create(&writer, out, &header, &err), err);
+    CHECK_OK(slt_tokens_append(writer, ids, 20, 20, &err), err);
+    CHECK_OK(slt_tokens_finish(writer, NULL, &err), err);
+    CHECK_OK(slt_output_publish(out, &err), err);
+}
+
+static void fill(struct slt_model *m, struct slt_tensor t, int seed)
+{
+    const int64_t n = t.rows * t.cols;
+    double *values = malloc((size_t)n * sizeof *values);
+    make_gradients(values, seed, n);
+    void *packed = device_pack(SLT_F32, values, n);
+    slt_tensor_write(m, t, 0, packed, n);
+    free(packed);
+    free(values);
+}
+
+static void galore_steps(struct slt_trainer *t, int steps)
+{
+    struct slt_error err;
+    struct slt_model *m = t->model;
+    struct slt_optimizer *o = &t->optimizer;
+    for (size_t i = 0; i < o->slots; i++)
+        fill(m, o->slot[i].param, 5000 + (int)i);
+    slt_model_set_scalar(m, SLT_SCALAR_LR, t->options.lr);
+    slt_model_set_scalar(m, SLT_SCALAR_GRAD_SCALE, 1);
+    for (int step = 0; step < steps; step++) {
+        for (size_t i = 0; i < o->slots; i++)
+            fill(m, o->slot[i].grad, 100 * step + (int)i);
+        slt_model_set_scalar(m, SLT_SCALAR_C1, 1 - pow(0.9, step + 1));
+        slt_model_set_scalar(m, SLT_SCALAR_C2, 1 - pow(0.999, step + 1));
+        CHECK_OK(o->kind->step(o, 0, m->part_count, step, &err), err);
+    }
+}
+
+static void check_galore(const struct vector_file *v, const char *device_name, const char *svd,
+                         double limit)
+{
+    static const char *const names[] = {"embed", "norm1", "q",  "k",    "v",    "o",
+                                        "norm2", "gate",  "up", "down", "norm", "head"};
+    struct slt_error err;
+    struct slt_device *device;
+    struct slt_input *in;
+    struct slt_tokens *tokens = NULL;
+    char path[] = "/tmp/slt-test-optimizers-XXXXXX";
+    close(mkstemp(path));
+    write_tokens(path);
+    CHECK_OK(slt_input_open(&in, path, NULL, &err), err);
+    CHECK_OK(slt_tokens_open(&tokens, in, &err), err);
+    unlink(path);
+    struct slt_config config;
+    CHECK_OK(slt_config_preset(&config, "nano", &err), err);
+    config.vocab_size = 11;
+    config.hidden_size = 16;
+    config.intermediate_size = 24;
+    config.num_hidden_layers = 1;
+    config.num_attention_heads = config.num_key_value_heads = 2;
+    config.head_dim = 8;
+    struct slt_train_options options;
+    slt_train_defaults(&options);
+    options.steps = 12;
+    options.batch = 1;
+    options.seq = 4;
+    options.lr = 1e-2;
+    options.weight_decay = 0.1;
+    options.optimizer = "galore";
+    options.galore_rank = 4;
+    options.galore_gap = 5;
+    options.galore_stagger = false;
+    options.galore_svd = svd;
+    struct slt_trainer *t;
+    CHECK_OK(slt_device_open(&device, device_name, 2, &err), err);
+    CHECK_OK(slt_trainer_create(&t, device, &config, tokens, &options, SLT_F32, &err), err);
+    galore_steps(t, 12);
+    CHECK(t->optimizer.slots == 12, "%zu parameters", t->optimizer.slots);
+    for (size_t i = 0; i < t->optimizer.slots; i++) {
+        const struct slt_tensor p = t->optimizer.slot[i].param;
+        size_t n;
+        float got[16 * 24];
+        double error = 0, norm = 0;
+        const float *want = vector_find(v, "", names[i], &n);
+        slt_tensor_read(t->model, got, p, 0, p.rows * p.cols);
+        for (size_t k = 0; k < n; k++) {
+            error += ((double)got[k] - want[k]) * ((double)got[k] - want[k]);
+            norm += (double)want[k] * want[k];
+        }
+        CHECK(sqrt(error / norm) <= limit, "%s on %s, %s: error %g", names[i], device_name, svd,
+              sqrt(error / norm));
+    }
+    slt_trainer_free(t);
+    slt_tokens_close(tokens);
+    slt_device_close(device);
+}
+
 int main(void)
 {
     struct vector_file v;
@@ -118,6 +226,12 @@ int main(void)
         check_adam8(tables[i], &v, "library", 0, 3e-3, 0.2);
         check_adam8(tables[i], &v, "small", 0, 2e-7, 0);
     }
+    vector_file_free(&v);
+    vector_file_read(&v, "galore");
+    check_galore(&v, "cpu", "exact", 1e-5);
+    check_galore(&v, "cpu-reference", "exact", 1e-5);
+    // r + 8 vectors of 16: all but exact for a matrix this small.
+    check_galore(&v, "cpu", "randomized", 1e-1);
     vector_file_free(&v);
     return TEST_END();
 }

@@ -13,23 +13,14 @@ import sys
 
 import bitsandbytes
 import bitsandbytes.functional as functional
-import numpy
 import torch
 from safetensors.numpy import save_file
+
+from hashed import gradients
 
 STEPS = 50
 SIZES = {"library": 4096 + 77, "kernel": 4096 + 77, "small": 300}
 LR, DECAY, BETA1, BETA2, EPS, BLOCK = 1e-2, 0.1, 0.9, 0.999, 1e-8, 256
-
-
-def gradients(step, count):
-    """An integer hash of step and element, of either sign and at least half as large as its class: 1, 1/2, 1/4, 1/8."""
-    i = numpy.arange(count, dtype=numpy.uint64)
-    h = (i + numpy.uint64(1)) * numpy.uint64(2654435761) + numpy.uint64(step) * numpy.uint64(40503)
-    h = (h ^ (h >> numpy.uint64(13))) * numpy.uint64(1274126177) & numpy.uint64(0xFFFFFFFF)
-    size = numpy.float32(0.5) + (h >> numpy.uint64(9)).astype(numpy.float32) * numpy.float32(2.0**-24)
-    sign = numpy.where((h & numpy.uint64(1)) == 1, numpy.float32(1), numpy.float32(-1))
-    return sign * size * numpy.float32(0.5) ** (i % numpy.uint64(4)).astype(numpy.float32)
 
 
 def quantize(x, code_map):

@@ -25,12 +25,18 @@ struct slt_train_options {
     double min_lr_ratio; // the schedule's floor over lr
     int64_t warmup;      // steps of linear warm-up
     enum slt_schedule schedule;
-    const char *optimizer; // "adamw", "adam8bit"
-    double weight_decay, beta1, beta2, eps;
-    int64_t adam_block; // elements that share a maximum in 8-bit moments
-    double clip;       // largest global gradient norm, 0: no clipping
-    const char *route; // "auto", "dense", "factored"
-    uint64_t seed;     // of the data order
+    const char *optimizer; // "adamw", "adam8bit", "galore", "galore8bit"
+    double weight_decay, beta1, beta2;
+    double eps;             // below 0: the optimizer's default, 1e-8, GaLore's 1e-6
+    int64_t adam_block;     // elements that share a maximum in 8-bit moments
+    int64_t galore_rank;    // 0: a quarter of the hidden size
+    int64_t galore_gap;     // updates from one projector to the next
+    double galore_scale;    // of projected steps
+    const char *galore_svd; // "randomized", "exact"
+    bool galore_stagger;    // spread the refreshes over the gap
+    double clip;            // largest global gradient norm, 0: no clipping
+    const char *route;      // "auto", "dense", "factored"
+    uint64_t seed;          // of the data order
 };
 
 // The defaults: packed, cosine to 0.1, AdamW (0.9, 0.999, 1e-8), no decay, no clipping.

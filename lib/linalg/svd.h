@@ -1,0 +1,22 @@
+// Singular vectors and orthonormal bases on the host, by LAPACK. Matrices are row-major.
+#ifndef SLT_LINALG_SVD_H
+#define SLT_LINALG_SVD_H
+
+#include <stdint.h>
+
+#include "slt/error.h"
+
+// a (m, n) = u diag(s) v with k = min(m, n): u (m, k), s (k) descending, v (k, n); u and v may be
+// NULL together. The sign of each pair of vectors is such that the element of v with the largest
+// magnitude is positive. a is overwritten. Errors: SLT_ERR_MEMORY; SLT_ERR_NUMERIC if a has a value
+// that is not finite or the iteration does not converge.
+int slt_svd(float *u, float *s, float *v, float *a, int64_t m, int64_t n, struct slt_error *err);
+
+// Makes the rows of y (k, n), k <= n, an orthonormal basis of a space that holds the rows it had
+// (Householder). Errors as above.
+int slt_orthonormalize(float *y, int64_t k, int64_t n, struct slt_error *err);
+
+// Eigenvectors of a symmetric matrix a (k, k) as rows of e (k, k), by descending eigenvalues.
+int slt_symmetric_eigenvectors(float *e, const float *a, int64_t k, struct slt_error *err);
+
+#endif
