@@ -203,7 +203,7 @@ int main(int argc, char **argv)
          "put this tokenizer in and take its vocabulary"},
         {"vocab-size", 0, CLI_WHOLE, &o.vocab_size, "N", 2, 1 << 24,
          "vocabulary without a tokenizer"},
-        {"method", 'm', CLI_CHOICE, &o.method, "full|lowrank|sltrain", 0, 0,
+        {"method", 'm', CLI_CHOICE, &o.method, "full|lowrank|sltrain|relora", 0, 0,
          "what the linears are (sltrain)"},
         {"rank", 'r', CLI_WHOLE, &o.rank, "N", 1, 1 << 24, "rank of B A (the paper's)"},
         {"density", 'd', CLI_REAL, &o.density, "X", 0, 1, "share of non-zeros in S (the paper's)"},

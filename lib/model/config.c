@@ -19,7 +19,7 @@ static const struct preset {
     {"350m", 1024, 2736, 16, 24}, {"1b", 2048, 5461, 32, 24}, {"7b", 4096, 11008, 32, 32},
 };
 
-static const char *const method_names[SLT_METHOD_COUNT] = {"full", "lowrank", "sltrain"};
+static const char *const method_names[SLT_METHOD_COUNT] = {"full", "lowrank", "sltrain", "relora"};
 
 const char *slt_method_name(enum slt_method method)
 {
@@ -34,8 +34,8 @@ int slt_method_parse(enum slt_method *method, const char *text, struct slt_error
             return 0;
         }
     }
-    return slt_error_set(err, SLT_ERR_RANGE, "unknown method '%s' (known: full, lowrank, sltrain)",
-                         text);
+    return slt_error_set(err, SLT_ERR_RANGE,
+                         "unknown method '%s' (known: full, lowrank, sltrain, relora)", text);
 }
 
 int slt_support_parse(struct slt_support_spec *spec, const char *text, struct slt_error *err)
@@ -124,7 +124,7 @@ static int check_method(const struct slt_config *c, struct slt_error *err)
     if ((rc = check_range("rank", c->rank, 1, MAX_DIM, err)) != 0 ||
         (rc = check_real("alpha", c->alpha, 0, 1e6, err)) != 0)
         return rc;
-    if (c->method == SLT_LOWRANK)
+    if (c->method != SLT_SLTRAIN)
         return 0;
     if (c->support.kind == SLT_SUPPORT_NONE)
         return slt_error_set(err, SLT_ERR_RANGE, "method sltrain needs a support");

@@ -1,5 +1,5 @@
 // Groups of linears that share an input, and the kinds they come in. A kind (full, lowrank,
-// sltrain) is one file and one row in slt_linear_kinds.
+// sltrain, relora) is one file and one row in slt_linear_kinds.
 //
 // Letters: x (T, in) the shared input; y (T, rows) all outputs side by side, rows = sum of out; r
 // the rank; s = alpha / r. Parameters of the members are stacked in memory: W (rows, in), A
@@ -14,7 +14,7 @@
 // How W = s B A + S is applied: DESIGN's two exact routes.
 enum slt_route { SLT_ROUTE_AUTO, SLT_ROUTE_DENSE, SLT_ROUTE_FACTORED };
 
-#define SLT_GROUP_PARTS 3 // the most parts of a group: A, B, S
+#define SLT_GROUP_PARTS 3 // the most parts of a group: A, B, S or A, B, W
 
 struct slt_group {
     const struct slt_linear_kind *kind;
@@ -22,7 +22,7 @@ struct slt_group {
     int64_t rows;          // sum of shape.out
     int64_t rank;          // r, 0 for full
     double scale;          // s
-    int first_part, parts; // its parts in the model, in the order of their roles
+    int first_part, parts; // its trained parts in the model: W of full; A, B, S of the others
     struct slt_tensor w, a, b, values;
     struct slt_csr support; // of all members, stacked by rows
     enum slt_route route;
@@ -56,7 +56,8 @@ struct slt_linear_kind {
 // The row of a method.
 const struct slt_linear_kind *slt_linear_kind(enum slt_method method);
 
-extern const struct slt_linear_kind slt_linear_full, slt_linear_lowrank, slt_linear_sltrain;
+extern const struct slt_linear_kind slt_linear_full, slt_linear_lowrank, slt_linear_sltrain,
+    slt_linear_relora;
 
 // The cheaper route of a group for micro-batches of so many tokens: a pure function of shapes.
 enum slt_route slt_route_choose(const struct slt_group *group, int64_t tokens);
@@ -68,12 +69,12 @@ void slt_dense_route_backward(const struct slt_pass *pass, const struct slt_grou
                               struct slt_act dx, struct slt_act dy, struct slt_act x,
                               struct slt_sink *sink);
 
-// The low-rank part of the factored route: forward writes y, backward overwrites dx; neither
+// The low-rank part of the factored route: y = beta y + s B A x, dx = beta dx + its share; neither
 // commits.
 void slt_lowrank_forward(const struct slt_pass *pass, const struct slt_group *group,
-                         struct slt_act y, struct slt_act x);
+                         struct slt_act y, double beta, struct slt_act x);
 void slt_lowrank_backward(const struct slt_pass *pass, const struct slt_group *group,
-                          struct slt_act dx, struct slt_act dy, struct slt_act x,
+                          struct slt_act dx, double beta, struct slt_act dy, struct slt_act x,
                           struct slt_sink *sink);
 
 #endif

@@ -8,17 +8,17 @@ static struct slt_act member_h(const struct slt_group *g, struct slt_act h, int 
 }
 
 void slt_lowrank_forward(const struct slt_pass *pass, const struct slt_group *g, struct slt_act y,
-                         struct slt_act x)
+                         double beta, struct slt_act x)
 {
     pass->ops->linear_forward(pass->ctx, g->h, 0, x, g->a, 1);
     for (int m = 0, first = 0; m < g->shape.members; first += (int)g->shape.out[m++])
-        pass->ops->linear_forward(pass->ctx, slt_act_slice(y, first, g->shape.out[m]), 0,
+        pass->ops->linear_forward(pass->ctx, slt_act_slice(y, first, g->shape.out[m]), beta,
                                   member_h(g, g->h, m),
                                   slt_tensor_rows(g->b, first, g->shape.out[m]), g->scale);
 }
 
 void slt_lowrank_backward(const struct slt_pass *pass, const struct slt_group *g, struct slt_act dx,
-                          struct slt_act dy, struct slt_act x, struct slt_sink *sink)
+                          double beta, struct slt_act dy, struct slt_act x, struct slt_sink *sink)
 {
     const struct slt_loan da = sink->lend(sink, g->first_part);
     const struct slt_loan db = sink->lend(sink, g->first_part + 1);
@@ -32,7 +32,7 @@ void slt_lowrank_backward(const struct slt_pass *pass, const struct slt_group *g
         pass->ops->linear_backward_input(pass->ctx, member_h(g, dh, m), 0, dy_m, b_m, g->scale);
     }
     pass->ops->linear_backward_weight(pass->ctx, da.grad, da.beta, dh, x, 1);
-    pass->ops->linear_backward_input(pass->ctx, dx, 0, dh, g->a, 1);
+    pass->ops->linear_backward_input(pass->ctx, dx, beta, dh, g->a, 1);
 }
 
 static void forward(const struct slt_pass *pass, const struct slt_group *g, struct slt_act y,
@@ -41,7 +41,7 @@ static void forward(const struct slt_pass *pass, const struct slt_group *g, stru
     if (g->route == SLT_ROUTE_DENSE)
         slt_dense_route_forward(pass, g, y, x);
     else
-        slt_lowrank_forward(pass, g, y, x);
+        slt_lowrank_forward(pass, g, y, 0, x);
 }
 
 static void backward(const struct slt_pass *pass, const struct slt_group *g, struct slt_act dx,
@@ -50,7 +50,7 @@ static void backward(const struct slt_pass *pass, const struct slt_group *g, str
     if (g->route == SLT_ROUTE_DENSE)
         slt_dense_route_backward(pass, g, dx, dy, x, sink);
     else
-        slt_lowrank_backward(pass, g, dx, dy, x, sink);
+        slt_lowrank_backward(pass, g, dx, 0, dy, x, sink);
     sink->commit(sink, g->first_part, g->parts);
 }
 

@@ -11,6 +11,7 @@ const struct slt_linear_kind *slt_linear_kind(enum slt_method method)
         [SLT_FULL] = &slt_linear_full,
         [SLT_LOWRANK] = &slt_linear_lowrank,
         [SLT_SLTRAIN] = &slt_linear_sltrain,
+        [SLT_RELORA] = &slt_linear_relora,
     };
     return kinds[method];
 }

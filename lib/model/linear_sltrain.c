@@ -8,7 +8,7 @@ static void forward(const struct slt_pass *pass, const struct slt_group *g, stru
         slt_dense_route_forward(pass, g, y, x);
         return;
     }
-    slt_lowrank_forward(pass, g, y, x);
+    slt_lowrank_forward(pass, g, y, 0, x);
     pass->ops->sparse_forward(pass->ctx, y, x, g->support, g->values);
 }
 
@@ -19,7 +19,7 @@ static void backward(const struct slt_pass *pass, const struct slt_group *g, str
         slt_dense_route_backward(pass, g, dx, dy, x, sink);
     } else {
         const struct slt_loan dv = sink->lend(sink, g->first_part + 2);
-        slt_lowrank_backward(pass, g, dx, dy, x, sink);
+        slt_lowrank_backward(pass, g, dx, 0, dy, x, sink);
         pass->ops->sparse_backward(pass->ctx, dx, dv.grad, dv.beta, dy, x, g->support, g->values);
     }
     sink->commit(sink, g->first_part, g->parts);

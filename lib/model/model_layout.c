@@ -51,6 +51,12 @@ static void layout_group(struct slt_model *m, struct slt_group *g, int kind, int
     }
     g->parts = m->part_count - g->first_part;
     g->route = m->route_wish != SLT_ROUTE_AUTO ? m->route_wish : slt_route_choose(g, tokens);
+    if (c->method == SLT_RELORA) {
+        const int frozen = add_part(m, SLT_ROLE_WEIGHT, g->rows, g->shape.in);
+        m->part[frozen].frozen = true;
+        g->w = m->part[frozen].value;
+        g->route = SLT_ROUTE_FACTORED; // W needs its own product anyway
+    }
 }
 
 static void layout_parts(struct slt_model *m, int64_t tokens)

@@ -1,4 +1,4 @@
-// The list of trained tensors that a configuration stands for, in file order.
+// The list of tensors that a configuration stands for, in file order.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -73,7 +73,7 @@ static void add_linear(struct builder *b, const struct slt_config *c, int32_t la
         int64_t rows, cols;
         bool present;
     } parts[] = {
-        {"weight", SLT_ROLE_WEIGHT, out, in, c->method == SLT_FULL},
+        {"weight", SLT_ROLE_WEIGHT, out, in, c->method == SLT_FULL || c->method == SLT_RELORA},
         {"lora_A", SLT_ROLE_LORA_A, c->rank, in, c->method != SLT_FULL},
         {"lora_B", SLT_ROLE_LORA_B, out, c->rank, c->method != SLT_FULL},
         {"sparse_value", SLT_ROLE_SPARSE, 1, slt_support_count(&c->support, c->density, out, in),
@@ -86,6 +86,8 @@ static void add_linear(struct builder *b, const struct slt_config *c, int32_t la
                                       .rows = parts[i].rows,
                                       .cols = parts[i].cols,
                                       .is_vector = parts[i].role == SLT_ROLE_SPARSE,
+                                      .frozen = parts[i].role == SLT_ROLE_WEIGHT &&
+                                                c->method == SLT_RELORA,
                                       .layer = layer,
                                       .group = group,
                                       .member = member,
@@ -144,7 +146,8 @@ uint64_t slt_config_param_count(const struct slt_config *config)
     if (slt_config_params(config, &list, &count, NULL) != 0)
         return 0;
     for (size_t i = 0; i < count; i++)
-        sum += (uint64_t)list[i].rows * (uint64_t)list[i].cols;
+        if (!list[i].frozen)
+            sum += (uint64_t)list[i].rows * (uint64_t)list[i].cols;
     free(list);
     return sum;
 }

@@ -17,7 +17,7 @@ static void make_values(float *values, const struct slt_config *c, const struct 
                         int64_t first, int64_t count)
 {
     const struct slt_random_key key = slt_random_key("slt-init-1", p->name, c->seed);
-    const bool zero_b = c->method == SLT_SLTRAIN || c->lora_b_zero;
+    const bool zero_b = c->method == SLT_SLTRAIN || c->method == SLT_RELORA || c->lora_b_zero;
     // Kaiming's uniform bound with a = sqrt(5) is 1/sqrt(fan in); the fan in of B is the rank.
     const double fan_in = p->role == SLT_ROLE_LORA_B ? (double)c->rank : (double)p->in;
     for (int64_t i = 0; i < count; i++)

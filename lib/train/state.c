@@ -10,7 +10,7 @@
 #define CHUNK           ((int64_t)1 << 18) // elements that pass through host memory at once
 #define TRAINER_VERSION 1
 
-static const char *const schedule_names[] = {"cosine", "linear", "constant"};
+static const char *const schedule_names[] = {"cosine", "linear", "constant", "jagged"};
 static const char *const packing_names[] = {"packed", "document"};
 
 // ---- trainer.json ----
@@ -32,6 +32,10 @@ static json_t *options_object(const struct slt_train_options *o)
         all, json_pack("{s:I s:I s:f s:s s:b}", "galore_rank", (json_int_t)o->galore_rank,
                        "galore_gap", (json_int_t)o->galore_gap, "galore_scale", o->galore_scale,
                        "galore_svd", o->galore_svd, "galore_stagger", (int)o->galore_stagger));
+    json_object_update_new(
+        all, json_pack("{s:I s:I s:s s:f}", "relora_every", (json_int_t)o->relora_every,
+                       "relora_warmup", (json_int_t)o->relora_warmup, "relora_prune",
+                       o->relora_prune, "relora_prune_fraction", o->relora_prune_fraction));
     return all;
 }
 

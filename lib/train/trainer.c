@@ -4,6 +4,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "optim/relora.h"
 #include "train/evaluate.h"
 #include "train/trainer.h"
 
@@ -34,6 +35,8 @@ void slt_train_defaults(struct slt_train_options *options)
         .galore_scale = 0.25,
         .galore_svd = "randomized",
         .galore_stagger = true,
+        .relora_prune = "random",
+        .relora_prune_fraction = -1,
         .route = "auto",
     };
 }
@@ -54,6 +57,11 @@ int slt_train_resolve(struct slt_train_options *o, struct slt_error *err)
     }
     if (o->eps < 0)
         o->eps = strncmp(o->optimizer, "galore", 6) == 0 ? 1e-6 : 1e-8;
+    if (o->relora_prune_fraction < 0)
+        o->relora_prune_fraction = strcmp(o->relora_prune, "magnitude") == 0 ? 0.9 : 0.999;
+    if (o->schedule == SLT_SCHEDULE_JAGGED && (o->relora_every < 1 || o->relora_warmup < 0))
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "the jagged schedule needs the number of updates between restarts");
     if (o->galore_rank < 0 || o->galore_gap < 1)
         return slt_error_set(err, SLT_ERR_RANGE,
                              "a rank of %lld or a gap of %lld updates makes no GaLore projector",
@@ -240,6 +248,9 @@ int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt
     p->skipped_losses += bad_loss;
     p->skipped_updates += bad_gradient;
     p->updates += !bad_loss && !bad_gradient;
+    if (!bad_loss && !bad_gradient && slt_relora_is_due(&t->optimizer, p->updates) &&
+        (rc = slt_relora_restart(&t->optimizer, p->updates, err)) != 0)
+        return rc;
     p->skipped_in_row = bad_loss || bad_gradient ? p->skipped_in_row + 1 : 0;
     record->step = p->step;
     record->tokens = p->tokens;

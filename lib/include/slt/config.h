@@ -9,7 +9,7 @@
 
 #include "slt/error.h"
 
-enum slt_method { SLT_FULL, SLT_LOWRANK, SLT_SLTRAIN, SLT_METHOD_COUNT };
+enum slt_method { SLT_FULL, SLT_LOWRANK, SLT_SLTRAIN, SLT_RELORA, SLT_METHOD_COUNT };
 
 enum slt_support_kind { SLT_SUPPORT_NONE, SLT_SUPPORT_RANDOM, SLT_SUPPORT_BLOCK };
 
@@ -93,11 +93,11 @@ struct slt_param_info {
     int64_t out, in;    // shape of the linear it belongs to, else 0
 };
 
-// All trained tensors in file order (embedding, layers with A, B, S adjacent, final norm, head).
+// All tensors in file order (embedding, layers with W, A, B, S adjacent, final norm, head).
 // The caller frees *list.
 SLT_API int slt_config_params(const struct slt_config *config, struct slt_param_info **list,
                               size_t *count, struct slt_error *err);
-// The number of trained values: the sum of rows*cols over that list.
+// The number of trained values: the sum of rows*cols over that list, without what is frozen.
 SLT_API uint64_t slt_config_param_count(const struct slt_config *config);
 // The name of a linear without the tensor's suffix ("model.layers.0.self_attn.q_proj"): the layer
 // name of its support.

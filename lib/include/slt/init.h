@@ -1,7 +1,7 @@
 // New checkpoints: every tensor from the seed, streamed out one after the other.
 //
 // Embedding, head and full-rank linears: normal(0, initializer_range). Norms: 1. A and the values
-// of S: uniform(+-1/sqrt(in)). B: zeros for sltrain, uniform(+-1/sqrt(r)) for lowrank (zeros with
+// of S: uniform(+-1/sqrt(in)). B: zeros for sltrain and relora, uniform(+-1/sqrt(r)) for lowrank (zeros with
 // lora_b_zero). Element i of a tensor is a function of (seed, tensor name, i) alone.
 #ifndef SLT_INIT_H
 #define SLT_INIT_H

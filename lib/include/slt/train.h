@@ -11,7 +11,13 @@
 #include "slt/plan.h"
 #include "slt/tokens.h"
 
-enum slt_schedule { SLT_SCHEDULE_COSINE, SLT_SCHEDULE_LINEAR, SLT_SCHEDULE_CONSTANT };
+enum slt_schedule {
+    SLT_SCHEDULE_COSINE,
+    SLT_SCHEDULE_LINEAR,
+    SLT_SCHEDULE_CONSTANT,
+    SLT_SCHEDULE_JAGGED, // cosine that restarts every relora_every updates with a warm-up of its
+                         // own
+};
 
 // Options that change numbers: they are recorded in trainer.json and in the provenance, and a
 // resumed run must be given the same ones.
@@ -27,23 +33,29 @@ struct slt_train_options {
     enum slt_schedule schedule;
     const char *optimizer; // "adamw", "adam8bit", "galore", "galore8bit"
     double weight_decay, beta1, beta2;
-    double eps;             // below 0: the optimizer's default, 1e-8, GaLore's 1e-6
-    int64_t adam_block;     // elements that share a maximum in 8-bit moments
-    int64_t galore_rank;    // 0: a quarter of the hidden size
-    int64_t galore_gap;     // updates from one projector to the next
-    double galore_scale;    // of projected steps
-    const char *galore_svd; // "randomized", "exact"
-    bool galore_stagger;    // spread the refreshes over the gap
-    double clip;            // largest global gradient norm, 0: no clipping
-    const char *route;      // "auto", "dense", "factored"
-    uint64_t seed;          // of the data order
+    double eps;               // below 0: the optimizer's default, 1e-8, GaLore's 1e-6
+    int64_t adam_block;       // elements that share a maximum in 8-bit moments
+    int64_t galore_rank;      // 0: a quarter of the hidden size
+    int64_t galore_gap;       // updates from one projector to the next
+    double galore_scale;      // of projected steps
+    const char *galore_svd;   // "randomized", "exact"
+    bool galore_stagger;      // spread the refreshes over the gap
+    int64_t relora_every;     // updates from one restart of --method relora to the next; 0: none
+    int64_t relora_warmup;    // updates of warm-up after a restart, of the jagged schedule
+    const char *relora_prune; // "random", "magnitude", "none": how moments are pruned at a restart
+    double relora_prune_fraction; // of them
+    double clip;                  // largest global gradient norm, 0: no clipping
+    const char *route;            // "auto", "dense", "factored"
+    uint64_t seed;                // of the data order
 };
 
 // The defaults: packed, cosine to 0.1, AdamW (0.9, 0.999, 1e-8), no decay, no clipping.
 SLT_API void slt_train_defaults(struct slt_train_options *options);
 
-// The multiplier of lr at update t = 1..steps: t/warmup during warm-up, then from 1 down to the
+// The multiplier of lr at step t = 1..steps: t/warmup during warm-up, then from 1 down to the
 // floor m at t = steps; cosine: m + (1-m)/2 (1 + cos(pi (t-warmup)/(steps-warmup))).
+// jagged: with j = t mod K, K = relora_every, u = relora_warmup and c(t) the cosine: t/warmup
+// during warm-up; after the first restart, t >= K, and while j < u: (j/u) c(t-j+u); else c(t).
 SLT_API double slt_schedule_factor(const struct slt_train_options *options, int64_t t);
 
 // What one optimizer step did.
