@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "optim/relora.h"
 #include "slt/support.h"
 #include "train/trainer.h"
 #include "vectors.h"
@@ -36,6 +37,11 @@ static void read_config(struct vectors *v, const char *path)
     v->options.lr = json_number_value(json_object_get(test, "lr"));
     v->options.weight_decay = json_number_value(json_object_get(test, "weight_decay"));
     v->options.clip = json_number_value(json_object_get(test, "clip"));
+    v->options.relora_every = json_integer_value(json_object_get(test, "relora_every"));
+    const json_t *eps = json_object_get(test, "eps");
+    v->options.eps = eps != NULL ? json_number_value(eps) : 1e-8;
+    v->options.relora_prune = "magnitude";
+    v->options.relora_prune_fraction = 0.9;
     json_decref(root);
     free(text);
     CHECK(v->batch > 0 && v->seq > 0 && v->options.lr > 0, "%s is incomplete", path);
@@ -84,6 +90,8 @@ static void check_gradients(struct slt_trainer *t, const struct vectors *v, cons
     for (size_t i = 0; i < m->param_count; i++) {
         const struct slt_param *p = &m->param[i];
         size_t n;
+        if (p->info.frozen)
+            continue;
         const float *want = vector_find(&v->tensors, "grad/", p->info.name, &n);
         double error = 0, norm = 0;
         for (size_t k = 0; want != NULL && k < n; k++) {
@@ -143,6 +151,8 @@ static void step(struct slt_trainer *t, const struct vectors *v, int number, con
           number, norm, want_norm);
     struct slt_error err;
     CHECK_OK(t->optimizer.kind->step(&t->optimizer, 0, m->part_count, number, &err), err);
+    if (slt_relora_is_due(&t->optimizer, number + 1))
+        CHECK_OK(slt_relora_restart(&t->optimizer, number + 1, &err), err);
 }
 
 static void check_case(const char *name, const char *device_name, enum slt_route route)
@@ -186,6 +196,7 @@ int main(void)
         check_case("sltrain", devices[d], SLT_ROUTE_DENSE);
         check_case("sltrain-odd", devices[d], SLT_ROUTE_FACTORED);
         check_case("sltrain-odd", devices[d], SLT_ROUTE_DENSE);
+        check_case("relora", devices[d], SLT_ROUTE_AUTO);
     }
     return TEST_END();
 }
