@@ -26,6 +26,7 @@ good() { # TOOL INPUT
     slt-eval) echo --data "$DATA/valid.tok" --seq 16 "$2" ;;
     slt-generate) echo --prompt int --max-tokens 3 "$2" ;;
     slt-info) echo "$2" ;;
+    slt-plan) echo --preset nano --method sltrain ;;
     *) echo "no command line for $1" >&2; return 1 ;;
     esac
 }
@@ -38,7 +39,7 @@ READERS='slt-train slt-eval slt-generate slt-info'
 BINARY='slt-tokenize slt-init slt-train'
 
 @test "there are programs to test" {
-    [ "$(wc -w <<<"$TOOLS")" -ge 6 ]
+    [ "$(wc -w <<<"$TOOLS")" -ge 7 ]
 }
 
 @test "--help: on stdout, status 0, nothing on stderr" {
@@ -71,7 +72,7 @@ BINARY='slt-tokenize slt-init slt-train'
 }
 
 @test "a number with letters behind it is wrong usage" {
-    for t in slt-train slt-eval slt-tokenize slt-generate; do
+    for t in slt-train slt-eval slt-tokenize slt-generate slt-plan; do
         status=0
         "$t" --threads 3x >out 2>err || status=$?
         [ "$status" -eq 2 ]

@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "slt/error.h"
+#include "slt/plan.h"
 #include "slt/stream.h"
 
 // ---- Options (cli_options.c) ----
@@ -104,6 +105,8 @@ int cli_report_open(struct cli_report **report, const char *path, bool json, slt
 void cli_report_text(struct cli_report *report, const char *name, const char *value);
 void cli_report_whole(struct cli_report *report, const char *name, int64_t value);
 void cli_report_real(struct cli_report *report, const char *name, double value); // NaN: "nan", null
+// parameters, the bytes of each region by its name, and their total.
+void cli_report_plan(struct cli_report *report, const struct slt_plan *plan);
 // Writes what is left and publishes if code is 0; returns the exit code.
 int cli_report_close(struct cli_report *report, int code);
 

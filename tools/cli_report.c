@@ -65,6 +65,14 @@ void cli_report_real(struct cli_report *r, const char *name, double value)
         line(r, name, isnan(value) ? "nan" : text);
 }
 
+void cli_report_plan(struct cli_report *r, const struct slt_plan *plan)
+{
+    cli_report_whole(r, "parameters", (int64_t)plan->parameters);
+    for (int i = 0; i < SLT_REGIONS; i++)
+        cli_report_whole(r, slt_region_name((enum slt_region)i), (int64_t)plan->bytes[i]);
+    cli_report_whole(r, "total", (int64_t)slt_plan_total(plan));
+}
+
 int cli_report_close(struct cli_report *r, int code)
 {
     struct slt_error err;

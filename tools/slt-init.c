@@ -4,58 +4,19 @@
 #include <string.h>
 
 #include "cli.h"
+#include "cli_model.h"
 #include "slt/checkpoint.h"
 #include "slt/init.h"
 #include "slt/support.h"
 
-#define MAX_CONFIG    (1 << 20)
 #define MAX_TOKENIZER (64 << 20)
 
 struct options {
     struct cli_common common;
-    const char *preset, *config, *tokenizer, *support;
-    int method, lora_b;
-    int64_t rank, vocab_size, seed;
-    double density, alpha;
+    struct cli_model model;
+    const char *tokenizer;
     bool dry_run, no_provenance;
 };
-
-// The paper's rank, density and alpha for each preset; a quarter of the hidden size elsewhere.
-static void paper_defaults(const struct options *o, struct slt_config *c)
-{
-    static const struct {
-        const char *preset;
-        int64_t rank;
-        double density, alpha;
-    } rows[] = {
-        {"60m", 128, .03, 32}, {"130m", 256, .03, 16}, {"350m", 256, .03, 16},
-        {"1b", 512, .03, 8},   {"7b", 1024, .05, 8},
-    };
-    c->rank = c->hidden_size / 4 > 0 ? c->hidden_size / 4 : 1;
-    c->density = .03;
-    c->alpha = (double)c->rank / 4;
-    for (size_t i = 0; o->preset != NULL && i < sizeof rows / sizeof *rows; i++) {
-        if (strcmp(o->preset, rows[i].preset) == 0) {
-            c->rank = rows[i].rank;
-            c->density = rows[i].density;
-            c->alpha = rows[i].alpha;
-        }
-    }
-}
-
-static int load_base(const struct options *o, struct slt_config *c, slt_stop_flag *stop)
-{
-    struct slt_error err;
-    void *text;
-    size_t bytes;
-    if (o->preset != NULL)
-        return slt_config_preset(c, o->preset, &err) != 0 ? (cli_usage("%s", err.message), 2) : 0;
-    if (slt_file_read(&text, &bytes, o->config, MAX_CONFIG, stop, &err) != 0)
-        return cli_error(&err);
-    const int rc = slt_config_parse(c, o->config, text, bytes, &err);
-    free(text);
-    return rc != 0 ? cli_error(&err) : 0;
-}
 
 static int load_tokenizer(const struct options *o, struct slt_tokenizer **tokenizer,
                           struct slt_config *c, slt_stop_flag *stop)
@@ -75,37 +36,6 @@ static int load_tokenizer(const struct options *o, struct slt_tokenizer **tokeni
     c->eos_token_id = info->eos == SLT_TOKEN_NONE ? -1 : (int64_t)info->eos;
     c->pad_token_id = info->pad == SLT_TOKEN_NONE ? -1 : (int64_t)info->pad;
     return 0;
-}
-
-// The configuration that the options ask for, without its tokenizer.
-static void apply_options(const struct options *o, struct slt_config *c)
-{
-    struct slt_error err;
-    c->method = (enum slt_method)o->method;
-    c->seed = (uint64_t)o->seed;
-    c->support = (struct slt_support_spec){0};
-    if (o->vocab_size > 0)
-        c->vocab_size = o->vocab_size;
-    paper_defaults(o, c);
-    if (o->rank > 0)
-        c->rank = o->rank;
-    if (o->density >= 0)
-        c->density = o->density;
-    if (o->alpha > 0)
-        c->alpha = o->alpha;
-    c->lora_b_zero = o->lora_b == 1;
-    if (c->method == SLT_FULL && (o->rank > 0 || o->alpha > 0 || o->lora_b >= 0))
-        cli_usage("--rank, --alpha and --lora-b do not go with --method full");
-    if (c->method != SLT_SLTRAIN && (o->density >= 0 || o->support != NULL))
-        cli_usage("--density and --support go with --method sltrain only");
-    if (c->method != SLT_LOWRANK && o->lora_b >= 0)
-        cli_usage("--lora-b goes with --method lowrank only");
-    if (c->method == SLT_FULL)
-        c->rank = 0, c->alpha = 0;
-    if (c->method != SLT_SLTRAIN)
-        c->density = 0;
-    else if (slt_support_parse(&c->support, o->support != NULL ? o->support : "random", &err) != 0)
-        cli_usage("%s", err.message);
 }
 
 static int report(const struct options *o, const struct slt_config *c, slt_stop_flag *stop)
@@ -158,8 +88,9 @@ static char *provenance_of(const struct options *o, const struct slt_config *c)
     char options[512], support[48], *text;
     int n =
         snprintf(options, sizeof options, "{\"%s\": \"%.200s\", \"method\": \"%s\", \"seed\": %lld",
-                 o->preset != NULL ? "preset" : "config", o->preset != NULL ? o->preset : "file",
-                 slt_method_name(c->method), (long long)c->seed);
+                 o->model.preset != NULL ? "preset" : "config",
+                 o->model.preset != NULL ? o->model.preset : "file", slt_method_name(c->method),
+                 (long long)c->seed);
     if (c->method != SLT_FULL)
         n += snprintf(options + n, sizeof options - (size_t)n, ", \"rank\": %lld, \"alpha\": %.17g",
                       (long long)c->rank, c->alpha);
@@ -192,26 +123,27 @@ static int write_model(const struct options *o, const struct slt_config *c,
 
 int main(int argc, char **argv)
 {
-    struct options o = {
-        .common = {.output = "-"}, .method = SLT_SLTRAIN, .lora_b = -1, .density = -1, .seed = 1};
+    struct options o = {.common = {.output = "-"}, .model = CLI_MODEL_DEFAULTS};
     const struct cli_option options[] = {
         CLI_COMMON(&o.common),
-        {"preset", 'p', CLI_TEXT, &o.preset, "NAME", 0, 0,
+        {"preset", 'p', CLI_TEXT, &o.model.preset, "NAME", 0, 0,
          "nano, 9m, 20m, 35m, 60m, 130m, 350m, 1b or 7b"},
-        {"config", 'c', CLI_TEXT, &o.config, "FILE", 0, 0, "sizes from a LLaMA config.json"},
+        {"config", 'c', CLI_TEXT, &o.model.config, "FILE", 0, 0, "sizes from a LLaMA config.json"},
         {"tokenizer", 't', CLI_TEXT, &o.tokenizer, "FILE", 0, 0,
          "put this tokenizer in and take its vocabulary"},
-        {"vocab-size", 0, CLI_WHOLE, &o.vocab_size, "N", 2, 1 << 24,
+        {"vocab-size", 0, CLI_WHOLE, &o.model.vocab_size, "N", 2, 1 << 24,
          "vocabulary without a tokenizer"},
-        {"method", 'm', CLI_CHOICE, &o.method, "full|lowrank|sltrain|relora", 0, 0,
+        {"method", 'm', CLI_CHOICE, &o.model.method, "full|lowrank|sltrain|relora", 0, 0,
          "what the linears are (sltrain)"},
-        {"rank", 'r', CLI_WHOLE, &o.rank, "N", 1, 1 << 24, "rank of B A (the paper's)"},
-        {"density", 'd', CLI_REAL, &o.density, "X", 0, 1, "share of non-zeros in S (the paper's)"},
-        {"alpha", 'a', CLI_REAL, &o.alpha, "X", 1e-9, 1e6, "scale of B A times rank (the paper's)"},
-        {"support", 0, CLI_TEXT, &o.support, "KIND", 0, 0, "random or block:RxC (random)"},
-        {"lora-b", 0, CLI_CHOICE, &o.lora_b, "kaiming|zero", 0, 0,
+        {"rank", 'r', CLI_WHOLE, &o.model.rank, "N", 1, 1 << 24, "rank of B A (the paper's)"},
+        {"density", 'd', CLI_REAL, &o.model.density, "X", 0, 1,
+         "share of non-zeros in S (the paper's)"},
+        {"alpha", 'a', CLI_REAL, &o.model.alpha, "X", 1e-9, 1e6,
+         "scale of B A times rank (the paper's)"},
+        {"support", 0, CLI_TEXT, &o.model.support, "KIND", 0, 0, "random or block:RxC (random)"},
+        {"lora-b", 0, CLI_CHOICE, &o.model.lora_b, "kaiming|zero", 0, 0,
          "start of B for lowrank (kaiming)"},
-        {"seed", 's', CLI_WHOLE, &o.seed, "N", 0, 9.2e18, "of values and support (1)"},
+        {"seed", 's', CLI_WHOLE, &o.model.seed, "N", 0, 9.2e18, "of values and support (1)"},
         {"dry-run", 'n', CLI_FLAG, &o.dry_run, NULL, 0, 0,
          "print the parameter counts and write no model"},
         {"no-provenance", 0, CLI_FLAG, &o.no_provenance, NULL, 0, 0,
@@ -224,18 +156,14 @@ int main(int argc, char **argv)
     const int first = cli_parse(&program, argc, &argv);
     if (argv[first] != NULL)
         cli_usage("unexpected operand '%s'", argv[first]);
-    if ((o.preset == NULL) == (o.config == NULL))
-        cli_usage("give either --preset or --config");
-    if (o.tokenizer != NULL && o.vocab_size > 0)
+    if (o.tokenizer != NULL && o.model.vocab_size > 0)
         cli_usage("--vocab-size does not go with --tokenizer, which has its own vocabulary");
 
     slt_stop_flag *stop = cli_catch_signals();
     struct slt_tokenizer *tokenizer = NULL;
     struct slt_config config;
     struct slt_error err;
-    int code = load_base(&o, &config, stop);
-    if (code == 0)
-        apply_options(&o, &config);
+    int code = cli_model_config(&config, &o.model, stop);
     if (code == 0 && o.tokenizer != NULL)
         code = load_tokenizer(&o, &tokenizer, &config, stop);
     if (code == 0 && slt_config_check(&config, &err) != 0)

@@ -30,14 +30,6 @@ struct session {
 
 // ---- Reports ----
 
-static void print_plan(struct cli_report *report, const struct slt_plan *plan)
-{
-    cli_report_whole(report, "parameters", (int64_t)plan->parameters);
-    for (int i = 0; i < SLT_REGIONS; i++)
-        cli_report_whole(report, slt_region_name((enum slt_region)i), (int64_t)plan->bytes[i]);
-    cli_report_whole(report, "total", (int64_t)slt_plan_total(plan));
-}
-
 static void on_start(void *user, const struct slt_config *config, const struct slt_plan *plan,
                      int64_t resumed_step)
 {
@@ -192,7 +184,7 @@ static int dry_run(const struct options *o, struct slt_device *device,
         return code;
     cli_report_whole(report, "steps", o->train.steps);
     cli_report_whole(report, "tokens_per_step", o->train.batch * o->train.seq);
-    print_plan(report, &plan);
+    cli_report_plan(report, &plan);
     return cli_report_close(report, 0);
 }
 

@@ -10,13 +10,19 @@
 #define MAX_DIM    ((int64_t)1 << 24)
 #define MAX_LAYERS 4096
 
+// Sizes, and the method's rank, density and alpha: the paper's from 60m on (arXiv 2406.02214),
+// before that a quarter of the hidden size and of the rank.
 static const struct preset {
     const char *name;
     int64_t hidden, intermediate, heads, layers;
+    int64_t rank;
+    double density, alpha;
 } presets[] = {
-    {"nano", 128, 352, 4, 4},     {"9m", 128, 352, 4, 4},     {"20m", 256, 688, 4, 4},
-    {"35m", 384, 1024, 8, 6},     {"60m", 512, 1376, 8, 8},   {"130m", 768, 2048, 12, 12},
-    {"350m", 1024, 2736, 16, 24}, {"1b", 2048, 5461, 32, 24}, {"7b", 4096, 11008, 32, 32},
+    {"nano", 128, 352, 4, 4, 32, .03, 8},       {"9m", 128, 352, 4, 4, 32, .03, 8},
+    {"20m", 256, 688, 4, 4, 64, .03, 16},       {"35m", 384, 1024, 8, 6, 96, .03, 24},
+    {"60m", 512, 1376, 8, 8, 128, .03, 32},     {"130m", 768, 2048, 12, 12, 256, .03, 16},
+    {"350m", 1024, 2736, 16, 24, 256, .03, 16}, {"1b", 2048, 5461, 32, 24, 512, .03, 8},
+    {"7b", 4096, 11008, 32, 32, 1024, .05, 8},
 };
 
 static const char *const method_names[SLT_METHOD_COUNT] = {"full", "lowrank", "sltrain", "relora"};
@@ -97,6 +103,20 @@ int slt_config_preset(struct slt_config *config, const char *name, struct slt_er
         snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i ? ", " : "",
                  slt_config_preset_name(i));
     return slt_error_set(err, SLT_ERR_RANGE, "unknown preset '%s' (known: %s)", name, known);
+}
+
+void slt_config_method_defaults(struct slt_config *config, const char *preset)
+{
+    config->rank = config->hidden_size / 4 > 0 ? config->hidden_size / 4 : 1;
+    config->density = .03;
+    config->alpha = (double)config->rank / 4;
+    for (size_t i = 0; preset != NULL && slt_config_preset_name(i) != NULL; i++) {
+        if (strcmp(preset, presets[i].name) == 0) {
+            config->rank = presets[i].rank;
+            config->density = presets[i].density;
+            config->alpha = presets[i].alpha;
+        }
+    }
 }
 
 static int check_range(const char *key, int64_t value, int64_t min, int64_t max,

@@ -49,6 +49,9 @@ SLT_API const char *slt_config_preset_name(size_t index);
 // Fills a full-rank configuration: the paper's sizes, vocabulary 32000 (nano: 4096), eps 1e-6,
 // theta 10000.
 SLT_API int slt_config_preset(struct slt_config *config, const char *name, struct slt_error *err);
+// Sets rank, density and alpha to the paper's for a preset; for other sizes (preset NULL) to a
+// quarter of the hidden size, .03 and a quarter of the rank.
+SLT_API void slt_config_method_defaults(struct slt_config *config, const char *preset);
 
 // Parses config.json text (a checkpoint's, or a Hugging Face LLaMA's: without an "slt" object the
 // method is full). Unknown keys are ignored, keys that change the function computed (rope_scaling,

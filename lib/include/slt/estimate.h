@@ -1,0 +1,126 @@
+// Memory and arithmetic by formula: what the published tables count, the same with the formats of
+// this library, and the FLOPs of training.
+//
+// Let N be the trained values of the model that the method trains, N_full and N_low those of the
+// full-rank and the low-rank model of the same sizes, nnz the non-zeros of all S. Sums are over the
+// linears (m, n) of attention and MLP, and N_base is what is not one of them: embedding, head and
+// norms, which GaLore trains without a projection. Bytes with bf16 weights and moments and a 64-bit
+// index, as Table 2 of SLTrain (Han et al. 2024, arXiv 2406.02214) counts them:
+//
+//  full, lowrank  weights 2 N, moments 4 N
+//  sltrain        weights 2 N, moments 4 N, index 8 nnz
+//  relora         weights 2 (N_full + N_low), moments 4 N_low  (method: Lialin et al. 2023, arXiv
+//                 2307.05695; what is no linear is counted twice, as the table does)
+//  galore         weights 2 N_full, moments 4 N_base + 4 sum(r max(m, n)),
+//                 projectors 2 sum(r min(m, n))  (method: Zhao et al. 2024, arXiv 2403.03507)
+//
+// Gradients and activations are not in these numbers.
+#ifndef SLT_ESTIMATE_H
+#define SLT_ESTIMATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "slt/config.h"
+#include "slt/device.h"
+#include "slt/train.h"
+
+// The ways to train that the tables compare.
+enum slt_scheme {
+    SLT_SCHEME_FULL,
+    SLT_SCHEME_LOWRANK,
+    SLT_SCHEME_RELORA,
+    SLT_SCHEME_GALORE,
+    SLT_SCHEME_SLTRAIN,
+    SLT_SCHEMES
+};
+
+// Bytes of moments and index. Weights and projectors are bf16, 2 bytes, in all of them.
+enum slt_accounting {
+    SLT_ACCOUNT_PAPER,      // 2 bytes per moment, 8 per position of S
+    SLT_ACCOUNT_PAPER_8BIT, // 1 byte per moment, 8 per position
+    SLT_ACCOUNT_8BIT,       // ours: 8-bit moments with an fp32 maximum for every 256 values, fp32
+                            // moments of tensors under 4096 values (Dettmers et al. 2022, arXiv
+                            // 2110.02861); per position of S a column of 2 bytes (4 where in >
+                            // 65536), and 8 for the start of each row of a group
+    SLT_ACCOUNT_8BIT_NO_INDEX, // the same with S drawn from its seed whenever it is needed
+    SLT_ACCOUNTINGS
+};
+
+struct slt_estimate {
+    uint64_t parameters; // of the trained model: N, or N_full for relora and galore
+    uint64_t weights, moments, projectors, index; // bytes
+};
+
+// "full", ...; "paper", "paper-8bit", "8bit", "8bit-no-index".
+SLT_API const char *slt_scheme_name(enum slt_scheme scheme);
+SLT_API const char *slt_accounting_name(enum slt_accounting accounting);
+
+// What a method's and an optimizer's names stand for in the paper: galore* is galore, *8bit is
+// counted with 1 byte per moment.
+SLT_API enum slt_scheme slt_scheme_of(const char *method, const char *optimizer);
+SLT_API enum slt_accounting slt_accounting_of(const char *optimizer);
+
+// Evaluates the formulas above for the sizes, rank, density and support of config; its method is
+// not looked at, and a support of no kind counts as random.
+SLT_API int slt_estimate_memory(struct slt_estimate *estimate, const struct slt_config *config,
+                                enum slt_scheme scheme, enum slt_accounting accounting,
+                                struct slt_error *err);
+SLT_API uint64_t slt_estimate_total(const struct slt_estimate *estimate);
+
+// ---- Published numbers ----
+
+enum slt_printed_kind {
+    SLT_PRINTED_NOTHING,
+    SLT_PRINTED_ESTIMATE,  // by the paper's formula
+    SLT_PRINTED_MEASURED,  // a whole process on a GPU, with gradients and activations
+    SLT_PRINTED_TARGET,    // no paper's number: what the estimate should not exceed
+    SLT_PRINTED_REFERENCE, // no paper's number: what the target is to be compared with
+};
+
+struct slt_published {
+    const char *source; // "table2", "table4", "figure3" of arXiv 2406.02214; "target"
+    enum slt_scheme scheme;
+    enum slt_accounting accounting;
+    const char *preset;
+    double millions; // printed parameters / 1e6, 0: none
+    double giga;     // printed bytes / 1e9, 0: none
+    enum slt_printed_kind kind;
+};
+
+// Row number index, or NULL after the last one: Table 2 with the formula's 7b, Table 4, Figure 3,
+// targets.
+SLT_API const struct slt_published *slt_published_row(size_t index);
+// The estimate that belongs to a row, at the preset's rank, density and vocabulary.
+SLT_API int slt_published_estimate(struct slt_estimate *estimate, const struct slt_published *row,
+                                   struct slt_error *err);
+// How the two compare. "deviates": the parameters do not round to the printed millions, or the
+// memory differs by more than .02 or 5% of the printed number; "measured" and "reference": not the
+// same thing; "met" or "missed": a target; else "-".
+SLT_API const char *slt_published_mark(const struct slt_published *row,
+                                       const struct slt_estimate *estimate);
+
+// ---- Arithmetic ----
+
+// FLOPs of training per token, forward and backward, a multiply-add being two. Counted are products
+// with weights and attention over the causal half; not norms, activations, softmax and optimizer.
+struct slt_flops {
+    // Of the full-rank model of the same sizes, whatever the method: 6 for each weight of a linear
+    // and of the head, and 6 seq heads head_dim for attention in each layer.
+    double model;
+    // With the route of each group of linears. Full-rank: 6 rows in. Factored: 6 (r (rows + members
+    // in) + nnz). Dense: 6 rows in + 8 r rows in / T, to build W twice and to read the gradients of
+    // A and B off that of W once in T tokens of a micro-batch.
+    double computed;
+    // "dense", "factored", or "full" where there is nothing to choose; the same in all layers.
+    const char *route[SLT_GROUP_KINDS];
+};
+
+// What slt_train would compute.
+SLT_API int slt_estimate_flops(struct slt_flops *flops, struct slt_device *device,
+                               const struct slt_config *config,
+                               const struct slt_train_options *options, struct slt_error *err);
+// "qkv", "o", "gate_up", "down".
+SLT_API const char *slt_group_name(enum slt_group_kind group);
+
+#endif

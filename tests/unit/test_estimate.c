@@ -1,0 +1,219 @@
+// Memory and FLOPs by formula: the formulas are written out anew here, and the index and the routes
+// are compared with what the trainer's own layout says.
+#include <math.h>
+#include <stdlib.h>
+
+#include "check.h"
+#include "slt/estimate.h"
+
+static const char *const sizes[] = {"60m", "130m", "350m", "1b", "7b"};
+
+static struct slt_config preset(const char *name)
+{
+    struct slt_config c;
+    struct slt_error err;
+    CHECK_OK(slt_config_preset(&c, name, &err), err);
+    slt_config_method_defaults(&c, name);
+    return c;
+}
+
+static uint64_t total(const struct slt_config *c, enum slt_scheme scheme, enum slt_accounting a)
+{
+    struct slt_estimate e = {0};
+    struct slt_error err;
+    CHECK_OK(slt_estimate_memory(&e, c, scheme, a, &err), err);
+    return slt_estimate_total(&e);
+}
+
+// The seven linears of a layer are four (d, d) and three (d, f).
+struct sums {
+    uint64_t base, full, low, nnz, projector, subspace;
+};
+
+static struct sums sums_of(const struct slt_config *c)
+{
+    const uint64_t d = (uint64_t)c->hidden_size, f = (uint64_t)c->intermediate_size;
+    const uint64_t l = (uint64_t)c->num_hidden_layers, r = (uint64_t)c->rank;
+    const uint64_t base = 2 * (uint64_t)c->vocab_size * d + (2 * l + 1) * d;
+    return (struct sums){
+        .base = base,
+        .full = base + l * (4 * d * d + 3 * d * f),
+        .low = base + l * r * (4 * 2 * d + 3 * (d + f)),
+        .nnz = l * (4 * (uint64_t)(c->density * (double)(d * d)) +
+                    3 * (uint64_t)(c->density * (double)(d * f))),
+        .projector = l * r * 7 * d,
+        .subspace = l * r * (4 * d + 3 * f),
+    };
+}
+
+static void test_paper(void)
+{
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        const struct slt_config c = preset(sizes[i]);
+        const struct sums s = sums_of(&c);
+        CHECK(total(&c, SLT_SCHEME_FULL, SLT_ACCOUNT_PAPER) == 6 * s.full, "%s", sizes[i]);
+        CHECK(total(&c, SLT_SCHEME_LOWRANK, SLT_ACCOUNT_PAPER) == 6 * s.low, "%s", sizes[i]);
+        CHECK(total(&c, SLT_SCHEME_SLTRAIN, SLT_ACCOUNT_PAPER) == 6 * (s.low + s.nnz) + 8 * s.nnz,
+              "%s", sizes[i]);
+        CHECK(total(&c, SLT_SCHEME_RELORA, SLT_ACCOUNT_PAPER) == 2 * (s.full + s.low) + 4 * s.low,
+              "%s", sizes[i]);
+        CHECK(total(&c, SLT_SCHEME_GALORE, SLT_ACCOUNT_PAPER) ==
+                  2 * s.full + 4 * s.base + 2 * (s.projector + 2 * s.subspace),
+              "%s", sizes[i]);
+        CHECK(total(&c, SLT_SCHEME_SLTRAIN, SLT_ACCOUNT_PAPER_8BIT) ==
+                  4 * (s.low + s.nnz) + 8 * s.nnz,
+              "%s", sizes[i]);
+    }
+}
+
+// 8-bit moments of n values: a code each and 4 bytes for each begun block of 256.
+static uint64_t codes(uint64_t n)
+{
+    return n < 4096 ? 8 * n : 2 * (n + 4 * ((n + 255) / 256));
+}
+
+static void test_8bit(void)
+{
+    // 350m: norms of 1024 values keep fp32 moments; 7b: norms of 4096 do not.
+    for (size_t i = 2; i < sizeof sizes / sizeof *sizes; i++) {
+        const struct slt_config c = preset(sizes[i]);
+        const struct sums s = sums_of(&c);
+        const uint64_t d = (uint64_t)c.hidden_size, f = (uint64_t)c.intermediate_size;
+        const uint64_t l = (uint64_t)c.num_hidden_layers, r = (uint64_t)c.rank;
+        const uint64_t base = 2 * codes((uint64_t)c.vocab_size * d) + (2 * l + 1) * codes(d);
+        CHECK(total(&c, SLT_SCHEME_FULL, SLT_ACCOUNT_8BIT) ==
+                  2 * s.full + base + l * (4 * codes(d * d) + 3 * codes(d * f)),
+              "%s", sizes[i]);
+        CHECK(total(&c, SLT_SCHEME_GALORE, SLT_ACCOUNT_8BIT) ==
+                  2 * s.full + base + 2 * s.projector + l * (4 * codes(r * d) + 3 * codes(r * f)),
+              "%s", sizes[i]);
+        const uint64_t square = (uint64_t)(c.density * (double)(d * d));
+        const uint64_t wide = (uint64_t)(c.density * (double)(d * f));
+        const uint64_t state = 2 * (s.low + s.nnz) + base +
+                               l * (11 * codes(r * d) + 3 * codes(r * f)) +
+                               l * (4 * codes(square) + 3 * codes(wide));
+        CHECK(total(&c, SLT_SCHEME_SLTRAIN, SLT_ACCOUNT_8BIT_NO_INDEX) == state, "%s", sizes[i]);
+        // Row starts of q, k, v; of o; of gate, up; of down.
+        const uint64_t starts = 3 * d + 1 + d + 1 + 2 * f + 1 + d + 1;
+        CHECK(total(&c, SLT_SCHEME_SLTRAIN, SLT_ACCOUNT_8BIT) == state + 2 * s.nnz + 8 * l * starts,
+              "%s", sizes[i]);
+    }
+}
+
+// What the model allocates for its index is what the formula says, rounded up to 64 bytes twice a
+// group.
+static void test_index(struct slt_device *device)
+{
+    struct slt_train_options o;
+    slt_train_defaults(&o);
+    o.steps = 1;
+    for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
+        struct slt_config c = preset(sizes[i]);
+        struct slt_estimate e = {0};
+        struct slt_plan plan = {0};
+        struct slt_error err;
+        c.method = SLT_SLTRAIN;
+        c.support.kind = SLT_SUPPORT_RANDOM;
+        CHECK_OK(slt_estimate_memory(&e, &c, SLT_SCHEME_SLTRAIN, SLT_ACCOUNT_8BIT, &err), err);
+        CHECK_OK(slt_train_plan(&plan, device, &c, &o, &err), err);
+        const uint64_t index = plan.bytes[SLT_REGION_INDEX];
+        CHECK(index >= e.index && index < e.index + 2 * 4 * 64 * (uint64_t)c.num_hidden_layers,
+              "%s: %llu for %llu", sizes[i], (unsigned long long)index,
+              (unsigned long long)e.index);
+        CHECK(plan.parameters == e.parameters, "%s", sizes[i]);
+    }
+}
+
+static void test_flops(struct slt_device *device)
+{
+    const struct slt_config base = preset("350m");
+    const struct sums s = sums_of(&base);
+    const double d = 1024, f = 2736, l = 24, r = 256, t = 2048;
+    const double linears = l * (4 * d * d + 3 * d * f), rest = 6 * 32000 * d + l * 6 * 256 * d;
+    struct slt_train_options o;
+    struct slt_flops flops;
+    struct slt_error err;
+    slt_train_defaults(&o);
+    o.steps = 1;
+    o.micro_batch = 8;
+    for (int method = SLT_FULL; method <= SLT_SLTRAIN; method++) {
+        struct slt_config c = base;
+        c.method = (enum slt_method)method;
+        c.support.kind = SLT_SUPPORT_RANDOM;
+        if (method == SLT_FULL)
+            c.rank = 0;
+        for (int dense = 0; dense < 2; dense++) {
+            double want = rest;
+            o.route = dense ? "dense" : "factored";
+            CHECK_OK(slt_estimate_flops(&flops, device, &c, &o, &err), err);
+            if (method == SLT_FULL)
+                want += 6 * linears;
+            else if (dense)
+                want += 6 * linears + 8 * r * linears / t;
+            else // q, k, v have an A each, and so have gate and up
+                want += 6 * (l * r * (4 * 2 * d + 3 * (d + f)) +
+                             (method == SLT_SLTRAIN ? (double)s.nnz : 0));
+            CHECK(flops.model == 6 * linears + rest, "method %d", method);
+            CHECK(fabs(flops.computed - want) < 1e-9 * want, "method %d: %.17g for %.17g", method,
+                  flops.computed, want);
+            CHECK(strcmp(flops.route[SLT_GROUP_DOWN], method == SLT_FULL ? "full" : o.route) == 0,
+                  "method %d: %s", method, flops.route[SLT_GROUP_DOWN]);
+        }
+    }
+    o.route = "scenic";
+    CHECK(slt_estimate_flops(&flops, device, &base, &o, &err) == SLT_ERR_RANGE, "%s", err.message);
+}
+
+static void test_names(void)
+{
+    CHECK(slt_scheme_of("full", "adamw") == SLT_SCHEME_FULL, "full");
+    CHECK(slt_scheme_of("lowrank", "adamw") == SLT_SCHEME_LOWRANK, "lowrank");
+    CHECK(slt_scheme_of("relora", "adamw") == SLT_SCHEME_RELORA, "relora");
+    CHECK(slt_scheme_of("sltrain", "adam8bit") == SLT_SCHEME_SLTRAIN, "sltrain");
+    CHECK(slt_scheme_of("full", "galore8bit") == SLT_SCHEME_GALORE, "galore");
+    CHECK(slt_accounting_of("galore") == SLT_ACCOUNT_PAPER, "galore");
+    CHECK(slt_accounting_of("galore8bit") == SLT_ACCOUNT_PAPER_8BIT, "galore8bit");
+    CHECK(slt_accounting_of("adam8bit") == SLT_ACCOUNT_PAPER_8BIT, "adam8bit");
+}
+
+// The marks at their limits.
+static void test_marks(void)
+{
+    struct slt_published row = {.millions = 10, .giga = 1, .kind = SLT_PRINTED_ESTIMATE};
+    const struct slt_estimate exact = {.parameters = 10400000, .weights = 1000000000};
+    struct slt_estimate e = exact;
+    CHECK(strcmp(slt_published_mark(&row, &e), "-") == 0, "equal");
+    e.weights = 1019000000;
+    CHECK(strcmp(slt_published_mark(&row, &e), "-") == 0, ".019");
+    e.weights = 979000000;
+    CHECK(strcmp(slt_published_mark(&row, &e), "deviates") == 0, "-.021");
+    e = exact;
+    e.parameters = 10600000;
+    CHECK(strcmp(slt_published_mark(&row, &e), "deviates") == 0, "parameters");
+    e = exact;
+    e.weights = 111000000;
+    row.giga = .1;
+    CHECK(strcmp(slt_published_mark(&row, &e), "deviates") == 0, "11%%");
+    row.kind = SLT_PRINTED_TARGET;
+    CHECK(strcmp(slt_published_mark(&row, &e), "missed") == 0, "target");
+    row.giga = .111;
+    CHECK(strcmp(slt_published_mark(&row, &e), "met") == 0, "target");
+}
+
+int main(void)
+{
+    struct slt_device *device;
+    struct slt_error err;
+    if (slt_device_open(&device, "cpu", 1, &err) != 0) {
+        fprintf(stderr, "%s\n", err.message);
+        return 1;
+    }
+    test_paper();
+    test_8bit();
+    test_index(device);
+    test_flops(device);
+    test_names();
+    test_marks();
+    slt_device_close(device);
+    return TEST_END();
+}

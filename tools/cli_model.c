@@ -1,0 +1,63 @@
+// A model's configuration from a preset or a config.json and the method's options.
+#include <stdlib.h>
+
+#include "cli_model.h"
+
+#define MAX_CONFIG (1 << 20)
+
+static int load_base(struct slt_config *c, const struct cli_model *m, slt_stop_flag *stop)
+{
+    struct slt_error err;
+    void *text;
+    size_t bytes;
+    if (m->preset != NULL) {
+        if (slt_config_preset(c, m->preset, &err) != 0)
+            cli_usage("%s", err.message);
+        return 0;
+    }
+    if (slt_file_read(&text, &bytes, m->config, MAX_CONFIG, stop, &err) != 0)
+        return cli_error(&err);
+    const int rc = slt_config_parse(c, m->config, text, bytes, &err);
+    free(text);
+    return rc != 0 ? cli_error(&err) : 0;
+}
+
+static void apply_method(struct slt_config *c, const struct cli_model *m)
+{
+    struct slt_error err;
+    c->method = (enum slt_method)m->method;
+    c->seed = (uint64_t)m->seed;
+    c->support = (struct slt_support_spec){0};
+    if (m->vocab_size > 0)
+        c->vocab_size = m->vocab_size;
+    slt_config_method_defaults(c, m->preset);
+    if (m->rank > 0)
+        c->rank = m->rank;
+    if (m->density >= 0)
+        c->density = m->density;
+    if (m->alpha > 0)
+        c->alpha = m->alpha;
+    c->lora_b_zero = m->lora_b == 1;
+    if (c->method == SLT_FULL && (m->rank > 0 || m->alpha > 0))
+        cli_usage("--rank and --alpha do not go with --method full");
+    if (c->method != SLT_SLTRAIN && (m->density >= 0 || m->support != NULL))
+        cli_usage("--density and --support go with --method sltrain only");
+    if (c->method != SLT_LOWRANK && m->lora_b >= 0)
+        cli_usage("--lora-b goes with --method lowrank only");
+    if (c->method == SLT_FULL)
+        c->rank = 0, c->alpha = 0;
+    if (c->method != SLT_SLTRAIN)
+        c->density = 0;
+    else if (slt_support_parse(&c->support, m->support != NULL ? m->support : "random", &err) != 0)
+        cli_usage("%s", err.message);
+}
+
+int cli_model_config(struct slt_config *config, const struct cli_model *model, slt_stop_flag *stop)
+{
+    if ((model->preset == NULL) == (model->config == NULL))
+        cli_usage("give either --preset or --config");
+    const int code = load_base(config, model, stop);
+    if (code == 0)
+        apply_method(config, model);
+    return code;
+}
