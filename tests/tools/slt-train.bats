@@ -193,3 +193,52 @@ timeless() {
     [ "$status" -eq 0 ]
     [[ $output == *"training goes on without"* ]]
 }
+
+# OPTIONS...: the same bytes with 1 thread, with 2, and after a stop in the middle.
+same_when_resumed() {
+    local run=(slt-train "${TRAIN[@]}" --steps 9 --keep-state "$@")
+    "${run[@]}" --threads 1 -o one.slt "$init"
+    "${run[@]}" --checkpoint-every 4 --checkpoint s --keep 9 -o two.slt "$init"
+    cmp one.slt two.slt
+    rm -f s-8.slt
+    slt-info --check s-4.slt
+    "${run[@]}" --resume --checkpoint s -o three.slt "$init"
+    cmp one.slt three.slt
+    rm -f s-*.slt
+}
+
+@test "every optimizer resumes to the same bytes, on any number of threads" {
+    for init in "$DATA/full.slt" "$DATA/init.slt"; do
+        for optimizer in adamw adam8bit galore galore8bit; do
+            same_when_resumed --optimizer $optimizer --galore-rank 4 --galore-gap 3 --galore-svd exact
+        done
+        same_when_resumed --optimizer galore --galore-rank 4 --galore-gap 3 --galore-no-stagger
+    done
+}
+
+@test "a run resumes across a merge of ReLoRA" {
+    init=$PWD/relora.slt
+    slt-init --config "$DATA/tiny.json" --tokenizer "$DATA/spm.model" --method relora --rank 4 -o "$init"
+    for prune in random magnitude none; do
+        same_when_resumed --schedule jagged --relora-every 3 --relora-warmup 1 --relora-prune $prune
+    done
+    same_when_resumed --optimizer adam8bit --relora-every 3 --relora-prune magnitude
+    # The merge itself changes no logits: one step before it and the same run without it end alike.
+    slt-train "${TRAIN[@]}" --steps 3 --relora-every 3 -o merged.slt "$init"
+    slt-train "${TRAIN[@]}" --steps 3 -o plain.slt "$init"
+    if cmp -s merged.slt plain.slt; then false; fi
+    a=$(slt-eval --data "$DATA/valid.tok" --seq 32 --limit 500 merged.slt | value_of loss)
+    b=$(slt-eval --data "$DATA/valid.tok" --seq 32 --limit 500 plain.slt | value_of loss)
+    awk -v a="$a" -v b="$b" 'BEGIN { exit !(a > 0 && (a - b) ^ 2 < 1e-10) }'
+}
+
+@test "8-bit moments take a third of the memory, and nearly the same steps" {
+    slt-init --preset nano --vocab-size 4096 --method full -o nano.slt
+    full=$(slt-train --dry-run --data "$DATA/train.tok" --steps 1 nano.slt | value_of moments)
+    coded=$(slt-train --dry-run --data "$DATA/train.tok" --steps 1 --optimizer adam8bit nano.slt | value_of moments)
+    [ "$coded" -gt 0 ] && [ $((coded * 3)) -lt "$full" ]
+    slt-train "${TRAIN[@]}" --steps 30 --metrics a.jsonl -o a.slt "$DATA/full.slt"
+    slt-train "${TRAIN[@]}" --steps 30 --optimizer adam8bit --metrics b.jsonl -o b.slt "$DATA/full.slt"
+    awk -v a="$(metric loss a.jsonl | tail -1)" -v b="$(metric loss b.jsonl | tail -1)" \
+        'BEGIN { exit !(a > 0 && b > 0 && (a - b) ^ 2 < 0.01) }'
+}
