@@ -53,7 +53,7 @@ void slt_memory_free(struct slt_memory *memory)
 uint64_t slt_memory_take(struct slt_memory *memory, enum slt_region region, uint64_t bytes)
 {
     const uint64_t offset = memory->used[region];
-    memory->used[region] += (bytes + SLT_MEMORY_ALIGN - 1) / SLT_MEMORY_ALIGN * SLT_MEMORY_ALIGN;
+    memory->used[region] += slt_memory_rounded(bytes);
     assert(memory->buffer[region] == NULL || memory->used[region] <= memory->capacity[region]);
     return offset;
 }

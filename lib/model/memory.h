@@ -23,6 +23,12 @@ struct slt_memory {
 
 #define SLT_MEMORY_ALIGN 64
 
+// Bytes as they are handed out.
+static inline uint64_t slt_memory_rounded(uint64_t bytes)
+{
+    return (bytes + SLT_MEMORY_ALIGN - 1) / SLT_MEMORY_ALIGN * SLT_MEMORY_ALIGN;
+}
+
 void slt_memory_init(struct slt_memory *memory, const struct slt_device *device);
 // Creates the buffers that the calls so far have counted and starts over at offset 0.
 int slt_memory_commit(struct slt_memory *memory, struct slt_error *err);

@@ -48,9 +48,9 @@ void slt_model_set_batch(struct slt_model *m, const int32_t *tokens, const int32
         m->ops->write(m->ctx, m->targets.buffer, m->targets.offset, targets, bytes);
 }
 
-// One layer: z is the residual stream so far, r the branch to be added first (none before layer 0).
-// Leaves the branch of the down linear in m->branch.
-static void layer_forward(struct slt_model *m, int64_t l, struct slt_act z, struct slt_act r)
+// One layer up to the input of its down linear: z is the residual stream so far, r the branch to be
+// added first (none before layer 0, and none where the stream of a kept z1 is worked out again).
+static void layer_inner(struct slt_model *m, int64_t l, struct slt_act z, struct slt_act r)
 {
     const struct slt_ops *ops = m->ops;
     const struct slt_pass pass = pass_of(m);
@@ -74,8 +74,15 @@ static void layer_forward(struct slt_model *m, int64_t l, struct slt_act z, stru
     g = bind(m, l, SLT_GROUP_GATE_UP);
     g->kind->forward(&pass, g, s->gu, s->n2);
     ops->swiglu_forward(m->ctx, s->a, s->gu);
-    g = bind(m, l, SLT_GROUP_DOWN);
-    g->kind->forward(&pass, g, m->branch, s->a);
+}
+
+// Leaves the branch of the down linear in m->branch.
+static void layer_forward(struct slt_model *m, int64_t l, struct slt_act z, struct slt_act r)
+{
+    const struct slt_pass pass = pass_of(m);
+    layer_inner(m, l, z, r);
+    const struct slt_group *g = bind(m, l, SLT_GROUP_DOWN);
+    g->kind->forward(&pass, g, m->branch, acts_of(m, l)->a);
 }
 
 void slt_model_forward(struct slt_model *m)
@@ -116,6 +123,14 @@ static void norm_backward(struct slt_model *m, int part, struct slt_act z, struc
     sink->commit(sink, part, 1);
 }
 
+// The output of a norm again, from its kept input: the same bytes, since it is computed alike.
+static void renormalize(struct slt_model *m, struct slt_act n, struct slt_act z,
+                        struct slt_tensor rstd, struct slt_tensor gain)
+{
+    const struct slt_act none = {0};
+    m->ops->rmsnorm_forward(m->ctx, n, none, rstd, z, none, gain, m->config.rms_norm_eps);
+}
+
 static void layer_backward(struct slt_model *m, int64_t l, struct slt_sink *sink)
 {
     const struct slt_ops *ops = m->ops;
@@ -123,11 +138,20 @@ static void layer_backward(struct slt_model *m, int64_t l, struct slt_sink *sink
     const struct slt_layer *layer = &m->layer[l];
     const struct slt_layer_acts *s = acts_of(m, l);
     const struct slt_act da = slt_act_slice(m->dbranch, 0, s->a.features);
-    const struct slt_act do_ = slt_act_slice(m->dbranch, 0, s->o.features);
+    const struct slt_act do_ = slt_act_slice(m->dbranch, 0, s->o.features), none = {0};
 
+    const bool keeps_h = layer->group[SLT_GROUP_DOWN].rank > 0;
+    if (m->recompute == SLT_RECOMPUTE_BLOCK && keeps_h)
+        layer_forward(m, l, s->z1, none);
+    else if (m->recompute == SLT_RECOMPUTE_BLOCK)
+        layer_inner(m, l, s->z1, none);
+    else if (m->recompute == SLT_RECOMPUTE_CHEAP)
+        ops->swiglu_forward(m->ctx, s->a, s->gu);
     const struct slt_group *g = bind(m, l, SLT_GROUP_DOWN);
     g->kind->backward(&pass, g, da, m->dres, s->a, sink);
     ops->swiglu_backward(m->ctx, s->gu, da, s->gu);
+    if (m->recompute == SLT_RECOMPUTE_CHEAP)
+        renormalize(m, s->n2, s->z2, s->rstd2, layer->norm2);
     g = bind(m, l, SLT_GROUP_GATE_UP);
     g->kind->backward(&pass, g, m->dn, s->gu, s->n2, sink);
     norm_backward(m, layer->norm2_part, s->z2, s->rstd2, sink);
@@ -135,6 +159,8 @@ static void layer_backward(struct slt_model *m, int64_t l, struct slt_sink *sink
     g = bind(m, l, SLT_GROUP_O);
     g->kind->backward(&pass, g, do_, m->dres, s->o, sink);
     ops->attention_backward(m->ctx, m->dqkv, do_, s->qkv, s->o, s->lse, m->rope, m->attention);
+    if (m->recompute != SLT_RECOMPUTE_NONE) // n2 lies where n1 was
+        renormalize(m, s->n1, s->z1, s->rstd1, layer->norm1);
     g = bind(m, l, SLT_GROUP_QKV);
     g->kind->backward(&pass, g, m->dn, m->dqkv, s->n1, sink);
     norm_backward(m, layer->norm1_part, s->z1, s->rstd1, sink);

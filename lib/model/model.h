@@ -13,6 +13,7 @@
 
 struct slt_part {
     enum slt_role role;
+    int unit;    // the first of the parts that are lent and committed together
     bool frozen; // not trained: nothing is lent or committed for it
     struct slt_tensor value;
 };
@@ -37,6 +38,10 @@ struct slt_layer_acts {
     struct slt_act h[SLT_GROUP_KINDS];            // (T, members r) of the factored route
 };
 
+// What the backward pass works out again instead of finding it kept: nothing; the outputs of norms
+// and of SwiGLU; everything but each layer's input.
+enum slt_recompute { SLT_RECOMPUTE_NONE, SLT_RECOMPUTE_CHEAP, SLT_RECOMPUTE_BLOCK };
+
 struct slt_model {
     const struct slt_ops *ops;
     struct slt_ctx *ctx;
@@ -55,7 +60,9 @@ struct slt_model {
     struct slt_attention attention;
     bool training;
     enum slt_route route_wish;
-    struct slt_layer_acts *acts;  // (num_hidden_layers) in training, else 1 shared by all layers
+    enum slt_recompute recompute;
+    struct slt_layer_acts *acts;  // (num_hidden_layers) in training, else 1 shared by all layers;
+                                  // what is recomputed lies in the same place for all of them
     struct slt_act zf, nf;        // (T, d): the last residual stream and its norm
     struct slt_tensor rstd_f;     // (1, T)
     struct slt_act branch;        // (T, d): output of the o or down linears
@@ -71,11 +78,12 @@ struct slt_model {
 };
 
 struct slt_model_shape {
-    int64_t batch, seq;   // T = batch * seq tokens at once
-    bool training;        // keep what backward needs
-    enum slt_route route; // auto, or forced for all groups
-    int64_t cache;        // generation: positions of the key-value cache (then batch is 1), else 0
-    int64_t logits;       // tokens that slt_model_logits is asked for: 0, or T
+    int64_t batch, seq;           // T = batch * seq tokens at once
+    bool training;                // keep what backward needs
+    enum slt_route route;         // auto, or forced for all groups
+    enum slt_recompute recompute; // in training
+    int64_t cache;  // generation: positions of the key-value cache (then batch is 1), else 0
+    int64_t logits; // tokens that slt_model_logits is asked for: 0, or T
 };
 
 // A model in memory, with the weights' values undefined. extra (may be NULL) is called in both

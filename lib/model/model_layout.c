@@ -12,6 +12,7 @@ static int add_part(struct slt_model *m, enum slt_role role, int64_t rows, int64
 {
     m->part[m->part_count] = (struct slt_part){
         .role = role,
+        .unit = m->part_count,
         .value = slt_memory_tensor(&m->memory, SLT_REGION_WEIGHTS, m->dtype, rows, cols)};
     return m->part_count++;
 }
@@ -50,6 +51,8 @@ static void layout_group(struct slt_model *m, struct slt_group *g, int kind, int
         g->values = m->part[add_part(m, SLT_ROLE_SPARSE, 1, g->support.nnz)].value;
     }
     g->parts = m->part_count - g->first_part;
+    for (int i = 0; i < g->parts; i++)
+        m->part[g->first_part + i].unit = g->first_part;
     g->route = m->route_wish != SLT_ROUTE_AUTO ? m->route_wish : slt_route_choose(g, tokens);
     if (c->method == SLT_RELORA) {
         const int frozen = add_part(m, SLT_ROLE_WEIGHT, g->rows, g->shape.in);
@@ -130,27 +133,35 @@ static struct slt_tensor kept(struct slt_model *m, enum slt_dtype dtype, int64_t
     return slt_memory_tensor(&m->memory, SLT_REGION_ACTIVATIONS, dtype, rows, cols);
 }
 
+// Everything a layer leaves behind, in memory of its own.
 static void layout_layer_acts(struct slt_model *m, int64_t l, int64_t t)
 {
     const struct slt_config *c = &m->config;
     const int64_t d = c->hidden_size, heads = c->num_attention_heads;
-    struct slt_layer_acts *s = &m->acts[l];
-    s->z1 = act(m, t, d);
-    s->n1 = act(m, t, d);
-    s->qkv = act(m, t, qkv_features(c));
-    s->o = act(m, t, heads * c->head_dim);
-    s->z2 = act(m, t, d);
-    s->n2 = act(m, t, d);
-    s->gu = act(m, t, 2 * c->intermediate_size);
-    s->a = act(m, t, c->intermediate_size);
-    s->rstd1 = kept(m, m->dtype, 1, t);
-    s->rstd2 = kept(m, m->dtype, 1, t);
-    s->lse = kept(m, m->dtype, heads, t);
-    for (int k = 0; k < SLT_GROUP_KINDS; k++) {
-        const struct slt_group *g = &m->layer[l].group[k];
-        if (g->route == SLT_ROUTE_FACTORED && g->rank > 0)
-            s->h[k] = act(m, t, g->shape.members * g->rank);
+    struct slt_layer_acts *s = &m->acts[l], *first = &m->acts[0];
+    const bool all = l == 0 || m->recompute == SLT_RECOMPUTE_NONE;
+    if (l > 0)
+        *s = *first;
+    if (m->recompute != SLT_RECOMPUTE_BLOCK || l == 0) {
+        s->qkv = act(m, t, qkv_features(c));
+        s->o = act(m, t, heads * c->head_dim);
+        s->z2 = act(m, t, d);
+        s->gu = act(m, t, 2 * c->intermediate_size);
+        s->rstd1 = kept(m, m->dtype, 1, t);
+        s->rstd2 = kept(m, m->dtype, 1, t);
+        s->lse = kept(m, m->dtype, heads, t);
+        for (int k = 0; k < SLT_GROUP_KINDS; k++) {
+            const struct slt_group *g = &m->layer[l].group[k];
+            if (g->route == SLT_ROUTE_FACTORED && g->rank > 0)
+                s->h[k] = act(m, t, g->shape.members * g->rank);
+        }
     }
+    s->z1 = act(m, t, d);
+    if (!all)
+        return;
+    s->n1 = act(m, t, d);
+    s->n2 = m->recompute == SLT_RECOMPUTE_NONE ? act(m, t, d) : s->n1;
+    s->a = act(m, t, c->intermediate_size);
 }
 
 static void layout_acts(struct slt_model *m, const struct slt_model_shape *shape)
@@ -390,6 +401,7 @@ static int prepare(struct slt_model **model, const struct slt_device *device,
     m->config = *config;
     m->dtype = dtype;
     m->training = shape->training;
+    m->recompute = shape->training ? shape->recompute : SLT_RECOMPUTE_NONE;
     m->route_wish = shape->cache > 0 ? SLT_ROUTE_FACTORED : shape->route;
     m->attention = (struct slt_attention){
         shape->batch,     shape->seq, config->num_attention_heads, config->num_key_value_heads,

@@ -41,6 +41,11 @@ int slt_optimizer_init(struct slt_optimizer *o, const struct slt_train_options *
                                           .block = options->adam_block}};
     if (o->options.galore_rank == 0)
         o->options.galore_rank = model->config.hidden_size / 4;
+    if (strncmp(options->optimizer, "galore", 6) == 0 && model->config.method != SLT_FULL)
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "optimizer %s projects full-rank weights, and a model of method %s "
+                             "has none to train",
+                             options->optimizer, slt_method_name(model->config.method));
     int rc = slt_optimizer_find(&o->kind, options->optimizer, err);
     if (rc != 0)
         return rc;

@@ -1,4 +1,4 @@
-// The gradient sink of a whole step.
+// Gradient buffers, of a whole step or of one unit at a time.
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,18 +12,16 @@ static struct slt_loan lend(struct slt_sink *sink, int part)
     return (struct slt_loan){g->grad[part], beta};
 }
 
-// The update waits for the end of the step, so that there is nothing to do when a group is
-// complete.
 static void commit(struct slt_sink *sink, int first, int count)
 {
-    (void)sink;
-    (void)first;
-    (void)count;
+    const struct slt_grads *g = (struct slt_grads *)sink;
+    if (g->on_commit != NULL)
+        g->on_commit(g->user, first, count);
 }
 
-int slt_grads_init(struct slt_grads *g, int parts, struct slt_error *err)
+int slt_grads_init(struct slt_grads *g, int parts, bool shared, struct slt_error *err)
 {
-    *g = (struct slt_grads){.sink = {lend, commit}};
+    *g = (struct slt_grads){.sink = {lend, commit}, .shared = shared};
     g->grad = calloc((size_t)parts, sizeof *g->grad);
     g->begun = calloc((size_t)parts, sizeof *g->begun);
     if (g->grad != NULL && g->begun != NULL)
@@ -32,14 +30,50 @@ int slt_grads_init(struct slt_grads *g, int parts, struct slt_error *err)
     return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the list of gradients");
 }
 
-void slt_grads_layout(struct slt_grads *g, struct slt_model *model)
+static struct slt_tensor own_buffer(struct slt_model *model, int part)
 {
+    const struct slt_tensor v = model->part[part].value;
+    return slt_memory_tensor(&model->memory, SLT_REGION_GRADIENTS, v.dtype, v.rows, v.cols);
+}
+
+static bool keeps_own(const struct slt_model *model, int part)
+{
+    return part == model->head_part && part == model->embedding_part;
+}
+
+// Views of one piece of memory, as large as the largest unit.
+static void layout_shared(struct slt_grads *g, struct slt_model *model)
+{
+    struct slt_buffer *buffer = model->memory.buffer[SLT_REGION_GRADIENTS];
+    uint64_t most = 0, at = 0;
     for (int i = 0; i < model->part_count; i++) {
         const struct slt_tensor v = model->part[i].value;
-        if (!model->part[i].frozen)
-            g->grad[i] =
-                slt_memory_tensor(&model->memory, SLT_REGION_GRADIENTS, v.dtype, v.rows, v.cols);
+        if (model->part[i].frozen)
+            continue;
+        if (keeps_own(model, i)) {
+            g->grad[i] = own_buffer(model, i);
+            continue;
+        }
+        at = model->part[i].unit == i ? 0 : at;
+        g->grad[i] = slt_tensor_view(buffer, at, v.dtype, v.rows, v.cols);
+        at += slt_memory_rounded((uint64_t)(v.rows * v.cols) * slt_dtype_size(v.dtype));
+        most = at > most ? at : most;
     }
+    const uint64_t start = slt_memory_take(&model->memory, SLT_REGION_GRADIENTS, most);
+    for (int i = 0; i < model->part_count; i++)
+        if (!model->part[i].frozen && !keeps_own(model, i))
+            g->grad[i].offset += start;
+}
+
+void slt_grads_layout(struct slt_grads *g, struct slt_model *model)
+{
+    if (g->shared) {
+        layout_shared(g, model);
+        return;
+    }
+    for (int i = 0; i < model->part_count; i++)
+        if (!model->part[i].frozen)
+            g->grad[i] = own_buffer(model, i);
 }
 
 void slt_grads_begin(struct slt_grads *g, int parts)

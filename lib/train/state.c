@@ -33,19 +33,20 @@ static json_t *options_object(const struct slt_train_options *o)
                        "galore_gap", (json_int_t)o->galore_gap, "galore_scale", o->galore_scale,
                        "galore_svd", o->galore_svd, "galore_stagger", (int)o->galore_stagger));
     json_object_update_new(
-        all, json_pack("{s:I s:I s:s s:f}", "relora_every", (json_int_t)o->relora_every,
+        all, json_pack("{s:I s:I s:s s:f s:b s:s}", "relora_every", (json_int_t)o->relora_every,
                        "relora_warmup", (json_int_t)o->relora_warmup, "relora_prune",
-                       o->relora_prune, "relora_prune_fraction", o->relora_prune_fraction));
+                       o->relora_prune, "relora_prune_fraction", o->relora_prune_fraction,
+                       "per_layer", (int)o->per_layer, "recompute", o->recompute));
     return all;
 }
 
 static json_t *progress_object(const struct slt_progress *p)
 {
-    return json_pack("{s:I s:I s:I s:I s:I s:I s:I}", "step", (json_int_t)p->step, "updates",
+    return json_pack("{s:I s:I s:I s:I s:I s:I s:I s:f}", "step", (json_int_t)p->step, "updates",
                      (json_int_t)p->updates, "tokens", (json_int_t)p->tokens, "sequences",
                      (json_int_t)p->sequences, "skipped_losses", (json_int_t)p->skipped_losses,
                      "skipped_updates", (json_int_t)p->skipped_updates, "skipped_in_row",
-                     (json_int_t)p->skipped_in_row);
+                     (json_int_t)p->skipped_in_row, "norm", p->norm);
 }
 
 // What must be the same data: its size, and the tokenizer it was made with.
@@ -138,16 +139,17 @@ static int read_progress(struct slt_progress *p, const char *file, const json_t 
                          struct slt_error *err)
 {
     json_int_t step, updates, tokens, sequences, losses, skipped, row;
+    double norm;
     const json_t *o = json_object_get(root, "progress");
-    if (json_unpack((json_t *)o, "{s:I s:I s:I s:I s:I s:I s:I}", "step", &step, "updates",
+    if (json_unpack((json_t *)o, "{s:I s:I s:I s:I s:I s:I s:I s:F}", "step", &step, "updates",
                     &updates, "tokens", &tokens, "sequences", &sequences, "skipped_losses", &losses,
-                    "skipped_updates", &skipped, "skipped_in_row", &row) != 0 ||
-        step < 0 || updates < 0 || updates > step || tokens < 0 || sequences < 0)
+                    "skipped_updates", &skipped, "skipped_in_row", &row, "norm", &norm) != 0 ||
+        step < 0 || updates < 0 || updates > step || tokens < 0 || sequences < 0 || !(norm >= 0))
         return slt_error_set(err, SLT_ERR_FORMAT, "'%s': trainer.json has no usable \"progress\"",
                              file);
     *p = (struct slt_progress){
         step, updates, (uint64_t)tokens, (uint64_t)sequences, (uint64_t)losses, (uint64_t)skipped,
-        row};
+        row,  norm};
     return 0;
 }
 

@@ -17,6 +17,13 @@ enum slt_route slt_route_parse(const char *name)
                                            : SLT_ROUTE_AUTO;
 }
 
+static enum slt_recompute recompute_parse(const char *name)
+{
+    return strcmp(name, "block") == 0   ? SLT_RECOMPUTE_BLOCK
+           : strcmp(name, "cheap") == 0 ? SLT_RECOMPUTE_CHEAP
+                                        : SLT_RECOMPUTE_NONE;
+}
+
 void slt_train_defaults(struct slt_train_options *options)
 {
     *options = (struct slt_train_options){
@@ -38,6 +45,7 @@ void slt_train_defaults(struct slt_train_options *options)
         .relora_prune = "random",
         .relora_prune_fraction = -1,
         .route = "auto",
+        .recompute = "none",
     };
 }
 
@@ -76,6 +84,10 @@ int slt_train_resolve(struct slt_train_options *o, struct slt_error *err)
     if (slt_route_parse(o->route) == SLT_ROUTE_AUTO && strcmp(o->route, "auto") != 0)
         return slt_error_set(err, SLT_ERR_RANGE,
                              "unknown route '%s' (known: auto, dense, factored)", o->route);
+    if (recompute_parse(o->recompute) == SLT_RECOMPUTE_NONE && strcmp(o->recompute, "none") != 0)
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "unknown recomputation '%s' (known: none, cheap, block)",
+                             o->recompute);
     return 0;
 }
 
@@ -85,7 +97,9 @@ static int layout_extra(struct slt_model *model, void *user, struct slt_error *e
     if (t->grads.grad == NULL) {
         int rc;
         if ((rc = slt_optimizer_init(&t->optimizer, &t->options, model, err)) != 0 ||
-            (rc = slt_grads_init(&t->grads, model->part_count, err)) != 0)
+            (rc = slt_grads_init(&t->grads, model->part_count,
+                                 t->options.per_layer && t->options.micro_batch == t->options.batch,
+                                 err)) != 0)
             return rc;
     }
     slt_grads_layout(&t->grads, model);
@@ -98,7 +112,8 @@ static struct slt_model_shape shape_of(const struct slt_train_options *o)
     return (struct slt_model_shape){.batch = o->micro_batch,
                                     .seq = o->seq,
                                     .training = true,
-                                    .route = slt_route_parse(o->route)};
+                                    .route = slt_route_parse(o->route),
+                                    .recompute = recompute_parse(o->recompute)};
 }
 
 int slt_train_plan(struct slt_plan *plan, struct slt_device *device,
@@ -168,16 +183,55 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-// Forward and backward of all micro-batches. *loss is the sum over predicted tokens; backward stops
-// at the first one that is not finite. 1 if the step is to be skipped, else 0 or an error.
+static void set_rates(struct slt_trainer *t, struct slt_train_record *record)
+{
+    struct slt_model *m = t->model;
+    const struct slt_train_options *o = &t->options;
+    const double count = (double)(t->progress.updates + 1);
+    record->lr = o->lr * slt_schedule_factor(o, t->progress.step + 1);
+    slt_model_set_scalar(m, SLT_SCALAR_LR, record->lr);
+    slt_model_set_scalar(m, SLT_SCALAR_C1, 1 - pow(o->beta1, count));
+    slt_model_set_scalar(m, SLT_SCALAR_C2, 1 - pow(o->beta2, count));
+    slt_model_set_scalar(m, SLT_SCALAR_CLIP, o->clip);
+}
+
+// The update of parts [first, first + count) as soon as they are complete. What clips is the norm
+// of the last step, since that of this one is known only when it is too late; the first step clips
+// each group by itself. A group that is not finite stays as it is.
+static void update_group(void *user, int first, int count)
+{
+    struct slt_trainer *t = user;
+    struct slt_model *m = t->model;
+    const double clip = t->options.clip, last = t->progress.norm;
+    slt_model_set_scalar(m, SLT_SCALAR_CLIP, last > 0 ? 0 : clip);
+    m->ops->grad_norm(m->ctx, m->scalars, t->grads.grad + first, count);
+    const double norm = slt_model_get_scalar(m, SLT_SCALAR_NORM);
+    if (slt_model_get_scalar(m, SLT_SCALAR_SKIP) != 0) {
+        t->skipped_group = true;
+        return;
+    }
+    t->squares += norm * norm;
+    if (clip > 0 && last > clip)
+        slt_model_set_scalar(m, SLT_SCALAR_GRAD_SCALE, clip / (last + 1e-6));
+    if (t->failure.code == 0)
+        t->optimizer.kind->step(&t->optimizer, first, count, t->progress.updates, &t->failure);
+}
+
+// Forward and backward of all micro-batches, with per_layer also the updates. *loss is the sum over
+// predicted tokens; backward stops at the first one that is not finite. 1 if the step is to be
+// skipped, else 0 or an error.
 static int accumulate(struct slt_trainer *t, double *loss, slt_stop_flag *stop,
                       struct slt_error *err)
 {
     const struct slt_train_options *o = &t->options;
     slt_grads_begin(&t->grads, t->model->part_count);
     for (int64_t i = 0; i < o->batch; i += o->micro_batch) {
+        // With per_layer the last micro-batch changes weights: from then on the step has happened.
         if (stop != NULL && *stop != 0)
             return slt_error_set(err, SLT_ERR_STOPPED, "stopped by a signal");
+        const bool last = i + o->micro_batch == o->batch;
+        t->grads.on_commit = o->per_layer && last ? update_group : NULL;
+        t->grads.user = t;
         slt_model_set_batch(t->model, t->ids + i * o->seq, t->targets + i * o->seq);
         slt_model_forward(t->model);
         slt_model_loss(t->model, &t->grads.sink);
@@ -194,13 +248,13 @@ static int update(struct slt_trainer *t, struct slt_train_record *record, bool *
                   struct slt_error *err)
 {
     struct slt_model *m = t->model;
-    const struct slt_train_options *o = &t->options;
-    const double count = (double)(t->progress.updates + 1);
-    record->lr = o->lr * slt_schedule_factor(o, t->progress.step + 1);
-    slt_model_set_scalar(m, SLT_SCALAR_LR, record->lr);
-    slt_model_set_scalar(m, SLT_SCALAR_C1, 1 - pow(o->beta1, count));
-    slt_model_set_scalar(m, SLT_SCALAR_C2, 1 - pow(o->beta2, count));
-    slt_model_set_scalar(m, SLT_SCALAR_CLIP, o->clip);
+    if (t->options.per_layer) { // has happened already
+        record->grad_norm = t->skipped_group ? NAN : sqrt(t->squares);
+        t->progress.norm = t->skipped_group ? t->progress.norm : record->grad_norm;
+        *skipped = t->skipped_group;
+        return t->failure.code == 0 ? 0
+                                    : slt_error_set(err, t->failure.code, "%s", t->failure.message);
+    }
     m->ops->grad_norm(m->ctx, m->scalars, t->grads.grad, m->part_count);
     record->grad_norm = slt_model_get_scalar(m, SLT_SCALAR_NORM);
     *skipped = slt_model_get_scalar(m, SLT_SCALAR_SKIP) != 0;
@@ -231,12 +285,15 @@ int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt
     slt_model_set_scalar(t->model, SLT_SCALAR_LOSS, 0);
     slt_model_set_scalar(t->model, SLT_SCALAR_LOSS_SCALE,
                          predicted > 0 ? 1 / (double)predicted : 0);
+    set_rates(t, record);
+    t->squares = 0;
+    t->skipped_group = false;
+    t->failure.code = 0;
     rc = accumulate(t, &loss, stop, err);
     if (rc < 0)
         return rc;
     const bool bad_loss = rc == 1;
     record->grad_norm = NAN;
-    record->lr = o->lr * slt_schedule_factor(o, p->step + 1);
     bool bad_gradient = false;
     if (!bad_loss && (rc = update(t, record, &bad_gradient, err)) != 0)
         return rc;

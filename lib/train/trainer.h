@@ -16,6 +16,7 @@ struct slt_progress {
     uint64_t sequences;
     uint64_t skipped_losses, skipped_updates;
     int64_t skipped_in_row;
+    double norm; // of the last step's gradients, for clipping with per_layer; 0 before the first
 };
 
 struct slt_trainer {
@@ -26,6 +27,9 @@ struct slt_trainer {
     struct slt_dealer dealer;
     int32_t *ids, *targets; // (batch, seq)
     struct slt_progress progress;
+    double squares;           // of the gradients committed in this step, with per_layer
+    bool skipped_group;       // one of them was not finite
+    struct slt_error failure; // of an update at a commit, code 0 if none
 };
 
 // Resolves what options leave open (micro_batch, the route's name is checked) and checks their

@@ -49,7 +49,7 @@ static struct slt_config small_config(enum slt_method method)
 static int layout_grads(struct slt_model *model, void *user, struct slt_error *err)
 {
     struct slt_grads *grads = user;
-    if (grads->grad == NULL && slt_grads_init(grads, model->part_count, err) != 0)
+    if (grads->grad == NULL && slt_grads_init(grads, model->part_count, false, err) != 0)
         return err->code;
     slt_grads_layout(grads, model);
     return 0;

@@ -109,7 +109,7 @@ static int layout_extra(struct slt_model *model, void *user, struct slt_error *e
 {
     struct slt_trainer *t = user;
     if (t->grads.grad == NULL && (slt_optimizer_init(&t->optimizer, &t->options, model, err) != 0 ||
-                                  slt_grads_init(&t->grads, model->part_count, err) != 0))
+                                  slt_grads_init(&t->grads, model->part_count, false, err) != 0))
         return err->code;
     slt_grads_layout(&t->grads, model);
     slt_optimizer_layout(&t->optimizer);
@@ -122,8 +122,10 @@ static void step(struct slt_trainer *t, const struct vectors *v, int number, con
     struct slt_model *m = t->model;
     size_t n;
     const int64_t each = v->batch * v->seq;
-    const int32_t *tokens = (const int32_t *)vector_find(&v->tensors, "", "tokens", &n) + number * each;
-    const int32_t *targets = (const int32_t *)vector_find(&v->tensors, "", "targets", &n) + number * each;
+    const int32_t *tokens =
+        (const int32_t *)vector_find(&v->tensors, "", "tokens", &n) + number * each;
+    const int32_t *targets =
+        (const int32_t *)vector_find(&v->tensors, "", "targets", &n) + number * each;
     const double count = (double)slt_count_targets(targets, each);
     const double want = ((const double *)vector_find(&v->tensors, "", "losses", &n))[number];
     const double want_norm = ((const double *)vector_find(&v->tensors, "", "norms", &n))[number];

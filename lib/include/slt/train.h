@@ -46,6 +46,8 @@ struct slt_train_options {
     double relora_prune_fraction; // of them
     double clip;                  // largest global gradient norm, 0: no clipping
     const char *route;            // "auto", "dense", "factored"
+    const char *recompute;        // "none", "cheap", "block": what backward works out again
+    bool per_layer;               // update each group as soon as its gradient is complete
     uint64_t seed;                // of the data order
 };
 
