@@ -58,10 +58,11 @@ $(OUT)/%.slt: $(OUT)/%-init.slt $(OUT)/train.tok
 	$(BIN)/slt-train --data $(OUT)/train.tok $(TRAIN) --lr $(LR_$*) --checkpoint $(OUT)/$* --checkpoint-every 100 \
 		--keep 1 --resume --metrics $(OUT)/$*.jsonl -o $@ $<
 	@rm -f $(OUT)/$*-[0-9]*.slt
+	@$(BIN)/slt-train --dry-run --data $(OUT)/train.tok $(TRAIN) $@ >$(OUT)/$*.plan
 
 $(OUT)/%.eval: $(OUT)/%.slt
 	$(BIN)/slt-eval --data $(OUT)/valid.tok $< >$@
 
 $(OUT)/table.tsv: $(METHODS:%=$(OUT)/%.eval)
-	@pipelines/method-table $(BIN) $(OUT)/train.tok '$(TRAIN)' $(METHODS:%=$(OUT)/%) >$@.all
-	@cut -f 1,4,7- $@.all >$@ && rm $@.all
+	@pipelines/method-table $(METHODS:%=$(OUT)/%) >$@.all
+	@cut -f 1,4,7,8,11 $@.all >$@ && rm $@.all

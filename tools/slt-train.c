@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "cli.h"
 #include "cli_metrics.h"
@@ -57,6 +58,14 @@ static void on_route(void *user, const char *group, const char *route)
         cli_say("%s: %s route", group, route);
 }
 
+// The most memory this process has had at once, libraries included.
+static json_int_t peak_resident_bytes(void)
+{
+    struct rusage usage = {0};
+    getrusage(RUSAGE_SELF, &usage);
+    return (json_int_t)usage.ru_maxrss * 1024;
+}
+
 static int on_step(void *user, const struct slt_train_record *r, struct slt_error *err)
 {
     struct session *s = user;
@@ -73,6 +82,7 @@ static int on_step(void *user, const struct slt_train_record *r, struct slt_erro
         cli_metrics_real(line, "step_seconds", r->seconds);
         cli_metrics_real(line, "data_seconds", r->data_seconds);
         cli_metrics_real(line, "tokens_per_second", r->tokens_per_second);
+        json_object_set_new(line, "peak_resident_bytes", json_integer(peak_resident_bytes()));
         cli_metrics_write(&s->metrics, line);
     }
     s->speed = s->speed == 0 ? r->tokens_per_second : 0.9 * s->speed + 0.1 * r->tokens_per_second;
@@ -304,7 +314,8 @@ int main(int argc, char **argv)
         {"weight-decay", 0, CLI_REAL, &o.train.weight_decay, "X", 0, 1e3, "decoupled decay (0)"},
         {"beta1", 0, CLI_REAL, &o.train.beta1, "X", 0, 1, "decay of the first moment (0.9)"},
         {"beta2", 0, CLI_REAL, &o.train.beta2, "X", 0, 1, "decay of the second moment (0.999)"},
-        {"eps", 0, CLI_REAL, &o.train.eps, "X", 0, 1, "added to the root of it (1e-8; GaLore 1e-6)"},
+        {"eps", 0, CLI_REAL, &o.train.eps, "X", 0, 1,
+         "added to the root of it (1e-8; GaLore 1e-6)"},
         {"clip", 0, CLI_REAL, &o.train.clip, "X", 0, 1e30, "largest gradient norm; 0: any (0)"},
         {"route", 0, CLI_WORD, &o.train.route, "auto|dense|factored", 0, 0,
          "how sparse plus low-rank layers are computed (auto)"},

@@ -23,7 +23,7 @@ metric() { # KEY FILE: its values, one a line
 
 # Metrics without what the clock says.
 timeless() {
-    sed -E 's/"(step_seconds|data_seconds|tokens_per_second|valid_seconds)":[^,}]*//g' "$1"
+    sed -E 's/"(step_seconds|data_seconds|tokens_per_second|valid_seconds|peak_resident_bytes)":[^,}]*//g' "$1"
 }
 
 @test "training lowers the loss, and eval agrees with the last validation" {
@@ -287,4 +287,34 @@ same_when_resumed() {
     slt-train "${TRAIN[@]}" --steps 30 --optimizer adam8bit --metrics b.jsonl -o b.slt "$DATA/full.slt"
     awk -v a="$(metric loss a.jsonl | tail -1)" -v b="$(metric loss b.jsonl | tail -1)" \
         'BEGIN { exit !(a > 0 && b > 0 && (a - b) ^ 2 < 0.01) }'
+}
+
+# CMD...: the most anonymous memory that the process has, in bytes, looked at every 10 milliseconds.
+peak_anonymous() {
+    "$@" &
+    local pid=$! peak=0 now
+    while now=$(sed -n 's/^RssAnon:[[:space:]]*\([0-9]*\) kB/\1/p' "/proc/$pid/status" 2>/dev/null) && [ -n "$now" ]; do
+        [ "$now" -le $peak ] || peak=$now
+        sleep 0.01
+    done
+    wait $pid
+    echo $((peak * 1024))
+}
+
+@test "the memory of a process is its plan: within 5% and 48 MB" {
+    for method in full lowrank sltrain relora; do
+        slt-init --preset 20m --vocab-size 8000 --method $method -o "$method.slt"
+    done
+    run=(--data "$DATA/train.tok" --batch 8 --seq 64 --steps 2)
+    for combination in "full adamw" "full adam8bit --per-layer" "full galore" "full galore8bit --per-layer" \
+        "lowrank adamw" "lowrank adam8bit" "relora adamw" "sltrain adamw" "sltrain adam8bit --per-layer" \
+        "sltrain adamw --recompute block" "sltrain adamw --micro-batch 2"; do
+        read -r method optimizer more <<<"$combination"
+        # shellcheck disable=SC2086 # more is several words
+        command=(slt-train "${run[@]}" --optimizer "$optimizer" $more "$method.slt")
+        plan=$("${command[@]}" --dry-run | value_of total)
+        peak=$(peak_anonymous "${command[@]}" -o out.slt)
+        echo "$combination: planned $plan, seen $peak"
+        [ "$peak" -gt $((plan / 2)) ] && [ "$peak" -le $((plan + plan / 20 + 48000000)) ]
+    done
 }
