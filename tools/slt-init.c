@@ -84,6 +84,7 @@ static void apply_options(const struct options *o, struct slt_config *c)
     c->method = (enum slt_method)o->method;
     c->seed = (uint64_t)o->seed;
     c->support = (struct slt_support_spec){0};
+    c->quantization = (struct slt_quantization){0};
     if (o->vocab_size > 0)
         c->vocab_size = o->vocab_size;
     paper_defaults(o, c);
