@@ -192,6 +192,15 @@ nf4 64 0.152'
     slt-quantize --dequantize q.slt | slt-info --check -
 }
 
+@test "a tensor larger than what is coded at once" {
+    # Embedding and head have 524288 values each.
+    slt-init --preset nano -o m.slt
+    slt-quantize --block 1 m.slt | slt-quantize --dequantize - | tar xO model.safetensors | cmp - <(tar xOf m.slt model.safetensors)
+    slt-quantize --type nf4 --block 77 -o q.slt m.slt
+    slt-quantize --dequantize q.slt | slt-quantize --type nf4 --block 77 - | tar xO model.safetensors |
+        cmp - <(tar xOf q.slt model.safetensors)
+}
+
 @test "optimizer state is left out" {
     tar tf "$DATA/model.slt" | grep -q optimizer
     [ "$(tar tf "$DATA/int8.slt" | tr '\n' ' ')" = \
