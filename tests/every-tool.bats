@@ -24,6 +24,7 @@ good() { # TOOL INPUT
     slt-init) echo --config "$DATA/tiny.json" --tokenizer "$DATA/spm.model" --rank 8 ;;
     slt-train) echo --data "$DATA/train.tok" --steps 2 --batch 2 --seq 16 "$2" ;;
     slt-eval) echo --data "$DATA/valid.tok" --seq 16 "$2" ;;
+    slt-quantize) echo --type nf4 "$2" ;;
     slt-generate) echo --prompt int --max-tokens 3 "$2" ;;
     slt-info) echo "$2" ;;
     slt-plan) echo --preset nano --method sltrain ;;
@@ -34,9 +35,9 @@ input_of() {
     if [ "$1" = slt-tokenize ]; then echo "$DATA/text"; else echo "$DATA/model.slt"; fi
 }
 # Tools that read a checkpoint as their operand.
-READERS='slt-train slt-eval slt-generate slt-info'
+READERS='slt-train slt-eval slt-quantize slt-generate slt-info'
 # Tools whose result is binary.
-BINARY='slt-tokenize slt-init slt-train'
+BINARY='slt-tokenize slt-init slt-train slt-quantize'
 
 @test "there are programs to test" {
     [ "$(wc -w <<<"$TOOLS")" -ge 7 ]

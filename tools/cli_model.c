@@ -28,6 +28,7 @@ static void apply_method(struct slt_config *c, const struct cli_model *m)
     c->method = (enum slt_method)m->method;
     c->seed = (uint64_t)m->seed;
     c->support = (struct slt_support_spec){0};
+    c->quantization = (struct slt_quantization){0};
     if (m->vocab_size > 0)
         c->vocab_size = m->vocab_size;
     slt_config_method_defaults(c, m->preset);

@@ -159,6 +159,7 @@ static int describe_checkpoint(json_t *report, struct slt_checkpoint_reader *rea
     size_t bytes = 0;
     const void *tokenizer = slt_checkpoint_tokenizer(reader, &bytes, &member);
     json_t *tensors = json_array();
+    slt_checkpoint_show_stored(reader);
     enum slt_section section;
     const struct slt_tensor_info *info;
     json_object_set_new(report, "kind", json_string("checkpoint"));

@@ -1,5 +1,8 @@
 // Reading checkpoints. The members come in one order, so the reader is a walk along it: at each
 // step only certain names may follow, and the walk ends with a verified manifest or with an error.
+// The weights of a quantized model are decoded on the way, so that only who asks for stored tensors
+// sees codes.
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,13 +11,17 @@
 #include "files/archive.h"
 #include "files/checkpoint_members.h"
 #include "files/manifest.h"
+#include "files/quantized.h"
 #include "files/safetensors.h"
 
 #define SENTENCE_NAME 256
 
 struct section {
-    struct slt_tensor_info *tensors;
-    size_t count;
+    struct slt_tensor_info *stored; // as the file has them
+    size_t stored_count;
+    struct slt_tensor_info *decoded; // what they stand for; NULL where that is the same
+    size_t decoded_count;
+    size_t *first; // stored tensor with which a decoded one begins
 };
 
 struct slt_checkpoint_reader {
@@ -29,9 +36,12 @@ struct slt_checkpoint_reader {
     struct section sections[2]; // by enum slt_section
     enum slt_section section;   // the current one
     size_t next;                // tensor of the section that comes next
-    uint64_t left;              // of the current tensor
-    bool done;                  // the manifest was verified
-    struct slt_error failure;   // the first error; there is no way on after it
+    uint64_t left;              // bytes in the file of the current tensor
+    uint64_t values_left;       // bytes of it that can be read: the same, unless it is decoded
+    bool decoding;              // the current tensor is decoded
+    struct slt_dequantizer dequantizer;
+    bool done;                // the manifest was verified
+    struct slt_error failure; // the first error; there is no way on after it
 };
 
 static int unexpected(const struct slt_checkpoint_reader *r, const char *member,
@@ -124,9 +134,12 @@ static int open_section(struct slt_checkpoint_reader *r, enum slt_section sectio
                              (unsigned long long)SLT_SAFETENSORS_HEADER_MAX);
     if ((rc = slt_archive_in_load(r->archive, &json, (size_t)header, err)) != 0)
         return rc;
-    rc = slt_safetensors_parse(&s->tensors, &s->count, name_of(name, r, member), json,
+    rc = slt_safetensors_parse(&s->stored, &s->stored_count, name_of(name, r, member), json,
                                (size_t)header, rest - header, err);
     free(json);
+    if (rc == 0 && section == SLT_SECTION_MODEL && r->config.quantization.type != SLT_QUANT_NONE)
+        rc = slt_quantized_view(&s->decoded, &s->first, &s->decoded_count, r->name, &r->config,
+                                s->stored, s->stored_count, err);
     r->section = section;
     r->next = 0;
     r->left = 0;
@@ -216,12 +229,27 @@ const void *slt_checkpoint_tokenizer(const struct slt_checkpoint_reader *reader,
     return reader->tokenizer;
 }
 
+static size_t tensor_count(const struct section *s)
+{
+    return s->decoded != NULL ? s->decoded_count : s->stored_count;
+}
+
 const struct slt_tensor_info *slt_checkpoint_tensors(const struct slt_checkpoint_reader *reader,
                                                      size_t *count)
 {
     const struct section *s = &reader->sections[reader->section];
-    *count = s->count;
-    return s->tensors;
+    *count = tensor_count(s);
+    return s->decoded != NULL ? s->decoded : s->stored;
+}
+
+void slt_checkpoint_show_stored(struct slt_checkpoint_reader *reader)
+{
+    struct section *s = &reader->sections[SLT_SECTION_MODEL];
+    assert(reader->section == SLT_SECTION_MODEL && reader->next == 0);
+    free(s->decoded);
+    free(s->first);
+    s->decoded = NULL;
+    s->first = NULL;
 }
 
 const char *slt_checkpoint_trainer(const struct slt_checkpoint_reader *reader)
@@ -275,16 +303,32 @@ static int remember(struct slt_checkpoint_reader *r, int rc, const struct slt_er
     return rc;
 }
 
+// Goes on to the next tensor of the section, and reads the scales of one that is quantized.
+static int enter_tensor(struct slt_checkpoint_reader *r, struct slt_error *err)
+{
+    const struct section *s = &r->sections[r->section];
+    const size_t i = r->next++, at = s->decoded != NULL ? s->first[i] : i;
+    r->decoding = s->decoded != NULL && strcmp(s->stored[at].name, s->decoded[i].name) != 0;
+    if (!r->decoding) {
+        r->left = r->values_left = s->stored[at].bytes;
+        return 0;
+    }
+    r->left = s->stored[at + 1].bytes;
+    r->values_left = s->decoded[i].bytes;
+    return slt_dequantizer_start(&r->dequantizer, &r->config.quantization, r->archive, r->name,
+                                 &s->stored[at], (int64_t)(r->values_left / sizeof(float)), err);
+}
+
 static int step(struct slt_checkpoint_reader *r, struct slt_error *err)
 {
     int rc = slt_archive_in_skip(r->archive, r->left, err);
-    r->left = 0;
-    while (rc == 0 && !r->done && r->next == r->sections[r->section].count)
+    r->left = r->values_left = 0;
+    while (rc == 0 && !r->done && r->next == tensor_count(&r->sections[r->section]))
         rc = leave_section(r, err);
     if (rc != 0 || r->done)
         return rc;
-    r->left = r->sections[r->section].tensors[r->next++].bytes;
-    return 1;
+    rc = enter_tensor(r, err);
+    return rc == 0 ? 1 : rc;
 }
 
 int slt_checkpoint_next(struct slt_checkpoint_reader *reader, enum slt_section *section,
@@ -298,8 +342,9 @@ int slt_checkpoint_next(struct slt_checkpoint_reader *reader, enum slt_section *
     struct slt_error local = {0};
     int rc = remember(r, step(r, &local), &local, err);
     if (rc == 1) {
+        size_t count;
         *section = r->section;
-        *info = &r->sections[r->section].tensors[r->next - 1];
+        *info = &slt_checkpoint_tensors(r, &count)[r->next - 1];
     }
     return rc;
 }
@@ -310,13 +355,18 @@ int slt_checkpoint_read(struct slt_checkpoint_reader *reader, void *data, size_t
     struct slt_checkpoint_reader *r = reader;
     if (r->failure.code != 0)
         return slt_error_set(err, r->failure.code, "%s", r->failure.message);
-    if (bytes > r->left)
+    if (bytes > r->values_left)
         return slt_error_set(err, SLT_ERR_RANGE, "'%s': %zu bytes of a tensor wanted, %llu left",
-                             r->name, bytes, (unsigned long long)r->left);
+                             r->name, bytes, (unsigned long long)r->values_left);
     struct slt_error local = {0};
-    int rc = slt_archive_in_read(r->archive, data, bytes, &local);
-    if (rc == 0)
-        r->left -= bytes;
+    int rc;
+    if (r->decoding) {
+        rc = slt_dequantizer_read(&r->dequantizer, r->archive, data, bytes, &r->left, &local);
+    } else {
+        rc = slt_archive_in_read(r->archive, data, bytes, &local);
+        r->left -= rc == 0 ? bytes : 0;
+    }
+    r->values_left -= rc == 0 ? bytes : 0;
     return remember(r, rc, &local, err);
 }
 
@@ -341,7 +391,11 @@ void slt_checkpoint_close(struct slt_checkpoint_reader *reader)
     free(reader->tokenizer_member);
     free(reader->trainer);
     free(reader->provenance);
-    for (int i = 0; i < 2; i++)
-        free(reader->sections[i].tensors);
+    slt_dequantizer_free(&reader->dequantizer);
+    for (int i = 0; i < 2; i++) {
+        free(reader->sections[i].stored);
+        free(reader->sections[i].decoded);
+        free(reader->sections[i].first);
+    }
     free(reader);
 }

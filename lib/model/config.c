@@ -44,6 +44,25 @@ int slt_method_parse(enum slt_method *method, const char *text, struct slt_error
                          "unknown method '%s' (known: full, lowrank, sltrain, relora)", text);
 }
 
+static const char *const quant_names[SLT_QUANT_TYPES] = {"none", "int8", "dyn8", "nf4"};
+
+const char *slt_quant_name(enum slt_quant_type type)
+{
+    return quant_names[type];
+}
+
+int slt_quant_parse(enum slt_quant_type *type, const char *text, struct slt_error *err)
+{
+    for (int i = SLT_QUANT_NONE + 1; i < SLT_QUANT_TYPES; i++) {
+        if (strcmp(text, quant_names[i]) == 0) {
+            *type = (enum slt_quant_type)i;
+            return 0;
+        }
+    }
+    return slt_error_set(err, SLT_ERR_RANGE,
+                         "unknown type of quantization '%s' (known: int8, dyn8, nf4)", text);
+}
+
 int slt_support_parse(struct slt_support_spec *spec, const char *text, struct slt_error *err)
 {
     if (strcmp(text, "random") == 0) {
@@ -151,6 +170,13 @@ static int check_method(const struct slt_config *c, struct slt_error *err)
     return check_real("density", c->density, 0, 1, err);
 }
 
+static int check_quantization(const struct slt_quantization *q, struct slt_error *err)
+{
+    if (q->type == SLT_QUANT_NONE)
+        return check_range("quantization.block without a type", q->block, 0, 0, err);
+    return check_range("quantization.block", q->block, 1, SLT_QUANT_BLOCK_MAX, err);
+}
+
 int slt_config_check(const struct slt_config *c, struct slt_error *err)
 {
     const struct {
@@ -183,7 +209,8 @@ int slt_config_check(const struct slt_config *c, struct slt_error *err)
                              (long long)c->head_dim);
     if ((rc = check_real("rms_norm_eps", c->rms_norm_eps, 0, 1, err)) != 0 ||
         (rc = check_real("rope_theta", c->rope_theta, 0, 1e12, err)) != 0 ||
-        (rc = check_real("initializer_range", c->initializer_range, 0, 100, err)) != 0)
+        (rc = check_real("initializer_range", c->initializer_range, 0, 100, err)) != 0 ||
+        (rc = check_quantization(&c->quantization, err)) != 0)
         return rc;
     return check_method(c, err);
 }

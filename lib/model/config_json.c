@@ -123,6 +123,20 @@ static int read_llama(const struct source *s, const json_t *o, struct slt_config
     return get_whole(s, o, "head_dim", natural, &c->head_dim);
 }
 
+// Absent or null: the weights are plain.
+static int read_quantization(const struct source *s, const json_t *o, struct slt_quantization *q)
+{
+    const json_t *type = json_object_get(o, "type");
+    if (o == NULL || json_is_null(o))
+        return 0;
+    if (!json_is_string(type))
+        return bad(s, "slt.quantization.type", "is missing or no string");
+    int rc = slt_quant_parse(&q->type, json_string_value(type), s->err);
+    if (rc != 0)
+        return slt_error_prefix(s->err, rc, "'%s'", s->name);
+    return get_required(s, o, "block", &q->block);
+}
+
 static int read_slt(const struct source *s, const json_t *o, struct slt_config *c)
 {
     int rc;
@@ -135,6 +149,8 @@ static int read_slt(const struct source *s, const json_t *o, struct slt_config *
     if ((rc = get_whole(s, o, "seed", 0, &seed)) != 0)
         return rc;
     c->seed = (uint64_t)seed;
+    if ((rc = read_quantization(s, json_object_get(o, "quantization"), &c->quantization)) != 0)
+        return rc;
     if (c->method == SLT_FULL)
         return 0;
     if ((rc = get_required(s, o, "rank", &c->rank)) != 0 ||
@@ -216,6 +232,12 @@ static json_t *slt_object(const struct slt_config *c)
         json_object_set_new(o, "support_crc32", json_integer(c->support_crc));
     }
     json_object_set_new(o, "seed", json_integer((json_int_t)c->seed));
+    if (c->quantization.type != SLT_QUANT_NONE) {
+        json_t *q = json_object();
+        json_object_set_new(q, "type", json_string(slt_quant_name(c->quantization.type)));
+        json_object_set_new(q, "block", json_integer(c->quantization.block));
+        json_object_set_new(o, "quantization", q);
+    }
     return o;
 }
 

@@ -128,6 +128,38 @@ static uint8_t *make_checkpoint(char *path, bool with_all, size_t *bytes)
     return take_file(path, bytes);
 }
 
+// The final norm of the nano preset as codes: 128 values in blocks of 50.
+static uint8_t *make_quantized(char *path, enum slt_quant_type type, size_t *bytes)
+{
+    const bool packed = type == SLT_QUANT_NF4;
+    const struct slt_tensor_info model[] = {
+        {"model.norm.weight.absmax", SLT_F32, 1, {3}, 12},
+        {"model.norm.weight",
+         type == SLT_QUANT_INT8 ? SLT_I8 : SLT_U8,
+         1,
+         {packed ? 64 : 128},
+         packed ? 64 : 128},
+    };
+    static const float absmax[3] = {1, 0, 1e30f};
+    uint8_t codes[128];
+    struct slt_config config;
+    struct slt_checkpoint_writer *w = NULL;
+    struct slt_output *out = NULL;
+    struct slt_error err;
+    for (int i = 0; i < 128; i++)
+        codes[i] = (uint8_t)(i * 37);
+    CHECK_OK(slt_config_preset(&config, "nano", &err), err);
+    config.quantization = (struct slt_quantization){type, 50};
+    CHECK_OK(slt_output_open(&out, path, NULL, &err), err);
+    CHECK_OK(slt_checkpoint_create(&w, out, &config, NULL, NULL, 0, &err), err);
+    CHECK_OK(slt_checkpoint_begin(w, SLT_SECTION_MODEL, NULL, model, 2, &err), err);
+    CHECK_OK(slt_checkpoint_write(w, absmax, sizeof absmax, &err), err);
+    CHECK_OK(slt_checkpoint_write(w, codes, (size_t)model[1].bytes, &err), err);
+    CHECK_OK(slt_checkpoint_finish(w, NULL, &err), err);
+    CHECK_OK(slt_output_publish(out, &err), err);
+    return take_file(path, bytes);
+}
+
 static uint8_t *make_tokens(char *path, uint32_t vocab, uint32_t eos, int documents, size_t *bytes)
 {
     const struct slt_tokens_header header = {
@@ -201,6 +233,11 @@ static void make_corpus(struct sink *s)
     for (int with_all = 0; with_all < 2; with_all++) {
         uint8_t *data = make_checkpoint(path, with_all, &bytes);
         emit_variants(s, &targets[0], with_all ? "state" : "model", data, bytes);
+        free(data);
+    }
+    for (int type = SLT_QUANT_NONE + 1; type < SLT_QUANT_TYPES; type++) {
+        uint8_t *data = make_quantized(path, (enum slt_quant_type)type, &bytes);
+        emit_variants(s, &targets[0], slt_quant_name((enum slt_quant_type)type), data, bytes);
         free(data);
     }
     for (size_t i = 0; i < sizeof tokens / sizeof *tokens; i++) {

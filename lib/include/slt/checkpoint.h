@@ -28,9 +28,13 @@ enum slt_section { SLT_SECTION_MODEL, SLT_SECTION_OPTIMIZER };
 
 struct slt_checkpoint_reader;
 
-// Opens and reads config.json and the tokenizer. The reader owns in from now on, also on failure.
+// Opens and reads config.json and the tokenizer. A quantized model reads like one in F32. The
+// reader owns in from now on, also on failure.
 SLT_API int slt_checkpoint_open(struct slt_checkpoint_reader **reader, struct slt_input *in,
                                 struct slt_error *err);
+// From the first slt_checkpoint_next on, the tensors of a quantized model come as they are stored
+// (quantize.h): T.absmax, then T with the codes. Without this call they come as F32.
+SLT_API void slt_checkpoint_show_stored(struct slt_checkpoint_reader *reader);
 SLT_API const char *slt_checkpoint_name(const struct slt_checkpoint_reader *reader);
 SLT_API const struct slt_config *slt_checkpoint_config(const struct slt_checkpoint_reader *reader);
 // The text of config.json, NUL-terminated, owned by the reader.

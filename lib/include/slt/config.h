@@ -18,6 +18,20 @@ struct slt_support_spec {
     int32_t block_rows, block_cols; // SLT_SUPPORT_BLOCK only
 };
 
+// How the weights of a checkpoint are stored, see quantize.h.
+enum slt_quant_type {
+    SLT_QUANT_NONE, // as F32
+    SLT_QUANT_INT8,
+    SLT_QUANT_DYN8,
+    SLT_QUANT_NF4,
+    SLT_QUANT_TYPES
+};
+
+struct slt_quantization {
+    enum slt_quant_type type;
+    int64_t block; // values that share a scale; 0 with SLT_QUANT_NONE
+};
+
 struct slt_config {
     // LlamaConfig
     int64_t vocab_size, hidden_size, intermediate_size, num_hidden_layers;
@@ -34,6 +48,7 @@ struct slt_config {
     uint64_t seed;        // of initialisation and support
     uint32_t support_crc; // CRC-32 of all positions, see slt_support_crc; 0 without a sparse part
     bool lora_b_zero;     // lowrank only: B starts as zeros instead of kaiming
+    struct slt_quantization quantization;
 };
 
 SLT_API const char *slt_method_name(enum slt_method method);
@@ -43,6 +58,13 @@ SLT_API int slt_method_parse(enum slt_method *method, const char *text, struct s
 SLT_API int slt_support_parse(struct slt_support_spec *spec, const char *text,
                               struct slt_error *err);
 SLT_API char *slt_support_format(char *text, size_t size, const struct slt_support_spec *spec);
+
+#define SLT_QUANT_BLOCK_MAX ((int64_t)1 << 16)
+
+// "int8", "dyn8", "nf4"; "none" for SLT_QUANT_NONE.
+SLT_API const char *slt_quant_name(enum slt_quant_type type);
+// SLT_ERR_RANGE with a sentence that lists the known names, of which "none" is not one.
+SLT_API int slt_quant_parse(enum slt_quant_type *type, const char *text, struct slt_error *err);
 
 // Preset number index (nano 9m 20m 35m 60m 130m 350m 1b 7b), or NULL after the last one.
 SLT_API const char *slt_config_preset_name(size_t index);
