@@ -123,9 +123,18 @@ struct slt_ops_options {
     int threads; // CPU: 0 means all
 };
 
+// What choosing between the routes of a sparse plus low-rank group goes by: constants of a backend,
+// in multiply-adds of a GEMM at its full rate, for forward and backward together.
+struct slt_route_cost {
+    double position; // the sparse products at one position of S, for one token
+    double order;    // sorting a position by columns
+    double element;  // an element of a dense scratch, which passes through memory a few times
+};
+
 struct slt_ops {
     uint32_t version; // SLT_OPS_VERSION
     const char *name; // "cpu", "cpu-reference", "cuda"
+    struct slt_route_cost route_cost;
 
     // ---- Device and memory ----
     int (*open)(struct slt_ctx **ctx, const struct slt_ops_options *options, struct slt_error *err);

@@ -39,6 +39,7 @@ uint64_t REF(ref_work_bytes)(struct slt_ctx *ctx, enum slt_op op, const struct s
 const struct slt_ops TABLE = {
     .version = SLT_OPS_VERSION,
     .name = "cpu-reference",
+    .route_cost = {3, 0, 0},
     .open = cpu_open,
     .close = cpu_close,
     .describe = describe,

@@ -2,12 +2,26 @@
 #include "kernels/cpu/product.h"
 #include "kernels/cpu/simd_ops.h"
 
+// Route costs are fitted to tests/bench/bench_routes.c on machines with these instruction sets;
+// that of plain C is a guess.
 #if defined(__AVX512F__)
 #define NAME "AVX-512"
+#define ROUTE_COST                                                                                 \
+    {                                                                                              \
+        7.6, 450, 40                                                                               \
+    }
 #elif defined(__AVX2__)
 #define NAME "AVX2"
+#define ROUTE_COST                                                                                 \
+    {                                                                                              \
+        14.5, 450, 45                                                                              \
+    }
 #else
 #define NAME "plain C"
+#define ROUTE_COST                                                                                 \
+    {                                                                                              \
+        20, 450, 40                                                                                \
+    }
 #endif
 
 static const struct cpu_isa isa = {NAME, &SIMD(cpu_linear_kernels), &SIMD(cpu_sparse_kernels)};
@@ -25,6 +39,7 @@ extern const struct slt_ops SIMD(cpu_ops);
 const struct slt_ops SIMD(cpu_ops) = {
     .version = SLT_OPS_VERSION,
     .name = "cpu",
+    .route_cost = ROUTE_COST,
     .open = open,
     .close = cpu_close,
     .describe = cpu_describe,

@@ -59,8 +59,10 @@ const struct slt_linear_kind *slt_linear_kind(enum slt_method method);
 extern const struct slt_linear_kind slt_linear_full, slt_linear_lowrank, slt_linear_sltrain,
     slt_linear_relora;
 
-// The cheaper route of a group for micro-batches of so many tokens: a pure function of shapes.
-enum slt_route slt_route_choose(const struct slt_group *group, int64_t tokens);
+// The cheaper route of a group for micro-batches of so many tokens: a pure function of shapes and
+// of the backend's constants.
+enum slt_route slt_route_choose(const struct slt_group *group, int64_t tokens,
+                                const struct slt_route_cost *cost);
 
 // The dense route, shared by lowrank (no support) and sltrain.
 void slt_dense_route_forward(const struct slt_pass *pass, const struct slt_group *group,

@@ -67,20 +67,13 @@ void slt_dense_route_backward(const struct slt_pass *pass, const struct slt_grou
     }
 }
 
-// Costs in multiply-adds of a GEMM at its full rate, for forward and backward together, fitted to
-// tests/bench/bench_routes.c with AVX-512: a multiply-add of a sparse product (three of them for
-// each position and token) costs 7.6/3, sorting a position by columns 450, and an element of a
-// dense scratch, which passes through memory a few times, 40.
-#define SPARSE_COST  7.6
-#define ORDER_COST   450.0
-#define ELEMENT_COST 40.0
-
-enum slt_route slt_route_choose(const struct slt_group *g, int64_t tokens)
+enum slt_route slt_route_choose(const struct slt_group *g, int64_t tokens,
+                                const struct slt_route_cost *cost)
 {
     const double t = (double)tokens, r = (double)g->rank, in = (double)g->shape.in;
     const double rows = (double)g->rows, nnz = (double)g->support.nnz;
-    const double dense = 3 * t * rows * in + 4 * r * rows * in + ELEMENT_COST * rows * in;
+    const double dense = 3 * t * rows * in + 4 * r * rows * in + cost->element * rows * in;
     const double factored =
-        3 * t * r * (rows + g->shape.members * in) + (SPARSE_COST * t + ORDER_COST) * nnz;
+        3 * t * r * (rows + g->shape.members * in) + (cost->position * t + cost->order) * nnz;
     return factored <= dense ? SLT_ROUTE_FACTORED : SLT_ROUTE_DENSE;
 }

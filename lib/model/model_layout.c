@@ -53,7 +53,8 @@ static void layout_group(struct slt_model *m, struct slt_group *g, int kind, int
     g->parts = m->part_count - g->first_part;
     for (int i = 0; i < g->parts; i++)
         m->part[g->first_part + i].unit = g->first_part;
-    g->route = m->route_wish != SLT_ROUTE_AUTO ? m->route_wish : slt_route_choose(g, tokens);
+    g->route = m->route_wish != SLT_ROUTE_AUTO ? m->route_wish
+                                               : slt_route_choose(g, tokens, &m->ops->route_cost);
     if (c->method == SLT_RELORA) {
         const int frozen = add_part(m, SLT_ROLE_WEIGHT, g->rows, g->shape.in);
         m->part[frozen].frozen = true;
