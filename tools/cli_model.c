@@ -22,7 +22,7 @@ static int load_base(struct slt_config *c, const struct cli_model *m, slt_stop_f
     return rc != 0 ? cli_error(&err) : 0;
 }
 
-static void apply_method(struct slt_config *c, const struct cli_model *m)
+void cli_model_apply(struct slt_config *c, const struct cli_model *m)
 {
     struct slt_error err;
     c->method = (enum slt_method)m->method;
@@ -59,6 +59,6 @@ int cli_model_config(struct slt_config *config, const struct cli_model *model, s
         cli_usage("give either --preset or --config");
     const int code = load_base(config, model, stop);
     if (code == 0)
-        apply_method(config, model);
+        cli_model_apply(config, model);
     return code;
 }

@@ -26,5 +26,7 @@ struct cli_model {
 // The configuration, not yet checked for its ranges. Options that do not fit together are wrong
 // usage (exit 2); else 0, or an exit code with the message printed.
 int cli_model_config(struct slt_config *config, const struct cli_model *model, slt_stop_flag *stop);
+// The same from sizes that are already there.
+void cli_model_apply(struct slt_config *config, const struct cli_model *model);
 
 #endif

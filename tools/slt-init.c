@@ -14,7 +14,7 @@
 struct options {
     struct cli_common common;
     struct cli_model model;
-    const char *tokenizer;
+    const char *tokenizer, *from;
     bool dry_run, no_provenance;
 };
 
@@ -35,6 +35,32 @@ static int load_tokenizer(const struct options *o, struct slt_tokenizer **tokeni
     c->bos_token_id = info->bos == SLT_TOKEN_NONE ? -1 : (int64_t)info->bos;
     c->eos_token_id = info->eos == SLT_TOKEN_NONE ? -1 : (int64_t)info->eos;
     c->pad_token_id = info->pad == SLT_TOKEN_NONE ? -1 : (int64_t)info->pad;
+    return 0;
+}
+
+// A model to start from gives sizes and tokenizer.
+static int open_start(const struct options *o, struct slt_checkpoint_reader **from,
+                      struct slt_tokenizer **tokenizer, struct slt_config *c, slt_stop_flag *stop)
+{
+    struct slt_error err;
+    struct slt_input *in;
+    const char *member;
+    size_t bytes;
+    const int code = cli_open_input(&in, o->from, stop);
+    if (code != 0)
+        return code;
+    if (slt_checkpoint_open(from, in, &err) != 0)
+        return cli_error(&err);
+    *c = *slt_checkpoint_config(*from);
+    if (c->method != SLT_FULL) {
+        cli_say("'%s' is of method %s: a start is full-rank", slt_checkpoint_name(*from),
+                slt_method_name(c->method));
+        return 1;
+    }
+    cli_model_apply(c, &o->model);
+    const void *data = slt_checkpoint_tokenizer(*from, &bytes, &member);
+    if (data != NULL && slt_tokenizer_load(tokenizer, member, data, bytes, &err) != 0)
+        return cli_error(&err);
     return 0;
 }
 
@@ -88,7 +114,9 @@ static char *provenance_of(const struct options *o, const struct slt_config *c)
     char options[512], support[48], *text;
     int n =
         snprintf(options, sizeof options, "{\"%s\": \"%.200s\", \"method\": \"%s\", \"seed\": %lld",
-                 o->model.preset != NULL ? "preset" : "config",
+                 o->from != NULL           ? "from"
+                 : o->model.preset != NULL ? "preset"
+                                           : "config",
                  o->model.preset != NULL ? o->model.preset : "file", slt_method_name(c->method),
                  (long long)c->seed);
     if (c->method != SLT_FULL)
@@ -103,7 +131,8 @@ static char *provenance_of(const struct options *o, const struct slt_config *c)
 }
 
 static int write_model(const struct options *o, const struct slt_config *c,
-                       const struct slt_tokenizer *tokenizer, slt_stop_flag *stop)
+                       const struct slt_tokenizer *tokenizer, struct slt_checkpoint_reader *from,
+                       slt_stop_flag *stop)
 {
     struct slt_error err;
     struct slt_output *out;
@@ -111,7 +140,7 @@ static int write_model(const struct options *o, const struct slt_config *c,
     if (code != 0)
         return code;
     char *provenance = o->no_provenance ? NULL : provenance_of(o, c);
-    if (slt_init_write(out, c, tokenizer, provenance, stop, &err) != 0)
+    if (slt_init_write(out, c, tokenizer, from, provenance, stop, &err) != 0)
         code = cli_error(&err);
     free(provenance);
     code = cli_close_output(out, code);
@@ -129,6 +158,8 @@ int main(int argc, char **argv)
         {"preset", 'p', CLI_TEXT, &o.model.preset, "NAME", 0, 0,
          "nano, 9m, 20m, 35m, 60m, 130m, 350m, 1b or 7b"},
         {"config", 'c', CLI_TEXT, &o.model.config, "FILE", 0, 0, "sizes from a LLaMA config.json"},
+        {"from", 'f', CLI_TEXT, &o.from, "MODEL.slt", 0, 0,
+         "start a relora model from this trained full-rank one"},
         {"tokenizer", 't', CLI_TEXT, &o.tokenizer, "FILE", 0, 0,
          "put this tokenizer in and take its vocabulary"},
         {"vocab-size", 0, CLI_WHOLE, &o.model.vocab_size, "N", 2, 1 << 24,
@@ -149,10 +180,11 @@ int main(int argc, char **argv)
         {"no-provenance", 0, CLI_FLAG, &o.no_provenance, NULL, 0, 0,
          "leave the provenance line out"},
     };
-    const struct cli_program program = {"slt-init", "[options] --preset NAME | --config FILE",
-                                        "Writes a new LLaMA checkpoint whose linears are "
-                                        "full-rank, low-rank or sparse plus low-rank.",
-                                        options, sizeof options / sizeof *options};
+    const struct cli_program program = {
+        "slt-init", "[options] --preset NAME | --config FILE | --from MODEL.slt",
+        "Writes a new LLaMA checkpoint whose linears are "
+        "full-rank, low-rank or sparse plus low-rank.",
+        options, sizeof options / sizeof *options};
     const int first = cli_parse(&program, argc, &argv);
     if (argv[first] != NULL)
         cli_usage("unexpected operand '%s'", argv[first]);
@@ -163,13 +195,23 @@ int main(int argc, char **argv)
     struct slt_tokenizer *tokenizer = NULL;
     struct slt_config config;
     struct slt_error err;
-    int code = cli_model_config(&config, &o.model, stop);
+    struct slt_checkpoint_reader *from = NULL;
+    if (o.from != NULL && (o.model.preset != NULL || o.model.config != NULL ||
+                           o.tokenizer != NULL || o.model.vocab_size > 0))
+        cli_usage("--from brings sizes and tokenizer: no --preset, --config, --tokenizer or "
+                  "--vocab-size with it");
+    if (o.from != NULL && o.model.method != SLT_RELORA)
+        cli_usage("--from goes with --method relora only");
+    int code = o.from != NULL ? open_start(&o, &from, &tokenizer, &config, stop)
+                              : cli_model_config(&config, &o.model, stop);
     if (code == 0 && o.tokenizer != NULL)
         code = load_tokenizer(&o, &tokenizer, &config, stop);
     if (code == 0 && slt_config_check(&config, &err) != 0)
         cli_usage("%s", err.message);
     if (code == 0)
-        code = o.dry_run ? report(&o, &config, stop) : write_model(&o, &config, tokenizer, stop);
+        code =
+            o.dry_run ? report(&o, &config, stop) : write_model(&o, &config, tokenizer, from, stop);
+    slt_checkpoint_close(from);
     slt_tokenizer_free(tokenizer);
     return cli_finish(code);
 }

@@ -1,5 +1,6 @@
 // Writing a new checkpoint: values by chunks, as functions of seed, name and element.
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -55,9 +56,58 @@ static int write_tensor(struct slt_checkpoint_writer *writer, const struct slt_c
     return 0;
 }
 
+// Copies a tensor from the checkpoint that the model starts from, which has it next.
+static int copy_tensor(struct slt_checkpoint_writer *writer, struct slt_checkpoint_reader *from,
+                       const struct slt_tensor_info *want, float *chunk, slt_stop_flag *stop,
+                       struct slt_error *err)
+{
+    enum slt_section section;
+    const struct slt_tensor_info *t = NULL;
+    int rc = slt_checkpoint_next(from, &section, &t, err);
+    if (rc < 0)
+        return rc;
+    if (rc == 0 || section != SLT_SECTION_MODEL || strcmp(t->name, want->name) != 0 ||
+        t->bytes != want->bytes || t->dtype != want->dtype)
+        return slt_error_set(err, SLT_ERR_MISMATCH, "'%s' has no tensor '%s' where it is due",
+                             slt_checkpoint_name(from), want->name);
+    for (uint64_t at = 0; rc >= 0 && at < want->bytes;) {
+        const uint64_t left = want->bytes - at, most = (uint64_t)CHUNK * sizeof *chunk;
+        const size_t n = (size_t)(left < most ? left : most);
+        if (stop != NULL && *stop != 0)
+            return slt_error_set(err, SLT_ERR_STOPPED, "stopped by a signal");
+        if ((rc = slt_checkpoint_read(from, chunk, n, err)) != 0 ||
+            (rc = slt_checkpoint_write(writer, chunk, n, err)) != 0)
+            return rc;
+        at += n;
+    }
+    return 0;
+}
+
+// Verifies what was read, writes provenance and manifest, and frees the writer.
+static int finish(struct slt_checkpoint_writer *writer, struct slt_checkpoint_reader *from,
+                  const char *provenance, struct slt_error *err)
+{
+    char *text = NULL;
+    int rc = from != NULL ? slt_checkpoint_verify(from, err) : 0;
+    const char *before = from != NULL ? slt_checkpoint_provenance(from) : NULL;
+    if (rc == 0 && provenance != NULL && before != NULL) {
+        const size_t size = strlen(before) + strlen(provenance) + 1;
+        if ((text = malloc(size)) == NULL)
+            rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate %zu bytes", size);
+        else
+            snprintf(text, size, "%s%s", before, provenance);
+    }
+    if (rc == 0)
+        rc = slt_checkpoint_finish(writer, text != NULL ? text : provenance, err);
+    else
+        slt_checkpoint_abandon(writer);
+    free(text);
+    return rc;
+}
+
 int slt_init_write(struct slt_output *out, const struct slt_config *config,
-                   const struct slt_tokenizer *tokenizer, const char *provenance,
-                   slt_stop_flag *stop, struct slt_error *err)
+                   const struct slt_tokenizer *tokenizer, struct slt_checkpoint_reader *from,
+                   const char *provenance, slt_stop_flag *stop, struct slt_error *err)
 {
     struct slt_config c = *config;
     struct slt_param_info *params = NULL;
@@ -81,10 +131,13 @@ int slt_init_write(struct slt_output *out, const struct slt_config *config,
     if ((rc = slt_checkpoint_create(&writer, out, &c, member, data, bytes, err)) != 0 ||
         (rc = slt_checkpoint_begin(writer, SLT_SECTION_MODEL, NULL, infos, count, err)) != 0)
         goto out;
-    for (size_t i = 0; rc == 0 && i < count; i++)
-        rc = write_tensor(writer, &c, &params[i], chunk, stop, err);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        const bool factor = params[i].role == SLT_ROLE_LORA_A || params[i].role == SLT_ROLE_LORA_B;
+        rc = from != NULL && !factor ? copy_tensor(writer, from, &infos[i], chunk, stop, err)
+                                     : write_tensor(writer, &c, &params[i], chunk, stop, err);
+    }
     if (rc == 0) {
-        rc = slt_checkpoint_finish(writer, provenance, err);
+        rc = finish(writer, from, provenance, err);
         writer = NULL;
     }
 out:

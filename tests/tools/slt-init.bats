@@ -79,3 +79,28 @@ parameters() {
         [ "$status" -eq 2 ]
     done
 }
+
+@test "a relora model starts from a full-rank one: its tensors, its loss, its provenance" {
+    make_small_data
+    slt-init --config tiny.json --tokenizer spm.model --method full -o init.slt
+    slt-train --data train.tok --batch 2 --seq 24 --steps 4 -o full.slt init.slt
+    slt-init --method relora --from full.slt --rank 4 -o relora.slt
+    slt-info --check relora.slt
+    a=$(slt-eval --data valid.tok --seq 24 --limit 500 full.slt | value_of loss)
+    b=$(slt-eval --data valid.tok --seq 24 --limit 500 relora.slt | value_of loss)
+    [ -n "$a" ] && [ "$a" = "$b" ]
+    [ "$(tar -xOf relora.slt provenance.jsonl | grep -c '"tool"')" -eq 3 ]
+    slt-init --method relora --from - --rank 4 -o piped.slt <full.slt
+    cmp relora.slt piped.slt
+    for wrong in "--method sltrain --from full.slt" "--method relora --from full.slt --preset nano"; do
+        # shellcheck disable=SC2086 # several words
+        run slt-init $wrong -o wrong.slt
+        [ "$status" -eq 2 ]
+    done
+    run slt-init --method relora --from relora.slt -o wrong.slt
+    [ "$status" -eq 1 ]
+    [[ $output == *"full-rank"* ]]
+    run slt-init --method relora --from <(head -c 100000 full.slt) -o wrong.slt
+    [ "$status" -eq 1 ]
+    [ ! -e wrong.slt ]
+}
