@@ -18,6 +18,20 @@ struct cli_model {
     int64_t seed;
 };
 
+// The rows of sizes and method's numbers.
+#define CLI_MODEL(m)                                                                               \
+    {"preset", 'p', CLI_TEXT, &(m)->preset,                                                        \
+     "NAME",   0,   0,        "nano, 9m, 20m, 35m, 60m, 130m, 350m, 1b or 7b"},                    \
+        {"config", 'c', CLI_TEXT, &(m)->config, "FILE", 0, 0, "sizes from a LLaMA config.json"},   \
+        {"rank", 'r', CLI_WHOLE, &(m)->rank, "N", 1, 1 << 24, "rank of B A (the paper's)"},        \
+        {"density", 'd', CLI_REAL, &(m)->density,                                                  \
+         "X",       0,   1,        "share of non-zeros in S (the paper's)"},                       \
+        {"alpha", 'a',  CLI_REAL, &(m)->alpha,                                                     \
+         "X",     1e-9, 1e6,      "scale of B A times rank (the paper's)"},                        \
+    {                                                                                              \
+        "support", 0, CLI_TEXT, &(m)->support, "KIND", 0, 0, "random or block:RxC (random)"        \
+    }
+
 #define CLI_MODEL_DEFAULTS                                                                         \
     {                                                                                              \
         .method = SLT_SLTRAIN, .density = -1, .lora_b = -1, .seed = 1                              \

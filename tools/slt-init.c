@@ -155,9 +155,7 @@ int main(int argc, char **argv)
     struct options o = {.common = {.output = "-"}, .model = CLI_MODEL_DEFAULTS};
     const struct cli_option options[] = {
         CLI_COMMON(&o.common),
-        {"preset", 'p', CLI_TEXT, &o.model.preset, "NAME", 0, 0,
-         "nano, 9m, 20m, 35m, 60m, 130m, 350m, 1b or 7b"},
-        {"config", 'c', CLI_TEXT, &o.model.config, "FILE", 0, 0, "sizes from a LLaMA config.json"},
+        CLI_MODEL(&o.model),
         {"from", 'f', CLI_TEXT, &o.from, "MODEL.slt", 0, 0,
          "start a relora model from this trained full-rank one"},
         {"tokenizer", 't', CLI_TEXT, &o.tokenizer, "FILE", 0, 0,
@@ -166,12 +164,6 @@ int main(int argc, char **argv)
          "vocabulary without a tokenizer"},
         {"method", 'm', CLI_CHOICE, &o.model.method, "full|lowrank|sltrain|relora", 0, 0,
          "what the linears are (sltrain)"},
-        {"rank", 'r', CLI_WHOLE, &o.model.rank, "N", 1, 1 << 24, "rank of B A (the paper's)"},
-        {"density", 'd', CLI_REAL, &o.model.density, "X", 0, 1,
-         "share of non-zeros in S (the paper's)"},
-        {"alpha", 'a', CLI_REAL, &o.model.alpha, "X", 1e-9, 1e6,
-         "scale of B A times rank (the paper's)"},
-        {"support", 0, CLI_TEXT, &o.model.support, "KIND", 0, 0, "random or block:RxC (random)"},
         {"lora-b", 0, CLI_CHOICE, &o.model.lora_b, "kaiming|zero", 0, 0,
          "start of B for lowrank (kaiming)"},
         {"seed", 's', CLI_WHOLE, &o.model.seed, "N", 0, 9.2e18, "of values and support (1)"},

@@ -4,6 +4,7 @@
 
 #include "cli.h"
 #include "cli_model.h"
+#include "cli_train.h"
 #include "slt/estimate.h"
 #include "slt/train.h"
 
@@ -174,25 +175,12 @@ int main(int argc, char **argv)
     o.train.steps = 1;
     const struct cli_option options[] = {
         CLI_COMMON(&o.common),
-        {"preset", 'p', CLI_TEXT, &o.model.preset, "NAME", 0, 0,
-         "nano, 9m, 20m, 35m, 60m, 130m, 350m, 1b or 7b"},
-        {"config", 'c', CLI_TEXT, &o.model.config, "FILE", 0, 0, "sizes from a LLaMA config.json"},
+        CLI_MODEL(&o.model),
+        CLI_TRAIN(&o.train),
         {"vocab-size", 0, CLI_WHOLE, &o.model.vocab_size, "N", 2, 1 << 24,
          "vocabulary (the preset's or the file's)"},
-        {"method", 'm', CLI_TEXT, &o.method, "NAME", 0, 0, "full, lowrank or sltrain (sltrain)"},
-        {"rank", 'r', CLI_WHOLE, &o.model.rank, "N", 1, 1 << 24, "rank of B A (the paper's)"},
-        {"density", 'd', CLI_REAL, &o.model.density, "X", 0, 1,
-         "share of non-zeros in S (the paper's)"},
-        {"alpha", 'a', CLI_REAL, &o.model.alpha, "X", 1e-9, 1e6,
-         "scale of B A times rank (the paper's)"},
-        {"support", 0, CLI_TEXT, &o.model.support, "KIND", 0, 0, "random or block:RxC (random)"},
-        {"optimizer", 0, CLI_TEXT, &o.train.optimizer, "NAME", 0, 0, "optimizer (adamw)"},
-        {"batch", 'b', CLI_WHOLE, &o.train.batch, "N", 1, 1 << 24, "sequences per step (32)"},
-        {"micro-batch", 0, CLI_WHOLE, &o.train.micro_batch, "N", 1, 1 << 24,
-         "sequences at once (as many as make 4096 tokens)"},
-        {"seq", 0, CLI_WHOLE, &o.train.seq, "N", 2, 1 << 20, "tokens of a sequence (256)"},
-        {"route", 0, CLI_WORD, &o.train.route, "auto|dense|factored", 0, 0,
-         "how sparse plus low-rank layers are computed (auto)"},
+        {"method", 'm', CLI_TEXT, &o.method, "NAME", 0, 0,
+         "full, lowrank, sltrain or relora (sltrain)"},
         {"device", 0, CLI_WORD, &o.device, "auto|cpu|cpu-reference|cuda", 0, 0,
          "where it would run (auto)"},
         {"threads", 0, CLI_WHOLE, &o.threads, "N", 0, 4096, "CPU threads; 0: all (0)"},

@@ -7,6 +7,7 @@
 
 #include "cli.h"
 #include "cli_metrics.h"
+#include "cli_train.h"
 #include "slt/number.h"
 #include "slt/train.h"
 
@@ -266,6 +267,7 @@ int main(int argc, char **argv)
     slt_train_defaults(&o.train);
     const struct cli_option options[] = {
         CLI_COMMON(&o.common),
+        CLI_TRAIN(&o.train),
         {"data", 'd', CLI_TEXT, &o.data, "FILE", 0, 0, "token file to train on"},
         {"valid", 0, CLI_TEXT, &o.run.valid, "FILE", 0, 0, "token file to validate on"},
         {"valid-every", 0, CLI_WHOLE, &o.run.valid_every, "N", 0, 1e15,
@@ -277,10 +279,6 @@ int main(int argc, char **argv)
         {"epochs", 0, CLI_REAL, &o.epochs, "X", 1e-9, 1e9, "pass X times over the data instead"},
         {"max-time", 0, CLI_SECONDS, &o.run.max_seconds, "TIME", 0, 0,
          "stop after TIME, with a state checkpoint"},
-        {"batch", 'b', CLI_WHOLE, &o.train.batch, "N", 1, 1 << 24, "sequences per step (32)"},
-        {"micro-batch", 0, CLI_WHOLE, &o.train.micro_batch, "N", 1, 1 << 24,
-         "sequences at once (as many as make 4096 tokens)"},
-        {"seq", 0, CLI_WHOLE, &o.train.seq, "N", 2, 1 << 20, "tokens of a sequence (256)"},
         {"layout", 0, CLI_CHOICE, &o.packing, "packed|document", 0, 0,
          "windows of the whole file, or one sequence for each document (packed)"},
         {"lr", 0, CLI_REAL, &o.train.lr, "X", 0, 1e30, "peak learning rate (3e-3)"},
@@ -289,12 +287,6 @@ int main(int argc, char **argv)
         {"warmup", 0, CLI_WHOLE, &o.train.warmup, "N", 0, 1e15, "steps of linear warm-up (0)"},
         {"schedule", 0, CLI_CHOICE, &o.schedule, "cosine|linear|constant|jagged", 0, 0,
          "learning rate after the warm-up (cosine)"},
-        {"optimizer", 0, CLI_WORD, &o.train.optimizer, "adamw|adam8bit|galore|galore8bit", 0, 0,
-         "optimizer (adamw)"},
-        {"adam-block", 0, CLI_WHOLE, &o.train.adam_block, "N", 1, 2048,
-         "elements that share a maximum in 8-bit moments (256)"},
-        {"galore-rank", 0, CLI_WHOLE, &o.train.galore_rank, "N", 1, 1 << 24,
-         "rank of projected gradients (a quarter of the hidden size)"},
         {"galore-gap", 0, CLI_WHOLE, &o.train.galore_gap, "N", 1, 1e15,
          "updates from one projector to the next (200)"},
         {"galore-scale", 0, CLI_REAL, &o.train.galore_scale, "X", 0, 1e6,
@@ -317,12 +309,6 @@ int main(int argc, char **argv)
         {"eps", 0, CLI_REAL, &o.train.eps, "X", 0, 1,
          "added to the root of it (1e-8; GaLore 1e-6)"},
         {"clip", 0, CLI_REAL, &o.train.clip, "X", 0, 1e30, "largest gradient norm; 0: any (0)"},
-        {"route", 0, CLI_WORD, &o.train.route, "auto|dense|factored", 0, 0,
-         "how sparse plus low-rank layers are computed (auto)"},
-        {"per-layer", 0, CLI_FLAG, &o.train.per_layer, NULL, 0, 0,
-         "update each group of weights as soon as its gradient is complete"},
-        {"recompute", 0, CLI_WORD, &o.train.recompute, "none|cheap|block", 0, 0,
-         "work activations out again in the backward pass (none)"},
         {"seed", 's', CLI_WHOLE, &o.seed, "N", 0, 9.2e18, "of the data's order (1)"},
         {"checkpoint", 0, CLI_TEXT, &o.run.checkpoint, "PREFIX", 0, 0,
          "state goes to PREFIX-<step>.slt (the -o name)"},

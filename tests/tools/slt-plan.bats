@@ -122,10 +122,11 @@ END
 
 @test "the plan is that of slt-train --dry-run, byte for byte" {
     make_small_data
-    for how in '--method full' '--method lowrank' '--method sltrain' '--support block:4x4 --density 0.1 --rank 5'; do
+    for how in '--method full' '--method lowrank' '--method sltrain' '--method relora' '--support block:4x4 --density 0.1 --rank 5'; do
         slt-init --config tiny.json $how -o init.slt
         for run in '' '--batch 6 --micro-batch 3 --seq 32' '--batch 4 --seq 48 --route dense' '--route factored' \
-            '--threads 1 --batch 64' '--device cpu-reference'; do
+            '--threads 1 --batch 64' '--device cpu-reference' '--optimizer adam8bit --per-layer' \
+            '--recompute block --per-layer --micro-batch 8' '--recompute cheap'; do
             slt-train --dry-run --steps 3 --data train.tok $run init.slt | sed 1d >theirs
             slt-plan --config tiny.json $how $run | sed -n '/^tokens_per_step/,/^total/p' >ours
             [ "$(wc -l <ours)" -eq 9 ]
