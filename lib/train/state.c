@@ -10,35 +10,7 @@
 #define CHUNK           ((int64_t)1 << 18) // elements that pass through host memory at once
 #define TRAINER_VERSION 1
 
-static const char *const schedule_names[] = {"cosine", "linear", "constant", "jagged"};
-static const char *const packing_names[] = {"packed", "document"};
-
 // ---- trainer.json ----
-
-// Keys are the options' names on the command line, with underscores.
-static json_t *options_object(const struct slt_train_options *o)
-{
-    json_t *all = json_pack(
-        "{s:I s:I s:I s:I s:s s:f s:f s:I s:s s:f s:s s:I}", "steps", (json_int_t)o->steps, "batch",
-        (json_int_t)o->batch, "micro_batch", (json_int_t)o->micro_batch, "seq", (json_int_t)o->seq,
-        "layout", packing_names[o->packing], "lr", o->lr, "min_lr_ratio", o->min_lr_ratio, "warmup",
-        (json_int_t)o->warmup, "schedule", schedule_names[o->schedule], "clip", o->clip, "route",
-        o->route, "seed", (json_int_t)o->seed);
-    json_object_update_new(all, json_pack("{s:s s:f s:f s:f s:f s:I}", "optimizer", o->optimizer,
-                                          "weight_decay", o->weight_decay, "beta1", o->beta1,
-                                          "beta2", o->beta2, "eps", o->eps, "adam_block",
-                                          (json_int_t)o->adam_block));
-    json_object_update_new(
-        all, json_pack("{s:I s:I s:f s:s s:b}", "galore_rank", (json_int_t)o->galore_rank,
-                       "galore_gap", (json_int_t)o->galore_gap, "galore_scale", o->galore_scale,
-                       "galore_svd", o->galore_svd, "galore_stagger", (int)o->galore_stagger));
-    json_object_update_new(
-        all, json_pack("{s:I s:I s:s s:f s:b s:s}", "relora_every", (json_int_t)o->relora_every,
-                       "relora_warmup", (json_int_t)o->relora_warmup, "relora_prune",
-                       o->relora_prune, "relora_prune_fraction", o->relora_prune_fraction,
-                       "per_layer", (int)o->per_layer, "recompute", o->recompute));
-    return all;
-}
 
 static json_t *progress_object(const struct slt_progress *p)
 {
@@ -86,7 +58,7 @@ static int dump(char **json, json_t *object, size_t flags, struct slt_error *err
 
 int slt_trainer_options_json(const struct slt_trainer *t, char **json, struct slt_error *err)
 {
-    return dump(json, options_object(&t->options), JSON_COMPACT, err);
+    return dump(json, slt_train_options_object(&t->options), JSON_COMPACT, err);
 }
 
 static int trainer_json(const struct slt_trainer *t, char **json, struct slt_error *err)
@@ -94,7 +66,7 @@ static int trainer_json(const struct slt_trainer *t, char **json, struct slt_err
     json_t *o = json_object();
     json_object_set_new(o, "version", json_integer(TRAINER_VERSION));
     json_object_set_new(o, "progress", progress_object(&t->progress));
-    json_object_set_new(o, "options", options_object(&t->options));
+    json_object_set_new(o, "options", slt_train_options_object(&t->options));
     json_object_set_new(o, "data", data_object(t->dealer.tokens));
     json_object_set_new(o, "routes", routes_object(t));
     return dump(json, o, JSON_INDENT(2), err);
@@ -156,7 +128,7 @@ static int read_progress(struct slt_progress *p, const char *file, const json_t 
 static int read_trainer(struct slt_trainer *t, const char *file, const char *text,
                         struct slt_error *err)
 {
-    json_t *root = NULL, *options = options_object(&t->options);
+    json_t *root = NULL, *options = slt_train_options_object(&t->options);
     json_t *data = data_object(t->dealer.tokens);
     struct slt_progress progress;
     int rc = slt_json_parse(&root, file, text, strlen(text), err);

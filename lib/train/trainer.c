@@ -8,89 +8,6 @@
 #include "train/evaluate.h"
 #include "train/trainer.h"
 
-#define MICRO_TOKENS 4096 // a micro-batch that is left to us holds at most so many tokens
-
-enum slt_route slt_route_parse(const char *name)
-{
-    return strcmp(name, "dense") == 0      ? SLT_ROUTE_DENSE
-           : strcmp(name, "factored") == 0 ? SLT_ROUTE_FACTORED
-                                           : SLT_ROUTE_AUTO;
-}
-
-static enum slt_recompute recompute_parse(const char *name)
-{
-    return strcmp(name, "block") == 0   ? SLT_RECOMPUTE_BLOCK
-           : strcmp(name, "cheap") == 0 ? SLT_RECOMPUTE_CHEAP
-                                        : SLT_RECOMPUTE_NONE;
-}
-
-void slt_train_defaults(struct slt_train_options *options)
-{
-    *options = (struct slt_train_options){
-        .batch = 32,
-        .seq = 256,
-        .packing = SLT_PACKED,
-        .lr = 3e-3,
-        .min_lr_ratio = 0.1,
-        .schedule = SLT_SCHEDULE_COSINE,
-        .optimizer = "adamw",
-        .beta1 = 0.9,
-        .beta2 = 0.999,
-        .eps = -1,
-        .adam_block = 256,
-        .galore_gap = 200,
-        .galore_scale = 0.25,
-        .galore_svd = "randomized",
-        .galore_stagger = true,
-        .relora_prune = "random",
-        .relora_prune_fraction = -1,
-        .route = "auto",
-        .recompute = "none",
-    };
-}
-
-int slt_train_resolve(struct slt_train_options *o, struct slt_error *err)
-{
-    if (o->steps < 1 || o->batch < 1 || o->seq < 2 || o->micro_batch < 0)
-        return slt_error_set(err, SLT_ERR_RANGE,
-                             "steps, batch and seq must be at least 1, 1 and 2");
-    if (o->warmup < 0 || o->warmup > o->steps)
-        return slt_error_set(err, SLT_ERR_RANGE, "a warm-up of %lld steps is outside [0, %lld]",
-                             (long long)o->warmup, (long long)o->steps);
-    if (o->micro_batch == 0) {
-        o->micro_batch = 1;
-        for (int64_t m = 1; m <= o->batch && m * o->seq <= MICRO_TOKENS; m++)
-            if (o->batch % m == 0)
-                o->micro_batch = m;
-    }
-    if (o->eps < 0)
-        o->eps = strncmp(o->optimizer, "galore", 6) == 0 ? 1e-6 : 1e-8;
-    if (o->relora_prune_fraction < 0)
-        o->relora_prune_fraction = strcmp(o->relora_prune, "magnitude") == 0 ? 0.9 : 0.999;
-    if (o->schedule == SLT_SCHEDULE_JAGGED && (o->relora_every < 1 || o->relora_warmup < 0))
-        return slt_error_set(err, SLT_ERR_RANGE,
-                             "the jagged schedule needs the number of updates between restarts");
-    if (o->galore_rank < 0 || o->galore_gap < 1)
-        return slt_error_set(err, SLT_ERR_RANGE,
-                             "a rank of %lld or a gap of %lld updates makes no GaLore projector",
-                             (long long)o->galore_rank, (long long)o->galore_gap);
-    if (o->adam_block < 1 || o->adam_block > 2048)
-        return slt_error_set(err, SLT_ERR_RANGE, "a block of %lld moments is outside [1, 2048]",
-                             (long long)o->adam_block);
-    if (o->batch % o->micro_batch != 0)
-        return slt_error_set(err, SLT_ERR_RANGE,
-                             "a batch of %lld is no multiple of the micro-batch of %lld",
-                             (long long)o->batch, (long long)o->micro_batch);
-    if (slt_route_parse(o->route) == SLT_ROUTE_AUTO && strcmp(o->route, "auto") != 0)
-        return slt_error_set(err, SLT_ERR_RANGE,
-                             "unknown route '%s' (known: auto, dense, factored)", o->route);
-    if (recompute_parse(o->recompute) == SLT_RECOMPUTE_NONE && strcmp(o->recompute, "none") != 0)
-        return slt_error_set(err, SLT_ERR_RANGE,
-                             "unknown recomputation '%s' (known: none, cheap, block)",
-                             o->recompute);
-    return 0;
-}
-
 static int layout_extra(struct slt_model *model, void *user, struct slt_error *err)
 {
     struct slt_trainer *t = user;
@@ -113,7 +30,7 @@ static struct slt_model_shape shape_of(const struct slt_train_options *o)
                                     .seq = o->seq,
                                     .training = true,
                                     .route = slt_route_parse(o->route),
-                                    .recompute = recompute_parse(o->recompute)};
+                                    .recompute = slt_recompute_parse(o->recompute)};
 }
 
 int slt_train_plan(struct slt_plan *plan, struct slt_device *device,

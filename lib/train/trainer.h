@@ -6,6 +6,7 @@
 #include "optim/optimizer.h"
 #include "slt/train.h"
 #include "train/data.h"
+#include "train/options.h"
 #include "train/sink.h"
 
 // Everything that a resumed run must find again, besides weights and moments.
@@ -31,11 +32,6 @@ struct slt_trainer {
     bool skipped_group;       // one of them was not finite
     struct slt_error failure; // of an update at a commit, code 0 if none
 };
-
-// Resolves what options leave open (micro_batch, the route's name is checked) and checks their
-// ranges.
-int slt_train_resolve(struct slt_train_options *options, struct slt_error *err);
-enum slt_route slt_route_parse(const char *name); // SLT_ROUTE_AUTO for unknown names
 
 // tokens stay the caller's. The weights are undefined until slt_model_load.
 int slt_trainer_create(struct slt_trainer **trainer, const struct slt_device *device,

@@ -253,7 +253,9 @@ same_when_resumed() {
 }
 
 @test "updates at every layer are those at the end of the step, also over micro-batches" {
-    for init in "$DATA/init.slt" "$DATA/full.slt"; do
+    sed 's/"num_att/"tie_word_embeddings": true, "num_att/' "$DATA/tiny.json" >tied.json
+    slt-init --config tied.json --tokenizer "$DATA/spm.model" --method full -o tied.slt
+    for init in "$DATA/init.slt" "$DATA/full.slt" tied.slt; do
         for micro in 4 1; do
             run=(slt-train "${TRAIN[@]}" --no-provenance --micro-batch $micro --steps 3 --galore-rank 4 "$init")
             for optimizer in adamw adam8bit galore8bit; do
@@ -263,6 +265,7 @@ same_when_resumed() {
                 cmp end.slt layer.slt
             done
         done
+        [ "$init" != tied.slt ] || continue
         all=$(slt-train "${TRAIN[@]}" --steps 3 --dry-run "$init" | value_of gradients)
         one=$(slt-train "${TRAIN[@]}" --steps 3 --dry-run --per-layer "$init" | value_of gradients)
         [ "$one" -gt 0 ] && [ $((2 * one)) -lt "$all" ]
