@@ -24,6 +24,7 @@
 
 #include "slt/dtype.h"
 #include "slt/error.h"
+#include "slt/random.h"
 
 #define SLT_OPS_VERSION 1u
 
@@ -98,6 +99,13 @@ struct slt_adam {
     int64_t block;   // elements of a block of 8-bit moments
 };
 
+// Stochastic rounding: the random bits of element i of a conversion are 16-bit word (first + i) % 8
+// of Philox block (first + i) / 8 under key and lane (slt/random.h), lower halves first.
+struct slt_rounding {
+    struct slt_random_key key;
+    uint64_t lane, first;
+};
+
 // Operations whose workspace depends on their shape.
 enum slt_op {
     SLT_OP_EMBEDDING, // forward and backward
@@ -160,6 +168,11 @@ struct slt_ops {
     // Waits and returns the first error since the last call.
     int (*synchronize)(struct slt_ctx *ctx, struct slt_error *err);
 
+    // to = from, element by element, each F32 or BF16 (F64 in the double-precision reference), of
+    // the same number of contiguous elements. To BF16 by rounding, NULL: to nearest even.
+    void (*convert)(struct slt_ctx *ctx, struct slt_tensor to, struct slt_tensor from,
+                    const struct slt_rounding *rounding);
+
     // ---- Activations ----
     uint64_t (*act_bytes)(struct slt_ctx *ctx, enum slt_dtype dtype, int64_t tokens,
                           int64_t features);
@@ -169,7 +182,7 @@ struct slt_ops {
     void (*act_copy)(struct slt_ctx *ctx, struct slt_act y, struct slt_act x);
 
     // ---- Embedding ----
-    // y (T, d) = w[token]; w (V, d); tokens I32 (1, T).
+    // y (T, d) = w[token]; w (V, d), F32 or BF16; tokens I32 (1, T).
     void (*embedding_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt_tensor w,
                               struct slt_tensor tokens);
     // dw (V, d) = beta dw + sum over t of dy[t] at token t, in the order of t.

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include "core/bfloat.h"
 #include "kernels/cpu/codes.h"
 #include "kernels/cpu/cpu.h"
 
@@ -136,6 +137,51 @@ void cpu_zero(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset, u
         const int64_t left = (int64_t)bytes - at;
         memset(buffer->data + offset + at, 0, (size_t)(left < block ? left : block));
     }
+}
+
+// ---- Conversion ----
+
+// Elements [at, at + n), n a multiple of 8 but for the last ones, as at is.
+static void round_stochastic(uint16_t *to, const float *from, int64_t at, int64_t n,
+                             const struct slt_rounding *rounding)
+{
+    uint32_t word[4] = {0};
+    for (int64_t i = 0; i < n; i++) {
+        const uint64_t number = rounding->first + (uint64_t)(at + i);
+        if (i == 0 || number % 8 == 0)
+            slt_random_block(word, rounding->key, number / 8, rounding->lane);
+        const uint32_t pair = word[number % 8 / 2];
+        to[i] = slt_bf16_stochastic(from[i], (uint16_t)(number % 2 == 0 ? pair : pair >> 16));
+    }
+}
+
+static void convert_piece(struct slt_tensor to, struct slt_tensor from, int64_t at, int64_t n,
+                          const struct slt_rounding *rounding)
+{
+    const size_t to_size = slt_dtype_size(to.dtype), from_size = slt_dtype_size(from.dtype);
+    char *t = (char *)cpu_pointer(to) + (size_t)at * to_size;
+    const char *f = (const char *)cpu_pointer(from) + (size_t)at * from_size;
+    if (to.dtype == from.dtype) {
+        memcpy(t, f, (size_t)n * to_size);
+    } else if (to.dtype == SLT_F32) {
+        for (int64_t i = 0; i < n; i++)
+            ((float *)(void *)t)[i] = slt_bf16_value(((const uint16_t *)(const void *)f)[i]);
+    } else if (rounding != NULL) {
+        round_stochastic((uint16_t *)(void *)t, (const float *)(const void *)f, at, n, rounding);
+    } else {
+        for (int64_t i = 0; i < n; i++)
+            ((uint16_t *)(void *)t)[i] = slt_bf16_nearest(((const float *)(const void *)f)[i]);
+    }
+}
+
+void cpu_convert(struct slt_ctx *ctx, struct slt_tensor to, struct slt_tensor from,
+                 const struct slt_rounding *rounding)
+{
+    const int64_t n = to.rows * to.cols, piece = 1 << 14;
+    assert(n == from.rows * from.cols);
+#pragma omp parallel for schedule(static) num_threads(ctx->threads) if (n > piece)
+    for (int64_t at = 0; at < n; at += piece)
+        convert_piece(to, from, at, n - at < piece ? n - at : piece, rounding);
 }
 
 // ---- Activations ----

@@ -1,4 +1,5 @@
 // Reference: embedding, RMSNorm, addition, SwiGLU.
+#include "core/bfloat.h"
 #include "kernels/cpu/ref.h"
 
 void REF(ref_embedding_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt_tensor w,
@@ -7,7 +8,10 @@ void REF(ref_embedding_forward)(struct slt_ctx *ctx, struct slt_act y, struct sl
     const int32_t *id = cpu_tensor_i32(tokens);
     for (int64_t t = 0; t < y.tokens; t++)
         for (int64_t f = 0; f < y.features; f++)
-            *ref_at(y, t, f) = ref_tensor(w)[id[t] * w.ld + f];
+            *ref_at(y, t, f) =
+                w.dtype == SLT_BF16
+                    ? (real)slt_bf16_value(((const uint16_t *)cpu_pointer(w))[id[t] * w.ld + f])
+                    : ref_tensor(w)[id[t] * w.ld + f];
 }
 
 void REF(ref_embedding_backward)(struct slt_ctx *ctx, struct slt_tensor dw, double beta,

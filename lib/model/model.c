@@ -8,6 +8,37 @@
 
 #include "model/model.h"
 
+// The next piece of the scratch of unpacked weights.
+static struct slt_tensor unpack_at(struct slt_model *m, struct slt_tensor t, uint64_t *used)
+{
+    if (t.buffer == NULL || t.dtype != SLT_BF16)
+        return t;
+    const struct slt_tensor copy =
+        slt_tensor_view(m->unpacked.buffer, m->unpacked.offset + *used, SLT_F32, t.rows, t.cols);
+    m->ops->convert(m->ctx, copy, t, NULL);
+    *used += slt_memory_rounded((uint64_t)(t.rows * t.cols) * sizeof(float));
+    return copy;
+}
+
+struct slt_tensor slt_model_unpack(struct slt_model *m, struct slt_tensor t)
+{
+    uint64_t used = 0;
+    return unpack_at(m, t, &used);
+}
+
+const struct slt_group *slt_model_unpack_group(struct slt_model *m, const struct slt_group *g)
+{
+    uint64_t used = 0;
+    if (m->weight_dtype != SLT_BF16)
+        return g;
+    m->bound = *g;
+    m->bound.w = unpack_at(m, g->w, &used);
+    m->bound.a = unpack_at(m, g->a, &used);
+    m->bound.b = unpack_at(m, g->b, &used);
+    m->bound.values = unpack_at(m, g->values, &used);
+    return &m->bound;
+}
+
 static struct slt_pass pass_of(const struct slt_model *m)
 {
     return (struct slt_pass){m->ops, m->ctx, m->scratch};
@@ -23,7 +54,7 @@ static const struct slt_group *bind(struct slt_model *m, int64_t layer, int kind
 {
     struct slt_group *g = &m->layer[layer].group[kind];
     g->h = acts_of(m, layer)->h[kind];
-    return g;
+    return slt_model_unpack_group(m, g);
 }
 
 void slt_model_set_scalar(struct slt_model *m, enum slt_scalar which, double value)
@@ -100,7 +131,7 @@ void slt_model_forward(struct slt_model *m)
 
 void slt_model_loss(struct slt_model *m, struct slt_sink *sink)
 {
-    const struct slt_tensor head = m->part[m->head_part].value;
+    const struct slt_tensor head = slt_model_unpack(m, m->part[m->head_part].value);
     const struct slt_tensor no_tensor = {0};
     const struct slt_act no_act = {0};
     if (sink == NULL) {
@@ -181,7 +212,8 @@ void slt_model_backward(struct slt_model *m, struct slt_sink *sink)
 
 int slt_model_logits(struct slt_model *m, void *logits, struct slt_error *err)
 {
-    m->ops->linear_forward(m->ctx, m->logits, 0, m->nf, m->part[m->head_part].value, 1);
+    m->ops->linear_forward(m->ctx, m->logits, 0, m->nf,
+                           slt_model_unpack(m, m->part[m->head_part].value), 1);
     m->ops->act_read(m->ctx, logits, m->logits);
     return m->ops->synchronize(m->ctx, err);
 }

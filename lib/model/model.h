@@ -46,7 +46,8 @@ struct slt_model {
     const struct slt_ops *ops;
     struct slt_ctx *ctx;
     struct slt_config config;
-    enum slt_dtype dtype;
+    enum slt_dtype dtype;        // of activations, gradients and norms
+    enum slt_dtype weight_dtype; // of all other weights: dtype, or BF16
     struct slt_memory memory;
 
     int part_count;
@@ -69,6 +70,8 @@ struct slt_model {
     struct slt_act dres, dn;      // (T, d): gradients of the residual stream and of a norm's output
     struct slt_act dqkv, dbranch; // (T, (h+2kv)hd), (T, max(h hd, f))
     struct slt_scratch scratch;
+    struct slt_tensor unpacked;        // F32 copies of a group's BF16 weights, or of the head's
+    struct slt_group bound;            // the group that points at them
     struct slt_tensor rope;            // (head_dim, positions)
     struct slt_tensor tokens, targets; // I32 (1, T)
     struct slt_tensor scalars;         // F64 (1, SLT_SCALARS)
@@ -82,6 +85,7 @@ struct slt_model_shape {
     bool training;                // keep what backward needs
     enum slt_route route;         // auto, or forced for all groups
     enum slt_recompute recompute; // in training
+    bool bf16;                    // weights but those of norms are kept in BF16; dtype is F32
     int64_t cache;  // generation: positions of the key-value cache (then batch is 1), else 0
     int64_t logits; // tokens that slt_model_logits is asked for: 0, or T
 };
@@ -124,6 +128,12 @@ void slt_model_set_position(struct slt_model *model, int64_t position);
 // weights. On return the reader stands at the first optimizer tensor (*more = 1) or at its end.
 int slt_model_load(struct slt_model *model, struct slt_checkpoint_reader *reader, int *more,
                    struct slt_error *err);
+// An F32 view of a tensor's values to compute with: itself, or a copy of a BF16 one that is good
+// until the next group is bound.
+struct slt_tensor slt_model_unpack(struct slt_model *model, struct slt_tensor t);
+// The group with all its weights unpacked; good until the next call.
+const struct slt_group *slt_model_unpack_group(struct slt_model *model,
+                                               const struct slt_group *group);
 // Host copies of elements [first, first + count) of a tensor: values in F32, or F64 for F64
 // tensors.
 void slt_tensor_write(struct slt_model *model, struct slt_tensor t, int64_t first,

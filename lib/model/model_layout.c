@@ -13,7 +13,8 @@ static int add_part(struct slt_model *m, enum slt_role role, int64_t rows, int64
     m->part[m->part_count] = (struct slt_part){
         .role = role,
         .unit = m->part_count,
-        .value = slt_memory_tensor(&m->memory, SLT_REGION_WEIGHTS, m->dtype, rows, cols)};
+        .value = slt_memory_tensor(&m->memory, SLT_REGION_WEIGHTS,
+                                   role == SLT_ROLE_NORM ? m->dtype : m->weight_dtype, rows, cols)};
     return m->part_count++;
 }
 
@@ -195,6 +196,23 @@ static void layout_acts(struct slt_model *m, const struct slt_model_shape *shape
 
 // ---- Scratch and workspace ----
 
+// What the weights of a group, or of the head, take as F32.
+static int64_t unpacked_elements(const struct slt_model *m)
+{
+    const struct slt_tensor head = m->part[m->head_part].value;
+    int64_t most = head.rows * head.cols;
+    for (int k = 0; k < SLT_GROUP_KINDS; k++) {
+        const struct slt_group *g = &m->layer[0].group[k];
+        const struct slt_tensor parts[] = {g->w, g->a, g->b, g->values};
+        uint64_t bytes = 0;
+        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+            bytes += slt_memory_rounded((uint64_t)(parts[i].rows * parts[i].cols) * sizeof(float));
+        if ((int64_t)(bytes / sizeof(float)) > most)
+            most = (int64_t)(bytes / sizeof(float));
+    }
+    return most;
+}
+
 static void layout_scratch(struct slt_model *m, int64_t t)
 {
     int64_t dense = 0, stacked = 0;
@@ -209,6 +227,9 @@ static void layout_scratch(struct slt_model *m, int64_t t)
         m->scratch.w = slt_memory_tensor(&m->memory, SLT_REGION_WORKSPACE, m->dtype, 1, dense);
     if (dense > 0 && m->training)
         m->scratch.g = slt_memory_tensor(&m->memory, SLT_REGION_WORKSPACE, m->dtype, 1, dense);
+    if (m->weight_dtype == SLT_BF16)
+        m->unpacked =
+            slt_memory_tensor(&m->memory, SLT_REGION_WORKSPACE, SLT_F32, 1, unpacked_elements(m));
     if (stacked > 0 && m->training)
         m->scratch.dh = slt_memory_act(&m->memory, SLT_REGION_WORKSPACE, m->dtype, t, stacked);
 }
@@ -401,6 +422,7 @@ static int prepare(struct slt_model **model, const struct slt_device *device,
     m->ctx = device->ctx;
     m->config = *config;
     m->dtype = dtype;
+    m->weight_dtype = shape->bf16 ? SLT_BF16 : dtype;
     m->training = shape->training;
     m->recompute = shape->training ? shape->recompute : SLT_RECOMPUTE_NONE;
     m->route_wish = shape->cache > 0 ? SLT_ROUTE_FACTORED : shape->route;

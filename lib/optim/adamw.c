@@ -13,7 +13,7 @@ static void plan_coded(const struct slt_optimizer *o, struct slt_slot *slot)
     slt_slot_add_moments(o, slot, slot->info.rows, slot->info.cols, true);
 }
 
-static int update(struct slt_optimizer *o, int first, int count, bool decay_last)
+static int update(struct slt_optimizer *o, int first, int count, int64_t done, bool decay_last)
 {
     const struct slt_model *m = o->model;
     struct slt_adam hyper = o->hyper;
@@ -21,8 +21,13 @@ static int update(struct slt_optimizer *o, int first, int count, bool decay_last
     hyper.decay_last = decay_last;
     for (size_t i = 0; i < o->slots; i++) {
         const struct slt_slot *slot = &o->slot[i];
-        if (slot->states > 0 && slt_slot_in(slot, first, count))
-            o->item[items++] = slt_slot_item(slot, slot->param, slot->grad);
+        if (slot->states == 0 || !slt_slot_in(slot, first, count))
+            continue;
+        const struct slt_adam_item item = slt_slot_item(slot, slot->param, slot->grad);
+        if (slot->param.dtype == SLT_BF16)
+            slt_optimizer_adam(o, slot, &item, &hyper, done);
+        else
+            o->item[items++] = item;
     }
     m->ops->adam_step(m->ctx, o->item, items, &hyper, m->scalars);
     return 0;
@@ -30,17 +35,15 @@ static int update(struct slt_optimizer *o, int first, int count, bool decay_last
 
 static int step(struct slt_optimizer *o, int first, int count, int64_t done, struct slt_error *err)
 {
-    (void)done;
     (void)err;
-    return update(o, first, count, false);
+    return update(o, first, count, done, false);
 }
 
 static int step_coded(struct slt_optimizer *o, int first, int count, int64_t done,
                       struct slt_error *err)
 {
-    (void)done;
     (void)err;
-    return update(o, first, count, true);
+    return update(o, first, count, done, true);
 }
 
 const struct slt_optimizer_kind slt_optimizer_adamw = {"adamw", plan, NULL, step};

@@ -94,9 +94,9 @@ static int refresh(struct slt_optimizer *o, const struct slt_slot *slot, int64_t
     return rc == 0 ? 0 : slt_error_prefix(err, rc, "the gradient of '%s'", slot->info.name);
 }
 
-static void update_projected(struct slt_optimizer *o, const struct slt_slot *slot)
+static void update_projected(struct slt_optimizer *o, const struct slt_slot *slot, int64_t done)
 {
-    const struct slt_model *m = o->model;
+    struct slt_model *m = o->model;
     const struct slt_tensor p = slot->state[slot->states - 1].tensor;
     const bool right = projects_right(&slot->info);
     const int64_t rows = right ? slot->info.rows : p.rows, cols = right ? p.rows : slot->info.cols;
@@ -111,19 +111,21 @@ static void update_projected(struct slt_optimizer *o, const struct slt_slot *slo
         m->ops->matmul(m->ctx, low, 0, slot->grad, false, p, true, 1);
     else
         m->ops->matmul(m->ctx, low, 0, p, false, slot->grad, false, 1);
-    m->ops->adam_step(m->ctx, &item, 1, &o->hyper, m->scalars);
+    slt_optimizer_adam(o, slot, &item, &o->hyper, done);
+    const struct slt_tensor w = slt_model_unpack(m, slot->param);
     if (right)
-        m->ops->matmul(m->ctx, slot->param, 1, back, false, p, false, -1);
+        m->ops->matmul(m->ctx, w, 1, back, false, p, false, -1);
     else
-        m->ops->matmul(m->ctx, slot->param, 1, p, true, back, false, -1);
+        m->ops->matmul(m->ctx, w, 1, p, true, back, false, -1);
+    if (w.buffer != slot->param.buffer)
+        m->ops->convert(m->ctx, slot->param, w, NULL);
     if (o->hyper.weight_decay != 0)
-        m->ops->adam_step(m->ctx, &decay, 1, &o->hyper, m->scalars);
+        slt_optimizer_adam(o, slot, &decay, &o->hyper, done);
 }
 
 static int step(struct slt_optimizer *o, int first, int count, int64_t done, struct slt_error *err)
 {
-    const struct slt_model *m = o->model;
-    int64_t items = 0, number = 0, projected = 0;
+    int64_t number = 0, projected = 0;
     int rc = 0;
     o->hyper.eps_corrected = false;
     o->hyper.decay_last = true;
@@ -136,15 +138,15 @@ static int step(struct slt_optimizer *o, int first, int count, int64_t done, str
         if (!slt_slot_in(slot, first, count))
             continue;
         if (!is_projected(slot)) {
-            o->item[items++] = slt_slot_item(slot, slot->param, slot->grad);
+            const struct slt_adam_item item = slt_slot_item(slot, slot->param, slot->grad);
+            slt_optimizer_adam(o, slot, &item, &o->hyper, done);
             continue;
         }
         if (is_due(o, mine, projected, done))
             rc = refresh(o, slot, done, err);
         if (rc == 0)
-            update_projected(o, slot);
+            update_projected(o, slot, done);
     }
-    m->ops->adam_step(m->ctx, o->item, items, &o->hyper, m->scalars);
     return rc;
 }
 

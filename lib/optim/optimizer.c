@@ -5,6 +5,9 @@
 
 #include "optim/optimizer.h"
 
+#define PIECE                                                                                      \
+    ((int64_t)1                                                                                    \
+     << 20) // elements of BF16 tensors that are F32 at once; a multiple of any block of moments
 #define SMALL 4096 // elements below which moments stay in 32 bits (bitsandbytes' min_8bit_size)
 
 static const struct slt_optimizer_kind *const kinds[] = {
@@ -71,6 +74,8 @@ void slt_optimizer_layout(struct slt_optimizer *o)
             *t = slt_memory_tensor(memory, SLT_REGION_MOMENTS, t->dtype, t->rows, t->cols);
         }
     }
+    for (int i = 0; i < 3 && o->model->weight_dtype == SLT_BF16; i++)
+        o->piece[i] = slt_memory_tensor(memory, SLT_REGION_WORKSPACE, SLT_F32, 1, PIECE);
     if (o->kind->layout != NULL)
         o->kind->layout(o, memory);
 }
@@ -91,6 +96,7 @@ void slt_optimizer_bind(struct slt_optimizer *o, const struct slt_tensor *grad)
         o->slot[i].part = p->part;
         o->slot[i].param = piece_of(p, o->model->part[p->part].value);
         o->slot[i].grad = piece_of(p, grad[p->part]);
+        o->slot[i].rounding = slt_random_key("slt-round-1", p->info.name, o->options.seed);
     }
 }
 
@@ -115,7 +121,8 @@ void slt_slot_add_moments(const struct slt_optimizer *o, struct slt_slot *slot, 
                           int64_t cols, bool coded)
 {
     const int64_t n = rows * cols, blocks = (n + o->hyper.block - 1) / o->hyper.block;
-    const enum slt_dtype real = o->model->dtype;
+    const enum slt_dtype real =
+        slot->info.role == SLT_ROLE_NORM ? o->model->dtype : o->model->weight_dtype;
     if (!coded || n < SMALL) {
         slt_slot_add(slot, "exp_avg", real, rows, cols);
         slt_slot_add(slot, "exp_avg_sq", real, rows, cols);
@@ -123,8 +130,8 @@ void slt_slot_add_moments(const struct slt_optimizer *o, struct slt_slot *slot, 
     }
     slt_slot_add(slot, "state1", SLT_U8, rows, cols);
     slt_slot_add(slot, "state2", SLT_U8, rows, cols);
-    slt_slot_add(slot, "absmax1", real, 1, blocks);
-    slt_slot_add(slot, "absmax2", real, 1, blocks);
+    slt_slot_add(slot, "absmax1", o->model->dtype, 1, blocks);
+    slt_slot_add(slot, "absmax2", o->model->dtype, 1, blocks);
 }
 
 struct slt_adam_item slt_slot_item(const struct slt_slot *slot, struct slt_tensor param,
@@ -137,4 +144,51 @@ struct slt_adam_item slt_slot_item(const struct slt_slot *slot, struct slt_tenso
         item.v_max = slot->state[3].tensor;
     }
     return item;
+}
+
+// ---- Steps on BF16 ----
+
+// Elements [at, at + n) of a contiguous tensor.
+static struct slt_tensor range_of(struct slt_tensor t, int64_t at, int64_t n)
+{
+    if (t.buffer == NULL)
+        return t;
+    return slt_tensor_view(t.buffer, t.offset + (uint64_t)at * slt_dtype_size(t.dtype), t.dtype, 1,
+                           n);
+}
+
+void slt_optimizer_adam(struct slt_optimizer *o, const struct slt_slot *slot,
+                        const struct slt_adam_item *item, const struct slt_adam *hyper,
+                        int64_t update)
+{
+    const struct slt_model *m = o->model;
+    const struct slt_tensor shape = item->grad.buffer != NULL ? item->grad : item->param;
+    const int64_t total = shape.rows * shape.cols;
+    const bool stochastic = strcmp(o->options.precision, "bf16-sr") == 0;
+    for (int64_t at = 0; at < total; at += PIECE) {
+        const int64_t n = total - at < PIECE ? total - at : PIECE, block = hyper->block;
+        struct slt_adam_item part = {range_of(item->param, at, n),
+                                     range_of(item->grad, at, n),
+                                     range_of(item->m, at, n),
+                                     range_of(item->v, at, n),
+                                     range_of(item->m_max, at / block, (n + block - 1) / block),
+                                     range_of(item->v_max, at / block, (n + block - 1) / block),
+                                     range_of(item->direction, at, n)};
+        struct slt_tensor *const stored[3] = {&part.param, &part.m, &part.v};
+        struct slt_tensor packed[3];
+        for (int i = 0; i < 3; i++) {
+            packed[i] = *stored[i];
+            if (packed[i].buffer == NULL || packed[i].dtype != SLT_BF16)
+                continue;
+            *stored[i] = range_of(o->piece[i], 0, n);
+            m->ops->convert(m->ctx, *stored[i], packed[i], NULL);
+        }
+        m->ops->adam_step(m->ctx, &part, 1, hyper, m->scalars);
+        for (int i = 0; i < 3; i++) {
+            const struct slt_rounding rounding = {slot->rounding,
+                                                  (uint64_t)update * 4 + (uint64_t)i, (uint64_t)at};
+            if (packed[i].buffer != NULL && packed[i].dtype == SLT_BF16)
+                m->ops->convert(m->ctx, packed[i], *stored[i], stochastic ? &rounding : NULL);
+        }
+    }
 }

@@ -22,6 +22,7 @@ struct slt_slot {
     int part;                      // of the model, that holds the parameter
     int states;
     struct slt_state state[SLT_OPTIMIZER_STATES];
+    struct slt_random_key rounding; // of values that are stored in BF16
 };
 
 struct slt_optimizer;
@@ -47,6 +48,7 @@ struct slt_optimizer {
     struct slt_slot *slot;        // (slots)
     struct slt_adam_item *item;   // (slots): scratch of a multi-tensor step
     struct slt_tensor scratch[2]; // of the kind's layout
+    struct slt_tensor piece[3];   // F32: a piece of a BF16 parameter and of its moments
 };
 
 extern const struct slt_optimizer_kind slt_optimizer_adamw, slt_optimizer_adam8bit,
@@ -79,6 +81,11 @@ void slt_slot_add(struct slt_slot *slot, const char *suffix, enum slt_dtype dtyp
 // for and the matrix has at least 4096 elements, as codes (state1, state2, absmax1, absmax2).
 void slt_slot_add_moments(const struct slt_optimizer *optimizer, struct slt_slot *slot,
                           int64_t rows, int64_t cols, bool coded);
+// One Adam step of an item whose param, m or v may be BF16: those are converted to F32 piece by
+// piece, and back, stochastically with --precision bf16-sr. update is the number of updates before.
+void slt_optimizer_adam(struct slt_optimizer *optimizer, const struct slt_slot *slot,
+                        const struct slt_adam_item *item, const struct slt_adam *hyper,
+                        int64_t update);
 // The item of a step: param and grad as given, the moments from the states that
 // slt_slot_add_moments added first.
 struct slt_adam_item slt_slot_item(const struct slt_slot *slot, struct slt_tensor param,

@@ -15,12 +15,15 @@ bool slt_relora_is_due(const struct slt_optimizer *o, int64_t updates)
            updates % every == 0;
 }
 
-static void merge_group(const struct slt_model *m, const struct slt_group *g)
+static void merge_group(struct slt_model *m, const struct slt_group *stored)
 {
+    const struct slt_group *g = slt_model_unpack_group(m, stored);
     for (int i = 0, first = 0; i < g->shape.members; first += (int)g->shape.out[i++])
         m->ops->matmul(m->ctx, slt_tensor_rows(g->w, first, g->shape.out[i]), 1,
                        slt_tensor_rows(g->b, first, g->shape.out[i]), false,
                        slt_tensor_rows(g->a, i * g->rank, g->rank), false, g->scale);
+    if (g->w.buffer != stored->w.buffer)
+        m->ops->convert(m->ctx, stored->w, g->w, NULL);
 }
 
 // The stream of random numbers of a parameter's restart.
@@ -149,7 +152,7 @@ static int restart_factor(struct slt_optimizer *o, const struct slt_slot *slot, 
 
 int slt_relora_restart(struct slt_optimizer *o, int64_t updates, struct slt_error *err)
 {
-    const struct slt_model *m = o->model;
+    struct slt_model *m = o->model;
     int rc = 0;
     for (int64_t l = 0; l < m->config.num_hidden_layers; l++)
         for (int k = 0; k < SLT_GROUP_KINDS; k++)

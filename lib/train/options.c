@@ -53,6 +53,7 @@ static const struct field {
     {"per_layer", FLAG, AT(per_layer), 0, 1, NULL},
     {"clip", REAL, AT(clip), 0, 1e30, NULL},
     {"route", WORD, AT(route), 0, 0, "auto|dense|factored"},
+    {"precision", WORD, AT(precision), 0, 0, "f32|bf16|bf16-sr"},
     {"seed", WHOLE, AT(seed), 0, 9.3e18, NULL},
 #undef AT
 };
@@ -80,6 +81,7 @@ void slt_train_defaults(struct slt_train_options *options)
         .relora_prune = "random",
         .relora_prune_fraction = -1,
         .route = "auto",
+        .precision = "f32",
         .recompute = "none",
     };
 }

@@ -33,7 +33,7 @@ int slt_grads_init(struct slt_grads *g, int parts, bool shared, struct slt_error
 static struct slt_tensor own_buffer(struct slt_model *model, int part)
 {
     const struct slt_tensor v = model->part[part].value;
-    return slt_memory_tensor(&model->memory, SLT_REGION_GRADIENTS, v.dtype, v.rows, v.cols);
+    return slt_memory_tensor(&model->memory, SLT_REGION_GRADIENTS, model->dtype, v.rows, v.cols);
 }
 
 static bool keeps_own(const struct slt_model *model, int part)
@@ -55,8 +55,8 @@ static void layout_shared(struct slt_grads *g, struct slt_model *model)
             continue;
         }
         at = model->part[i].unit == i ? 0 : at;
-        g->grad[i] = slt_tensor_view(buffer, at, v.dtype, v.rows, v.cols);
-        at += slt_memory_rounded((uint64_t)(v.rows * v.cols) * slt_dtype_size(v.dtype));
+        g->grad[i] = slt_tensor_view(buffer, at, model->dtype, v.rows, v.cols);
+        at += slt_memory_rounded((uint64_t)(v.rows * v.cols) * slt_dtype_size(model->dtype));
         most = at > most ? at : most;
     }
     const uint64_t start = slt_memory_take(&model->memory, SLT_REGION_GRADIENTS, most);

@@ -245,22 +245,24 @@ static void copy_out(struct slt_trainer *t, const struct piece *p, int64_t at, i
                      void *chunk)
 {
     const struct slt_model *m = t->model;
+    const uint64_t size = slt_dtype_size(p->info.dtype);
     if (p->info.dtype == SLT_F32)
         slt_tensor_read(t->model, chunk, p->tensor, p->first + at, count);
     else
-        m->ops->read(m->ctx, chunk, p->tensor.buffer, p->tensor.offset + (uint64_t)(p->first + at),
-                     (uint64_t)count);
+        m->ops->read(m->ctx, chunk, p->tensor.buffer,
+                     p->tensor.offset + (uint64_t)(p->first + at) * size, (uint64_t)count * size);
 }
 
 static void copy_in(struct slt_trainer *t, const struct piece *p, int64_t at, int64_t count,
                     const void *chunk)
 {
     const struct slt_model *m = t->model;
+    const uint64_t size = slt_dtype_size(p->info.dtype);
     if (p->info.dtype == SLT_F32)
         slt_tensor_write(t->model, p->tensor, p->first + at, chunk, count);
     else
-        m->ops->write(m->ctx, p->tensor.buffer, p->tensor.offset + (uint64_t)(p->first + at), chunk,
-                      (uint64_t)count);
+        m->ops->write(m->ctx, p->tensor.buffer, p->tensor.offset + (uint64_t)(p->first + at) * size,
+                      chunk, (uint64_t)count * size);
 }
 
 // What happens to every chunk of a section's pieces.

@@ -30,7 +30,8 @@ static struct slt_model_shape shape_of(const struct slt_train_options *o)
                                     .seq = o->seq,
                                     .training = true,
                                     .route = slt_route_parse(o->route),
-                                    .recompute = slt_recompute_parse(o->recompute)};
+                                    .recompute = slt_recompute_parse(o->recompute),
+                                    .bf16 = strcmp(o->precision, "f32") != 0};
 }
 
 int slt_train_plan(struct slt_plan *plan, struct slt_device *device,

@@ -46,6 +46,7 @@ struct slt_train_options {
     double relora_prune_fraction; // of them
     double clip;                  // largest global gradient norm, 0: no clipping
     const char *route;            // "auto", "dense", "factored"
+    const char *precision;        // "f32", "bf16", "bf16-sr": how weights and moments are stored
     const char *recompute;        // "none", "cheap", "block": what backward works out again
     bool per_layer;               // update each group as soon as its gradient is complete
     uint64_t seed;                // of the data order
