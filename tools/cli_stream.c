@@ -1,5 +1,20 @@
 // Opening and closing the streams of a tool.
+#include <string.h>
+#include <sys/stat.h>
+
 #include "cli.h"
+
+void cli_keep_apart(const char *what, const char *path, const char *other, const char *other_path)
+{
+    struct stat a, b;
+    if (path == NULL || other_path == NULL || strcmp(path, "-") == 0 ||
+        strcmp(other_path, "-") == 0)
+        return;
+    const bool same = stat(path, &a) == 0 && stat(other_path, &b) == 0 && S_ISREG(a.st_mode) &&
+                      a.st_dev == b.st_dev && a.st_ino == b.st_ino;
+    if (same || strcmp(path, other_path) == 0)
+        cli_usage("%s and %s are the same file: '%s'", what, other, path);
+}
 
 int cli_open_input(struct slt_input **in, const char *path, slt_stop_flag *stop)
 {

@@ -64,9 +64,11 @@ static int generate(const struct options *o, struct slt_generator *g, struct wri
                     const struct slt_token_ids *prompt, uint32_t eos, slt_stop_flag *stop,
                     struct slt_error *err)
 {
-    int rc = slt_generator_feed(g, (const int32_t *)prompt->id, (int64_t)prompt->count, err);
+    int rc = 0;
     for (size_t i = 0; rc == 0 && i < prompt->count; i++)
         rc = put(w, prompt->id[i], err);
+    if (rc == 0)
+        rc = slt_generator_feed(g, (const int32_t *)prompt->id, (int64_t)prompt->count, err);
     const double start = now();
     int64_t made = 0;
     while (rc == 0 && made < o->max_tokens) {

@@ -97,7 +97,7 @@ static int report(const struct options *o, const struct slt_config *c, slt_stop_
         cli_report_real(r, "density", c->density);
         cli_report_text(r, "support", slt_support_format(support, sizeof support, &c->support));
     }
-    cli_report_whole(r, "parameters", total);
+    cli_report_whole(r, "parameters", (int64_t)slt_config_param_count(c));
     for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
         char name[32];
         snprintf(name, sizeof name, "parameters_%s", roles[i]);

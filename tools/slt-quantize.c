@@ -147,6 +147,7 @@ int main(int argc, char **argv)
         cli_usage("--type, --block and --report do not go with --dequantize");
     if (o.report != NULL && strcmp(o.report, "-") == 0 && strcmp(o.common.output, "-") == 0)
         cli_usage("only one of the outputs can be '-'");
+    cli_keep_apart("--output", o.common.output, "--report", o.report);
     slt_stop_flag *stop = cli_catch_signals();
     return cli_finish(quantize(&o, model, stop));
 }

@@ -305,7 +305,8 @@ static void report(const struct options *o, const struct files *f,
     cli_say("%llu documents, %llu bytes, %.0f tokens (%llu held out), %.3f bytes per token, "
             "%.1f MB/s",
             (unsigned long long)c->documents, (unsigned long long)c->text_bytes, tokens,
-            (unsigned long long)f->valid_totals.tokens, (double)c->text_bytes / tokens,
+            (unsigned long long)f->valid_totals.tokens,
+            tokens > 0 ? (double)c->text_bytes / tokens : 0,
             (double)c->text_bytes * 1e-6 / seconds);
 }
 
@@ -339,6 +340,18 @@ static int load_tokenizer(struct slt_tokenizer **tokenizer, const char *path, sl
     return rc;
 }
 
+// Nothing but what had to be skipped is no text.
+static int check_documents(const struct options *o, const struct slt_corpus_counts *c,
+                           struct slt_error *err)
+{
+    if (c->documents > 0 || c->bad_json + c->bad_utf8 == 0)
+        return 0;
+    return slt_error_set(err, SLT_ERR_FORMAT,
+                         "no text: %llu lines are no JSON with \"%s\", %llu documents no UTF-8",
+                         (unsigned long long)c->bad_json, o->field != NULL ? o->field : "text",
+                         (unsigned long long)c->bad_utf8);
+}
+
 static int tokenize(const struct options *o, char **paths, slt_stop_flag *stop)
 {
     struct slt_error err;
@@ -367,7 +380,7 @@ static int tokenize(const struct options *o, char **paths, slt_stop_flag *stop)
         inputs.count++;
     if (rc == 0 && (rc = begin_files(tokenizer, &f, &err)) == 0 &&
         (rc = encode(o, &inputs, tokenizer, &f, stop, &counts, &err)) == 0 &&
-        (rc = end_files(&f, &err)) == 0)
+        (rc = check_documents(o, &counts, &err)) == 0 && (rc = end_files(&f, &err)) == 0)
         report(o, &f, &counts, now() - start);
     if (rc != 0)
         code = cli_error(&err);
@@ -515,6 +528,9 @@ int main(int argc, char **argv)
         cli_usage("--valid-output and --valid-fraction go together");
     if (o.decode && (o.tokenizer == NULL || o.valid_output != NULL))
         cli_usage("--decode needs --tokenizer and holds nothing out");
+    cli_keep_apart("--output", o.common.output, "--valid-output", o.valid_output);
+    cli_keep_apart("--output", o.common.output, "--train-tokenizer", o.train_tokenizer);
+    cli_keep_apart("--valid-output", o.valid_output, "--train-tokenizer", o.train_tokenizer);
     slt_stop_flag *stop = cli_catch_signals();
     const int code =
         o.decode ? decode(&o, cli_one_input(argv, first), stop) : tokenize(&o, paths, stop);

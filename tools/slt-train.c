@@ -27,7 +27,8 @@ struct session {
     const struct options *options;
     struct cli_progress progress;
     struct cli_metrics metrics;
-    double speed; // tokens/s, smoothed over steps
+    double speed;     // tokens/s, smoothed over steps
+    uint64_t skipped; // steps so far
 };
 
 // ---- Reports ----
@@ -86,6 +87,7 @@ static int on_step(void *user, const struct slt_train_record *r, struct slt_erro
         json_object_set_new(line, "peak_resident_bytes", json_integer(peak_resident_bytes()));
         cli_metrics_write(&s->metrics, line);
     }
+    s->skipped = r->skipped_losses + r->skipped_updates;
     s->speed = s->speed == 0 ? r->tokens_per_second : 0.9 * s->speed + 0.1 * r->tokens_per_second;
     if (cli_progress_due(&s->progress)) {
         char eta[32];
@@ -223,6 +225,9 @@ static int train(struct options *o, struct slt_device *device, struct slt_checkp
             cli_say("%s; the same command with --resume goes on", err.message);
     }
     cli_progress_clear(&s.progress);
+    if (s.skipped > 0 && !o->common.quiet)
+        cli_say("%llu steps changed nothing: their loss or gradients were not finite",
+                (unsigned long long)s.skipped);
     cli_metrics_close(&s.metrics);
     return cli_close_output(out, code);
 }
@@ -249,6 +254,13 @@ static int run(struct options *o, const char *model, slt_stop_flag *stop)
     }
     if (o->common.verbose > 0)
         cli_say("%s", slt_device_describe(device));
+    struct slt_plan plan;
+    if (slt_train_plan(&plan, device, slt_checkpoint_config(reader), &o->train, &err) != 0) {
+        if (err.code == SLT_ERR_RANGE)
+            cli_usage("%s", err.message);
+        code = cli_error(&err);
+        goto out;
+    }
     code = o->dry_run ? dry_run(o, device, reader, stop) : train(o, device, reader, tokens, stop);
 out:
     slt_checkpoint_close(reader);
@@ -304,9 +316,11 @@ int main(int argc, char **argv)
         {"galore-no-stagger", 0, CLI_CLEAR, &o.train.galore_stagger, NULL, 0, 0,
          "refresh all projectors at once"},
         {"weight-decay", 0, CLI_REAL, &o.train.weight_decay, "X", 0, 1e3, "decoupled decay (0)"},
-        {"beta1", 0, CLI_REAL, &o.train.beta1, "X", 0, 1, "decay of the first moment (0.9)"},
-        {"beta2", 0, CLI_REAL, &o.train.beta2, "X", 0, 1, "decay of the second moment (0.999)"},
-        {"eps", 0, CLI_REAL, &o.train.eps, "X", 0, 1,
+        {"beta1", 0, CLI_REAL, &o.train.beta1, "X", 0, 0.999999999,
+         "decay of the first moment (0.9)"},
+        {"beta2", 0, CLI_REAL, &o.train.beta2, "X", 0, 0.999999999,
+         "decay of the second moment (0.999)"},
+        {"eps", 0, CLI_REAL, &o.train.eps, "X", 1e-30, 1,
          "added to the root of it (1e-8; GaLore 1e-6)"},
         {"clip", 0, CLI_REAL, &o.train.clip, "X", 0, 1e30, "largest gradient norm; 0: any (0)"},
         {"seed", 's', CLI_WHOLE, &o.seed, "N", 0, 9.2e18, "of the data's order (1)"},
@@ -340,10 +354,17 @@ int main(int argc, char **argv)
         cli_usage("--data is missing");
     if (strcmp(model, "-") == 0 && strcmp(o.data, "-") == 0)
         cli_usage("only one of the inputs can be '-'");
+    cli_keep_apart("--metrics", o.metrics, "--output", o.common.output);
+    cli_keep_apart("--metrics", o.metrics, "--data", o.data);
+    cli_keep_apart("--metrics", o.metrics, "the input", model);
+    if (o.run.valid_every > 0 && o.run.valid == NULL)
+        cli_usage("--valid-every needs --valid");
     checkpoint_interval(&o);
     char *prefix = default_prefix(&o);
     if (prefix != NULL)
         o.run.checkpoint = prefix;
+    if (o.checkpoint_every != NULL && o.run.checkpoint == NULL)
+        cli_usage("--checkpoint-every needs --checkpoint or -o");
     if (o.run.resume && o.run.checkpoint == NULL)
         cli_usage("--resume needs --checkpoint or -o");
     o.train.packing = (enum slt_packing)o.packing;

@@ -163,6 +163,11 @@ static int check_method(const struct slt_config *c, struct slt_error *err)
     if ((rc = check_range("rank", c->rank, 1, MAX_DIM, err)) != 0 ||
         (rc = check_real("alpha", c->alpha, 0, 1e6, err)) != 0)
         return rc;
+    const int64_t least =
+        c->hidden_size < c->intermediate_size ? c->hidden_size : c->intermediate_size;
+    if (c->rank > least)
+        return slt_error_set(err, SLT_ERR_RANGE, "rank %lld is above the smallest size %lld",
+                             (long long)c->rank, (long long)least);
     if (c->method != SLT_SLTRAIN)
         return 0;
     if (c->support.kind == SLT_SUPPORT_NONE)

@@ -49,6 +49,11 @@ int slt_optimizer_init(struct slt_optimizer *o, const struct slt_train_options *
                              "optimizer %s projects full-rank weights, and a model of method %s "
                              "has none to train",
                              options->optimizer, slt_method_name(model->config.method));
+    if (options->relora_every > 0 && options->schedule != SLT_SCHEDULE_JAGGED &&
+        model->config.method != SLT_RELORA)
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "there is nothing to merge in a model of method %s",
+                             slt_method_name(model->config.method));
     int rc = slt_optimizer_find(&o->kind, options->optimizer, err);
     if (rc != 0)
         return rc;

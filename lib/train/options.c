@@ -37,9 +37,9 @@ static const struct field {
     {"schedule", CHOICE, AT(schedule), 0, 3, "cosine|linear|constant|jagged"},
     {"optimizer", WORD, AT(optimizer), 0, 0, NULL},
     {"weight_decay", REAL, AT(weight_decay), 0, 1e3, NULL},
-    {"beta1", REAL, AT(beta1), 0, 1, NULL},
-    {"beta2", REAL, AT(beta2), 0, 1, NULL},
-    {"eps", REAL, AT(eps), 0, 1, NULL},
+    {"beta1", REAL, AT(beta1), 0, 0.999999999, NULL},
+    {"beta2", REAL, AT(beta2), 0, 0.999999999, NULL},
+    {"eps", REAL, AT(eps), 1e-30, 1, NULL},
     {"adam_block", WHOLE, AT(adam_block), 1, 2048, NULL},
     {"galore_rank", WHOLE, AT(galore_rank), 0, 1 << 24, NULL},
     {"galore_gap", WHOLE, AT(galore_gap), 1, 1e15, NULL},
@@ -193,7 +193,12 @@ int slt_train_resolve(struct slt_train_options *o, struct slt_error *err)
                              (long long)o->batch, (long long)o->micro_batch);
     if (o->schedule == SLT_SCHEDULE_JAGGED && o->relora_every == 0)
         return slt_error_set(err, SLT_ERR_RANGE,
-                             "the jagged schedule needs the number of updates between restarts");
+                             "the jagged schedule needs relora_every, the updates between merges");
+    if (o->relora_warmup > 0 && o->relora_warmup >= o->relora_every)
+        return slt_error_set(
+            err, SLT_ERR_RANGE,
+            "a warm-up of %lld steps does not end before the next merge, every %lld",
+            (long long)o->relora_warmup, (long long)o->relora_every);
     return 0;
 }
 

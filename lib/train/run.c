@@ -82,6 +82,17 @@ static int start_from(struct run *r, struct slt_device *device,
     return 0;
 }
 
+// A state goes on from the model that the command names: their configurations are the same.
+static int same_model(const struct slt_checkpoint_reader *state,
+                      const struct slt_checkpoint_reader *model, struct slt_error *err)
+{
+    if (strcmp(slt_checkpoint_config_json(state), slt_checkpoint_config_json(model)) == 0)
+        return 0;
+    return slt_error_set(err, SLT_ERR_MISMATCH,
+                         "'%s' is the state of another model than '%s': their config.json differ",
+                         slt_checkpoint_name(state), slt_checkpoint_name(model));
+}
+
 static int start(struct run *r, struct slt_device *device, struct slt_checkpoint_reader *reader,
                  struct slt_tokens *tokens, const struct slt_train_options *options,
                  struct slt_error *err)
@@ -104,7 +115,9 @@ static int start(struct run *r, struct slt_device *device, struct slt_checkpoint
         if ((rc = slt_input_open(&in, path, r->how->stop, err)) != 0 ||
             (rc = slt_checkpoint_open(&state, in, err)) != 0)
             return rc;
-        rc = start_from(r, device, state, true, tokens, options, err);
+        rc = reader != NULL ? same_model(state, reader, err) : 0;
+        if (rc == 0)
+            rc = start_from(r, device, state, true, tokens, options, err);
         slt_checkpoint_close(state);
         return rc;
     }

@@ -41,7 +41,7 @@ int slt_train_plan(struct slt_plan *plan, struct slt_device *device,
     struct slt_trainer t = {.options = *options};
     // Its weights would come out as they are after rounding, under a configuration that says codes.
     if (config->quantization.type != SLT_QUANT_NONE)
-        return slt_error_set(err, SLT_ERR_RANGE,
+        return slt_error_set(err, SLT_ERR_FORMAT,
                              "a quantized model (%s) cannot be trained: dequantize it first",
                              slt_quant_name(config->quantization.type));
     int rc = slt_train_resolve(&t.options, err);

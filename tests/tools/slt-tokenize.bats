@@ -150,3 +150,18 @@ golden() { # MODEL IDS EOS
     slt-tokenize --tokenizer "$MODEL" -o a.tok "$SLT_SHARED/data/text/c4/c4-sample-train.00000-of-00001.json.gz"
     [ "$(info documents a.tok)" = 1602 ]
 }
+
+@test "an input that holds no text at all is refused, and two outputs are not one file" {
+    printf 'some text\n' >text
+    slt-tokenize --train-tokenizer spm.model --vocab-size 500 -o a.tok "$ROOT/README.md" "$ROOT/LICENSE"
+    head -c 3000 /dev/urandom | tr -d '\n' >noise
+    printf '\377\376' >>noise
+    run slt-tokenize --tokenizer spm.model -o noise.tok noise
+    [ "$status" -eq 1 ]
+    [[ $output == *"no text"* ]]
+    [ ! -e noise.tok ]
+    run slt-tokenize --tokenizer spm.model --valid-fraction 0.1 --valid-output b.tok -o b.tok text
+    [ "$status" -eq 2 ]
+    run slt-tokenize --train-tokenizer spm.model --vocab-size 300 -o ./spm.model text
+    [ "$status" -eq 2 ]
+}

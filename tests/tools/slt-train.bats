@@ -217,7 +217,7 @@ same_when_resumed() {
     same_when_resumed --optimizer galore --galore-rank 4 --galore-gap 3 --galore-no-stagger
     # There is nothing to project in a model without full-rank weights.
     run slt-train "${TRAIN[@]}" --steps 3 --optimizer galore -o none.slt "$DATA/init.slt"
-    [ "$status" -eq 1 ]
+    [ "$status" -eq 2 ]
     [[ $output == *"full-rank weights"* ]]
 }
 
@@ -279,6 +279,54 @@ same_when_resumed() {
     slt-train "${TRAIN[@]}" --steps 6 --per-layer --lr 1e30 --warmup 0 --nonfinite-limit 0 --metrics m.jsonl -o m.slt \
         "$DATA/full.slt"
     [ "$(metric skipped_updates m.jsonl | tail -1)" -gt 0 ] || [ "$(metric skipped_losses m.jsonl | tail -1)" -gt 0 ]
+}
+
+@test "bf16 takes half the memory, resumes to the same bytes, and is near f32" {
+    for init in "$DATA/init.slt" "$DATA/full.slt"; do
+        for precision in bf16 bf16-sr; do
+            same_when_resumed --precision $precision
+            same_when_resumed --precision $precision --optimizer adam8bit --per-layer
+        done
+    done
+    init=$DATA/full.slt
+    same_when_resumed --precision bf16 --optimizer galore8bit --galore-rank 4
+    slt-init --config "$DATA/tiny.json" --tokenizer "$DATA/spm.model" --method relora --rank 4 -o relora.slt
+    init=relora.slt
+    same_when_resumed --precision bf16-sr --relora-every 3
+    # Every value of the result is one of bfloat16: its lower half is zero.
+    slt-train "${TRAIN[@]}" --steps 4 --precision bf16 -o half.slt "$DATA/full.slt"
+    tar -xOf half.slt model.safetensors | tail -c 4096 | od -An -v -tx4 -w4 >values
+    [ "$(grep -vc '0000$' values)" -eq 0 ] && [ "$(grep -vc '00000000' values)" -gt 500 ]
+    for part in weights moments; do
+        a=$(slt-train "${TRAIN[@]}" --steps 1 --dry-run "$DATA/full.slt" | value_of $part)
+        b=$(slt-train "${TRAIN[@]}" --steps 1 --dry-run --precision bf16 "$DATA/full.slt" | value_of $part)
+        [ "$b" -gt 0 ] && [ $((a * 10)) -gt $((b * 19)) ]
+    done
+    slt-train "${TRAIN[@]}" --steps 30 --metrics f32.jsonl -o a.slt "$DATA/full.slt"
+    for precision in bf16 bf16-sr; do
+        slt-train "${TRAIN[@]}" --steps 30 --precision $precision --metrics half.jsonl -o b.slt "$DATA/full.slt"
+        awk -v a="$(metric loss f32.jsonl | tail -1)" -v b="$(metric loss half.jsonl | tail -1)" \
+            'BEGIN { exit !(a > 0 && b > 0 && (a - b) ^ 2 < 0.01) }'
+    done
+}
+
+@test "options that go astray are wrong usage, and a state of another model is not resumed" {
+    train() { slt-train "${TRAIN[@]}" --steps 3 "$@"; }
+    cp "$DATA/train.tok" data.tok
+    for wrong in "--micro-batch 3" "--optimizer galore" "--relora-every 2" "--schedule jagged" "--beta1 1" \
+        "--valid-every 2" "--checkpoint-every 2" "--metrics data.tok" "--relora-every 2 --relora-warmup 2"; do
+        # shellcheck disable=SC2086 # several words
+        run slt-train --data data.tok --batch 4 --steps 3 $wrong "$DATA/init.slt"
+        echo "$wrong: $output"
+        [ "$status" -eq 2 ]
+    done
+    cmp data.tok "$DATA/train.tok"
+    run train --metrics o.slt -o o.slt "$DATA/init.slt"
+    [ "$status" -eq 2 ]
+    train --checkpoint-every 2 --checkpoint s -o m.slt "$DATA/init.slt"
+    run train --resume --checkpoint s -o m.slt "$DATA/full.slt"
+    [ "$status" -eq 2 ]
+    [[ $output == *"another model"* ]]
 }
 
 @test "8-bit moments take a third of the memory, and nearly the same steps" {
