@@ -1,8 +1,10 @@
 // Errors, numbers, digests, JSON.
 #include <locale.h>
+#include <math.h>
 #include <stdint.h>
 
 #include "check.h"
+#include "core/bfloat.h"
 #include "core/bytes.h"
 #include "core/json.h"
 #include "slt/digest.h"
@@ -250,8 +252,44 @@ static void test_json(void)
     CHECK(slt_json_parse(&object, "x", deep, sizeof deep, &err) == SLT_ERR_FORMAT, "deep nesting");
 }
 
+// Rounding to bfloat16: to even, over the exponent's edge, of what is not finite, and without bias.
+static void check_bfloat(void)
+{
+    static const struct {
+        float value;
+        uint16_t bits;
+    } cases[] = {
+        {1.0f, 0x3f80},
+        {1.00390625f, 0x3f80},
+        {1.01171875f, 0x3f82},
+        {1.00390637f, 0x3f81},
+        {-1.01171875f, 0xbf82},
+        {3.4e38f, 0x7f80},
+        {INFINITY, 0x7f80},
+        {-INFINITY, 0xff80},
+        {0.0f, 0},
+        {-0.0f, 0x8000},
+        {1e-45f, 0},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+        CHECK(slt_bf16_nearest(cases[i].value) == cases[i].bits, "%g: %04x", (double)cases[i].value,
+              slt_bf16_nearest(cases[i].value));
+    CHECK(isnan(slt_bf16_value(slt_bf16_nearest(NAN))) &&
+              isnan(slt_bf16_value(slt_bf16_stochastic(NAN, 0xffff))),
+          "NaN");
+    CHECK(isinf(slt_bf16_value(slt_bf16_stochastic(INFINITY, 0xffff))), "infinity");
+    // A quarter of the way from 1 to its neighbour: away from 1 once in four.
+    const float quarter = 1.0f + 0x1p-7f / 4;
+    int away = 0;
+    for (uint32_t random = 0; random < 65536; random++)
+        away += slt_bf16_stochastic(quarter, (uint16_t)random) == 0x3f81;
+    CHECK(away == 16384, "%d of 65536", away);
+    CHECK(slt_bf16_stochastic(1.5f, 0xffff) == 0x3fc0, "exact values stay");
+}
+
 int main(void)
 {
+    check_bfloat();
     test_errors();
     test_integers();
     test_reals();
