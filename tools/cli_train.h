@@ -26,8 +26,14 @@
          0,                                                                                          \
          0,                                                                                          \
          "how sparse plus low-rank layers are computed (auto)"},                                     \
-        {"precision",        0, CLI_WORD, &(t)->precision,                                           \
-         "f32|bf16|bf16-sr", 0, 0,        "how weights and moments are stored (f32)"},               \
+        {"precision",                                                                                \
+         0,                                                                                          \
+         CLI_WORD,                                                                                   \
+         &(t)->precision,                                                                            \
+         "f32|bf16|bf16-sr|bf16-master",                                                             \
+         0,                                                                                          \
+         0,                                                                                          \
+         "how weights and moments are stored (f32)"},                                                \
         {"per-layer", 0,                                                                             \
          CLI_FLAG,    &(t)->per_layer,                                                               \
          NULL,        0,                                                                             \

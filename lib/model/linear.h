@@ -33,7 +33,7 @@ struct slt_group {
 struct slt_scratch {
     struct slt_tensor w; // (rows, in): W of the dense route
     struct slt_tensor g; // (rows, in): its gradient
-    struct slt_act dh;   // (T, members r)
+    struct slt_act dh;   // (T, members r), or (T, rows of a projector)
 };
 
 // Everything a group needs to compute.

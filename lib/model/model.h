@@ -86,6 +86,7 @@ struct slt_model_shape {
     enum slt_route route;         // auto, or forced for all groups
     enum slt_recompute recompute; // in training
     bool bf16;                    // weights but those of norms are kept in BF16; dtype is F32
+    int64_t projected;            // the most rows of a projector that a gradient is lent with, or 0
     int64_t cache;  // generation: positions of the key-value cache (then batch is 1), else 0
     int64_t logits; // tokens that slt_model_logits is asked for: 0, or T
 };

@@ -213,9 +213,9 @@ static int64_t unpacked_elements(const struct slt_model *m)
     return most;
 }
 
-static void layout_scratch(struct slt_model *m, int64_t t)
+static void layout_scratch(struct slt_model *m, int64_t t, int64_t projected)
 {
-    int64_t dense = 0, stacked = 0;
+    int64_t dense = 0, stacked = projected;
     for (int k = 0; k < SLT_GROUP_KINDS; k++) {
         const struct slt_group *g = &m->layer[0].group[k];
         if (g->rank > 0 && g->route == SLT_ROUTE_DENSE && g->rows * g->shape.in > dense)
@@ -272,8 +272,10 @@ static int layout(struct slt_model *m, const struct slt_model_shape *shape,
 {
     const int64_t t = shape->batch * shape->seq;
     layout_parts(m, t);
+    for (size_t i = 0; i < m->param_count; i++)
+        place_param(m, &m->param[i]);
     layout_acts(m, shape);
-    layout_scratch(m, t);
+    layout_scratch(m, t, shape->projected);
     layout_workspace(m, t);
     return extra != NULL ? extra(m, user, err) : 0;
 }
@@ -453,8 +455,6 @@ int slt_model_create(struct slt_model **model, const struct slt_device *device,
     if ((rc = slt_memory_commit(&m->memory, err)) != 0 ||
         (rc = layout(m, shape, extra, user, err)) != 0)
         goto out;
-    for (size_t i = 0; i < m->param_count; i++)
-        place_param(m, &m->param[i]);
     m->ops->set_workspace(m->ctx, m->memory.buffer[SLT_REGION_WORKSPACE], m->work_offset,
                           m->work_bytes);
     if ((rc = write_rope(m, err)) != 0)

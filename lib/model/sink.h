@@ -5,10 +5,20 @@
 
 #include "kernels/ops.h"
 
-// The gradient is written as beta * grad + new.
+// The subspace that the gradient G (m, n) of one member of a full-rank group is wanted in: G P^T
+// (m, r) where P is on the right, (r, n), else P G (r, n) with P (r, m).
+struct slt_projection {
+    struct slt_tensor p;
+    bool right;
+    struct slt_tensor low; // where it accumulates
+};
+
+// The gradient is written as beta * grad + new. With projections, one for each member of the group,
+// it is formed in their subspaces only, and written there by the same rule.
 struct slt_loan {
     struct slt_tensor grad;
     double beta;
+    const struct slt_projection *projection;
 };
 
 struct slt_sink {

@@ -46,5 +46,6 @@ static int step_coded(struct slt_optimizer *o, int first, int count, int64_t don
     return update(o, first, count, done, true);
 }
 
-const struct slt_optimizer_kind slt_optimizer_adamw = {"adamw", plan, NULL, step};
-const struct slt_optimizer_kind slt_optimizer_adam8bit = {"adam8bit", plan_coded, NULL, step_coded};
+const struct slt_optimizer_kind slt_optimizer_adamw = {"adamw", plan, NULL, step, NULL};
+const struct slt_optimizer_kind slt_optimizer_adam8bit = {"adam8bit", plan_coded, NULL, step_coded,
+                                                          NULL};

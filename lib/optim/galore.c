@@ -67,20 +67,38 @@ static void layout(struct slt_optimizer *o, struct slt_memory *memory)
         o->scratch[i] = slt_memory_tensor(memory, SLT_REGION_WORKSPACE, SLT_F32, 1, most);
 }
 
-// Whether the projector of the number-th of so many projected weights is due: all at the first
-// update, later, unless --galore-stagger is off, spread over the gap.
-static bool is_due(const struct slt_optimizer *o, int64_t number, int64_t count, int64_t done)
+// ---- Projectors ----
+
+static bool projection(const struct slt_optimizer *o, const struct slt_slot *slot,
+                       struct slt_projection *in)
 {
-    const int64_t gap = o->options.galore_gap;
-    const int64_t offset = o->options.galore_stagger ? number * gap / count : 0;
-    return done == 0 || (done + offset) % gap == 0;
+    (void)o;
+    if (!is_projected(slot))
+        return false;
+    in->p = slt_slot_state(slot, "projector");
+    in->right = projects_right(&slot->info);
+    return true;
 }
 
-static int refresh(struct slt_optimizer *o, const struct slt_slot *slot, int64_t done,
-                   struct slt_error *err)
+// Whether a projector is due: all are at the first update, later, unless --galore-no-stagger is
+// given, spread over the gap.
+static bool is_due(const struct slt_optimizer *o, const struct slt_slot *slot, int64_t done)
+{
+    const int64_t gap = o->options.galore_gap;
+    int64_t number = 0, count = 0;
+    for (size_t i = 0; i < o->slots; i++) {
+        number = &o->slot[i] == slot ? count : number;
+        count += is_projected(&o->slot[i]);
+    }
+    const int64_t offset = o->options.galore_stagger ? number * gap / count : 0;
+    return is_projected(slot) && (done == 0 || (done + offset) % gap == 0);
+}
+
+static int refresh(struct slt_optimizer *o, const struct slt_slot *slot, struct slt_tensor gradient,
+                   int64_t done, struct slt_error *err)
 {
     const struct slt_model *m = o->model;
-    const struct slt_tensor p = slot->state[slot->states - 1].tensor;
+    const struct slt_tensor p = slt_slot_state(slot, "projector");
     const bool right = projects_right(&slot->info);
     char name[SLT_TENSOR_NAME + 32];
     snprintf(name, sizeof name, "%s %lld", slot->info.name, (long long)done);
@@ -89,52 +107,51 @@ static int refresh(struct slt_optimizer *o, const struct slt_slot *slot, int64_t
                                    {o->scratch[0], o->scratch[1]},
                                    slt_random_key("slt-galore-1", name, o->options.seed)};
     int rc = strcmp(o->options.galore_svd, "exact") == 0
-                 ? slt_subspace_exact(&s, p, slot->grad, right, err)
-                 : slt_subspace_randomized(&s, p, slot->grad, right, err);
+                 ? slt_subspace_exact(&s, p, gradient, right, err)
+                 : slt_subspace_randomized(&s, p, gradient, right, err);
     return rc == 0 ? 0 : slt_error_prefix(err, rc, "the gradient of '%s'", slot->info.name);
+}
+
+// ---- Steps ----
+
+// A scratch as the projected gradient of a slot.
+static struct slt_tensor low_view(struct slt_tensor scratch, const struct slt_slot *slot)
+{
+    const struct slt_tensor moment = slot->state[0].tensor;
+    return slt_tensor_view(scratch.buffer, scratch.offset, SLT_F32, moment.rows, moment.cols);
 }
 
 static void update_projected(struct slt_optimizer *o, const struct slt_slot *slot, int64_t done)
 {
     struct slt_model *m = o->model;
-    const struct slt_tensor p = slot->state[slot->states - 1].tensor;
-    const bool right = projects_right(&slot->info);
-    const int64_t rows = right ? slot->info.rows : p.rows, cols = right ? p.rows : slot->info.cols;
-    const struct slt_tensor low =
-        slt_tensor_view(o->scratch[0].buffer, o->scratch[0].offset, SLT_F32, rows, cols);
-    const struct slt_tensor back =
-        slt_tensor_view(o->scratch[1].buffer, o->scratch[1].offset, SLT_F32, rows, cols);
-    struct slt_adam_item item = slt_slot_item(slot, low, low);
+    struct slt_projection in = {.low = low_view(o->scratch[0], slot)};
+    projection(o, slot, &in);
+    if (slot->projected)
+        in.low = slot->grad;
+    else
+        slt_optimizer_project(m, &in, 0, slot->grad);
+    struct slt_adam_item item = slt_slot_item(slot, in.low, in.low);
     const struct slt_adam_item decay = {.param = slot->param};
-    item.direction = back;
-    if (right)
-        m->ops->matmul(m->ctx, low, 0, slot->grad, false, p, true, 1);
-    else
-        m->ops->matmul(m->ctx, low, 0, p, false, slot->grad, false, 1);
+    item.direction = low_view(o->scratch[1], slot);
     slt_optimizer_adam(o, slot, &item, &o->hyper, done);
-    const struct slt_tensor w = slt_model_unpack(m, slot->param);
-    if (right)
-        m->ops->matmul(m->ctx, w, 1, back, false, p, false, -1);
+    const struct slt_tensor w = slt_optimizer_open(o, slot);
+    if (in.right)
+        m->ops->matmul(m->ctx, w, 1, item.direction, false, in.p, false, -1);
     else
-        m->ops->matmul(m->ctx, w, 1, p, true, back, false, -1);
-    if (w.buffer != slot->param.buffer)
-        m->ops->convert(m->ctx, slot->param, w, NULL);
+        m->ops->matmul(m->ctx, w, 1, in.p, true, item.direction, false, -1);
+    slt_optimizer_close(o, slot, w, done);
     if (o->hyper.weight_decay != 0)
         slt_optimizer_adam(o, slot, &decay, &o->hyper, done);
 }
 
 static int step(struct slt_optimizer *o, int first, int count, int64_t done, struct slt_error *err)
 {
-    int64_t number = 0, projected = 0;
     int rc = 0;
     o->hyper.eps_corrected = false;
     o->hyper.decay_last = true;
     o->hyper.scale = o->options.galore_scale;
-    for (size_t i = 0; i < o->slots; i++)
-        projected += is_projected(&o->slot[i]);
     for (size_t i = 0; rc == 0 && i < o->slots; i++) {
         const struct slt_slot *slot = &o->slot[i];
-        const int64_t mine = is_projected(slot) ? number++ : 0;
         if (!slt_slot_in(slot, first, count))
             continue;
         if (!is_projected(slot)) {
@@ -142,13 +159,16 @@ static int step(struct slt_optimizer *o, int first, int count, int64_t done, str
             slt_optimizer_adam(o, slot, &item, &o->hyper, done);
             continue;
         }
-        if (is_due(o, mine, projected, done))
-            rc = refresh(o, slot, done, err);
+        if (!slot->projected && is_due(o, slot, done))
+            rc = refresh(o, slot, slot->grad, done, err);
         if (rc == 0)
             update_projected(o, slot, done);
     }
     return rc;
 }
 
-const struct slt_optimizer_kind slt_optimizer_galore = {"galore", plan, layout, step};
-const struct slt_optimizer_kind slt_optimizer_galore8bit = {"galore8bit", plan_coded, layout, step};
+static const struct slt_optimizer_subspace subspace = {projection, is_due, refresh};
+
+const struct slt_optimizer_kind slt_optimizer_galore = {"galore", plan, layout, step, &subspace};
+const struct slt_optimizer_kind slt_optimizer_galore8bit = {"galore8bit", plan_coded, layout, step,
+                                                            &subspace};

@@ -29,6 +29,18 @@ int slt_optimizer_find(const struct slt_optimizer_kind **kind, const char *name,
     return slt_error_set(err, SLT_ERR_RANGE, "unknown optimizer '%s' (known: %s)", name, known);
 }
 
+static int64_t galore_rank(const struct slt_train_options *options, const struct slt_config *config)
+{
+    return options->galore_rank > 0 ? options->galore_rank : config->hidden_size / 4;
+}
+
+int64_t slt_optimizer_projects(const struct slt_train_options *o, const struct slt_config *config)
+{
+    const bool galore = strncmp(o->optimizer, "galore", 6) == 0;
+    return galore && o->galore_stagger && (o->clip == 0 || o->per_layer) ? galore_rank(o, config)
+                                                                         : 0;
+}
+
 int slt_optimizer_init(struct slt_optimizer *o, const struct slt_train_options *options,
                        struct slt_model *model, struct slt_error *err)
 {
@@ -42,8 +54,7 @@ int slt_optimizer_init(struct slt_optimizer *o, const struct slt_train_options *
                                           .eps_corrected = true,
                                           .scale = 1,
                                           .block = options->adam_block}};
-    if (o->options.galore_rank == 0)
-        o->options.galore_rank = model->config.hidden_size / 4;
+    o->options.galore_rank = galore_rank(options, &model->config);
     if (strncmp(options->optimizer, "galore", 6) == 0 && model->config.method != SLT_FULL)
         return slt_error_set(err, SLT_ERR_RANGE,
                              "optimizer %s projects full-rank weights, and a model of method %s "
@@ -65,15 +76,24 @@ int slt_optimizer_init(struct slt_optimizer *o, const struct slt_train_options *
     return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the optimizer's lists");
 }
 
+static bool has_masters(const struct slt_optimizer *o)
+{
+    return strcmp(o->options.precision, "bf16-master") == 0;
+}
+
 void slt_optimizer_layout(struct slt_optimizer *o)
 {
     struct slt_memory *memory = &o->model->memory;
     for (size_t i = 0; i < o->slots; i++) {
         struct slt_slot *slot = &o->slot[i];
         slot->info = o->model->param[i].info;
+        slot->part = o->model->param[i].part;
         slot->states = 0;
-        if (!slot->info.frozen)
+        if (!slot->info.frozen) {
             o->kind->plan(o, slot);
+            if (has_masters(o) && slot->info.role != SLT_ROLE_NORM)
+                slt_slot_add(slot, "master", SLT_F32, slot->info.rows, slot->info.cols);
+        }
         for (int k = 0; k < slot->states; k++) {
             struct slt_tensor *t = &slot->state[k].tensor;
             *t = slt_memory_tensor(memory, SLT_REGION_MOMENTS, t->dtype, t->rows, t->cols);
@@ -85,24 +105,42 @@ void slt_optimizer_layout(struct slt_optimizer *o)
         o->kind->layout(o, memory);
 }
 
-// The parameter's piece of a tensor over its part.
-static struct slt_tensor piece_of(const struct slt_param *p, struct slt_tensor t)
+struct slt_tensor slt_slot_piece(const struct slt_optimizer *o, const struct slt_slot *slot,
+                                 struct slt_tensor part)
 {
-    if (t.buffer == NULL)
-        return t;
-    return slt_tensor_view(t.buffer, t.offset + (uint64_t)p->first * slt_dtype_size(t.dtype),
-                           t.dtype, p->info.rows, p->info.cols);
+    const struct slt_param *p = &o->model->param[slot - o->slot];
+    if (part.buffer == NULL)
+        return part;
+    return slt_tensor_view(part.buffer,
+                           part.offset + (uint64_t)p->first * slt_dtype_size(part.dtype),
+                           part.dtype, p->info.rows, p->info.cols);
+}
+
+void slt_optimizer_project(const struct slt_model *m, const struct slt_projection *in, double beta,
+                           struct slt_tensor g)
+{
+    if (in->right)
+        m->ops->matmul(m->ctx, in->low, beta, g, false, in->p, true, 1);
+    else
+        m->ops->matmul(m->ctx, in->low, beta, in->p, false, g, false, 1);
 }
 
 void slt_optimizer_bind(struct slt_optimizer *o, const struct slt_tensor *grad)
 {
     for (size_t i = 0; i < o->slots; i++) {
-        const struct slt_param *p = &o->model->param[i];
-        o->slot[i].part = p->part;
-        o->slot[i].param = piece_of(p, o->model->part[p->part].value);
-        o->slot[i].grad = piece_of(p, grad[p->part]);
-        o->slot[i].rounding = slt_random_key("slt-round-1", p->info.name, o->options.seed);
+        struct slt_slot *slot = &o->slot[i];
+        slot->param = slt_slot_piece(o, slot, o->model->part[slot->part].value);
+        slot->grad = slt_slot_piece(o, slot, grad[slot->part]);
+        slot->master = slt_slot_state(slot, "master");
+        slot->rounding = slt_random_key("slt-round-1", slot->info.name, o->options.seed);
     }
+}
+
+void slt_optimizer_start(struct slt_optimizer *o)
+{
+    for (size_t i = 0; i < o->slots; i++)
+        if (o->slot[i].master.buffer != NULL)
+            o->model->ops->convert(o->model->ctx, o->slot[i].master, o->slot[i].param, NULL);
 }
 
 void slt_optimizer_free(struct slt_optimizer *o)
@@ -126,8 +164,8 @@ void slt_slot_add_moments(const struct slt_optimizer *o, struct slt_slot *slot, 
                           int64_t cols, bool coded)
 {
     const int64_t n = rows * cols, blocks = (n + o->hyper.block - 1) / o->hyper.block;
-    const enum slt_dtype real =
-        slot->info.role == SLT_ROLE_NORM ? o->model->dtype : o->model->weight_dtype;
+    const bool full = slot->info.role == SLT_ROLE_NORM || has_masters(o);
+    const enum slt_dtype real = full ? o->model->dtype : o->model->weight_dtype;
     if (!coded || n < SMALL) {
         slt_slot_add(slot, "exp_avg", real, rows, cols);
         slt_slot_add(slot, "exp_avg_sq", real, rows, cols);
@@ -151,7 +189,45 @@ struct slt_adam_item slt_slot_item(const struct slt_slot *slot, struct slt_tenso
     return item;
 }
 
-// ---- Steps on BF16 ----
+struct slt_tensor slt_slot_state(const struct slt_slot *slot, const char *suffix)
+{
+    for (int k = 0; k < slot->states; k++)
+        if (strcmp(slot->state[k].suffix, suffix) == 0)
+            return slot->state[k].tensor;
+    return (struct slt_tensor){0};
+}
+
+// ---- Weights and moments in BF16 ----
+
+struct slt_tensor slt_optimizer_open(struct slt_optimizer *o, const struct slt_slot *slot)
+{
+    return slot->master.buffer != NULL ? slot->master : slt_model_unpack(o->model, slot->param);
+}
+
+// to = from, the first element of to being element at of its tensor; what names the tensor.
+static void store(struct slt_optimizer *o, const struct slt_slot *slot, struct slt_tensor to,
+                  struct slt_tensor from, int what, int64_t at, int64_t update)
+{
+    const bool stochastic = strcmp(o->options.precision, "bf16-sr") == 0;
+    const struct slt_rounding rounding = {slot->rounding, (uint64_t)update * 4 + (uint64_t)what,
+                                          (uint64_t)at};
+    o->model->ops->convert(o->model->ctx, to, from, stochastic ? &rounding : NULL);
+}
+
+void slt_optimizer_close(struct slt_optimizer *o, const struct slt_slot *slot,
+                         struct slt_tensor weights, int64_t update)
+{
+    if (slot->param.dtype == SLT_BF16)
+        store(o, slot, slot->param, weights, 3, 0, update);
+}
+
+void slt_optimizer_set(struct slt_optimizer *o, const struct slt_slot *slot, const float *values)
+{
+    const int64_t n = slot->info.rows * slot->info.cols;
+    slt_tensor_write(o->model, slot->param, 0, values, n);
+    if (slot->master.buffer != NULL)
+        slt_tensor_write(o->model, slot->master, 0, values, n);
+}
 
 // Elements [at, at + n) of a contiguous tensor.
 static struct slt_tensor range_of(struct slt_tensor t, int64_t at, int64_t n)
@@ -169,7 +245,6 @@ void slt_optimizer_adam(struct slt_optimizer *o, const struct slt_slot *slot,
     const struct slt_model *m = o->model;
     const struct slt_tensor shape = item->grad.buffer != NULL ? item->grad : item->param;
     const int64_t total = shape.rows * shape.cols;
-    const bool stochastic = strcmp(o->options.precision, "bf16-sr") == 0;
     for (int64_t at = 0; at < total; at += PIECE) {
         const int64_t n = total - at < PIECE ? total - at : PIECE, block = hyper->block;
         struct slt_adam_item part = {range_of(item->param, at, n),
@@ -185,15 +260,16 @@ void slt_optimizer_adam(struct slt_optimizer *o, const struct slt_slot *slot,
             packed[i] = *stored[i];
             if (packed[i].buffer == NULL || packed[i].dtype != SLT_BF16)
                 continue;
+            if (i == 0 && slot->master.buffer != NULL) {
+                *stored[i] = range_of(slot->master, at, n);
+                continue;
+            }
             *stored[i] = range_of(o->piece[i], 0, n);
             m->ops->convert(m->ctx, *stored[i], packed[i], NULL);
         }
         m->ops->adam_step(m->ctx, &part, 1, hyper, m->scalars);
-        for (int i = 0; i < 3; i++) {
-            const struct slt_rounding rounding = {slot->rounding,
-                                                  (uint64_t)update * 4 + (uint64_t)i, (uint64_t)at};
+        for (int i = 0; i < 3; i++)
             if (packed[i].buffer != NULL && packed[i].dtype == SLT_BF16)
-                m->ops->convert(m->ctx, packed[i], *stored[i], stochastic ? &rounding : NULL);
-        }
+                store(o, slot, packed[i], *stored[i], i, at, update);
     }
 }

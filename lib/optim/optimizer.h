@@ -9,7 +9,7 @@
 #include "model/model.h"
 #include "slt/train.h"
 
-#define SLT_OPTIMIZER_STATES 5 // the most states of a parameter
+#define SLT_OPTIMIZER_STATES 6 // the most states of a parameter
 
 struct slt_state {
     const char *suffix;
@@ -18,14 +18,29 @@ struct slt_state {
 
 struct slt_slot {
     struct slt_param_info info;
-    struct slt_tensor param, grad; // (info.rows, info.cols); set by slt_optimizer_bind
-    int part;                      // of the model, that holds the parameter
+    struct slt_tensor param; // (info.rows, info.cols); set by slt_optimizer_bind
+    struct slt_tensor grad;  // in the same shape, or projected
+    bool projected;
+    int part; // of the model, that holds the parameter
     int states;
     struct slt_state state[SLT_OPTIMIZER_STATES];
+    struct slt_tensor master;       // F32: what BF16 weights are roundings of; absent without
     struct slt_random_key rounding; // of values that are stored in BF16
 };
 
 struct slt_optimizer;
+
+// How an optimizer that works in a subspace tells it to the gradient sink.
+struct slt_optimizer_subspace {
+    // The slot's projector and its side; low is left alone. False if the slot has none.
+    bool (*projection)(const struct slt_optimizer *optimizer, const struct slt_slot *slot,
+                       struct slt_projection *projection);
+    // Whether the projector is worked out anew in this update, from the whole gradient.
+    bool (*is_due)(const struct slt_optimizer *optimizer, const struct slt_slot *slot,
+                   int64_t update);
+    int (*refresh)(struct slt_optimizer *optimizer, const struct slt_slot *slot,
+                   struct slt_tensor gradient, int64_t update, struct slt_error *err);
+};
 
 struct slt_optimizer_kind {
     const char *name;
@@ -37,6 +52,7 @@ struct slt_optimizer_kind {
     // scalars. update counts the updates done before, from 0.
     int (*step)(struct slt_optimizer *optimizer, int first, int count, int64_t update,
                 struct slt_error *err);
+    const struct slt_optimizer_subspace *subspace; // NULL: gradients are needed whole
 };
 
 struct slt_optimizer {
@@ -62,8 +78,21 @@ int slt_optimizer_init(struct slt_optimizer *optimizer, const struct slt_train_o
                        struct slt_model *model, struct slt_error *err);
 // Lays out the states in the moments region (runs in both passes of the model's layout).
 void slt_optimizer_layout(struct slt_optimizer *optimizer);
+// The most rows of a projector, if gradients are to be accumulated in the optimizer's subspace,
+// else 0. They are where that is all that the step reads of them: with staggered refreshes, and
+// unless the norm of the whole gradient is to clip.
+int64_t slt_optimizer_projects(const struct slt_train_options *options,
+                               const struct slt_config *config);
+// low = beta low + the projection of g.
+void slt_optimizer_project(const struct slt_model *model, const struct slt_projection *projection,
+                           double beta, struct slt_tensor g);
+// The piece of a tensor over the slot's part that is the slot's own.
+struct slt_tensor slt_slot_piece(const struct slt_optimizer *optimizer, const struct slt_slot *slot,
+                                 struct slt_tensor part);
 // Points the slots at the parameters and at the gradients of their parts, grad (parts).
 void slt_optimizer_bind(struct slt_optimizer *optimizer, const struct slt_tensor *grad);
+// The weights have been loaded and no state has: masters start as the weights.
+void slt_optimizer_start(struct slt_optimizer *optimizer);
 void slt_optimizer_free(struct slt_optimizer *optimizer);
 
 // ---- What kinds share ----
@@ -81,8 +110,19 @@ void slt_slot_add(struct slt_slot *slot, const char *suffix, enum slt_dtype dtyp
 // for and the matrix has at least 4096 elements, as codes (state1, state2, absmax1, absmax2).
 void slt_slot_add_moments(const struct slt_optimizer *optimizer, struct slt_slot *slot,
                           int64_t rows, int64_t cols, bool coded);
-// One Adam step of an item whose param, m or v may be BF16: those are converted to F32 piece by
-// piece, and back, stochastically with --precision bf16-sr. update is the number of updates before.
+// The state with this suffix; absent (buffer NULL) if the slot has none.
+struct slt_tensor slt_slot_state(const struct slt_slot *slot, const char *suffix);
+// F32 weights of a slot to compute with, and their way back after update updates: the parameter
+// itself, its master, or a copy that is good until the next group or parameter is unpacked.
+struct slt_tensor slt_optimizer_open(struct slt_optimizer *optimizer, const struct slt_slot *slot);
+void slt_optimizer_close(struct slt_optimizer *optimizer, const struct slt_slot *slot,
+                         struct slt_tensor weights, int64_t update);
+// Overwrites a parameter, and its master, with rows * cols values.
+void slt_optimizer_set(struct slt_optimizer *optimizer, const struct slt_slot *slot,
+                       const float *values);
+// One Adam step of an item of the slot. What of param, m, v is BF16 is converted to F32 piece by
+// piece, and back, stochastically with --precision bf16-sr; a slot's master stands for its param.
+// update is the number of updates before.
 void slt_optimizer_adam(struct slt_optimizer *optimizer, const struct slt_slot *slot,
                         const struct slt_adam_item *item, const struct slt_adam *hyper,
                         int64_t update);

@@ -142,7 +142,7 @@ static int restart_factor(struct slt_optimizer *o, const struct slt_slot *slot, 
     if (slot->info.role == SLT_ROLE_LORA_A)
         slt_random_uniform(values, key_of(o, "slt-relora-1", slot, "restart", updates), 0,
                            (size_t)n, (float)(1 / sqrt((double)slot->info.in)));
-    slt_tensor_write(o->model, slot->param, 0, values, n);
+    slt_optimizer_set(o, slot, values);
     free(values);
     if (strcmp(o->options.relora_prune, "none") != 0)
         for (int state = 0; rc == 0 && state < 2; state++)

@@ -51,9 +51,10 @@ static const struct field {
     {"relora_prune", WORD, AT(relora_prune), 0, 0, "random|magnitude|none"},
     {"relora_prune_fraction", REAL, AT(relora_prune_fraction), 0, 1, NULL},
     {"per_layer", FLAG, AT(per_layer), 0, 1, NULL},
+    {"clip_exact", FLAG, AT(clip_exact), 0, 1, NULL},
     {"clip", REAL, AT(clip), 0, 1e30, NULL},
     {"route", WORD, AT(route), 0, 0, "auto|dense|factored"},
-    {"precision", WORD, AT(precision), 0, 0, "f32|bf16|bf16-sr"},
+    {"precision", WORD, AT(precision), 0, 0, "f32|bf16|bf16-sr|bf16-master"},
     {"seed", WHOLE, AT(seed), 0, 9.3e18, NULL},
 #undef AT
 };
@@ -191,6 +192,8 @@ int slt_train_resolve(struct slt_train_options *o, struct slt_error *err)
         return slt_error_set(err, SLT_ERR_RANGE,
                              "a batch of %lld is no multiple of the micro-batch of %lld",
                              (long long)o->batch, (long long)o->micro_batch);
+    if (o->clip_exact && !(o->per_layer && o->clip > 0))
+        return slt_error_set(err, SLT_ERR_RANGE, "clip_exact is a way of clip with per_layer");
     if (o->schedule == SLT_SCHEDULE_JAGGED && o->relora_every == 0)
         return slt_error_set(err, SLT_ERR_RANGE,
                              "the jagged schedule needs relora_every, the updates between merges");

@@ -76,6 +76,8 @@ static int start_from(struct run *r, struct slt_device *device,
         (rc = slt_luggage_take(&r->luggage, reader, err)) != 0 ||
         (!resumed && (rc = add_provenance(r, err)) != 0))
         return rc;
+    if (!resumed)
+        slt_optimizer_start(&r->trainer->optimizer);
     if (r->how->on_start != NULL)
         r->how->on_start(r->how->user, config, &plan, r->trainer->progress.step);
     report_routes(r);

@@ -1,4 +1,4 @@
-// Gradient buffers, of a whole step or of one unit at a time.
+// Gradient buffers: of a whole step, of one unit at a time, or projected.
 #include <stdlib.h>
 #include <string.h>
 
@@ -9,25 +9,34 @@ static struct slt_loan lend(struct slt_sink *sink, int part)
     struct slt_grads *g = (struct slt_grads *)sink;
     const double beta = g->begun[part] ? 1 : 0;
     g->begun[part] = true;
-    return (struct slt_loan){g->grad[part], beta};
+    if (slt_projected_has(&g->projected, part))
+        return slt_projected_lend(&g->projected, part, g->grad[part], beta);
+    return (struct slt_loan){.grad = g->grad[part], .beta = beta};
 }
 
 static void commit(struct slt_sink *sink, int first, int count)
 {
-    const struct slt_grads *g = (struct slt_grads *)sink;
+    struct slt_grads *g = (struct slt_grads *)sink;
+    for (int i = first; i < first + count; i++)
+        if (slt_projected_has(&g->projected, i))
+            slt_projected_commit(&g->projected, i);
     if (g->on_commit != NULL)
         g->on_commit(g->user, first, count);
 }
 
-int slt_grads_init(struct slt_grads *g, int parts, bool shared, struct slt_error *err)
+int slt_grads_init(struct slt_grads *g, const struct slt_model *model, bool shared,
+                   struct slt_optimizer *optimizer, struct slt_error *err)
 {
+    const size_t parts = (size_t)model->part_count;
     *g = (struct slt_grads){.sink = {lend, commit}, .shared = shared};
-    g->grad = calloc((size_t)parts, sizeof *g->grad);
-    g->begun = calloc((size_t)parts, sizeof *g->begun);
-    if (g->grad != NULL && g->begun != NULL)
-        return 0;
-    slt_grads_free(g);
-    return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the list of gradients");
+    g->grad = calloc(parts, sizeof *g->grad);
+    g->begun = calloc(parts, sizeof *g->begun);
+    int rc = g->grad != NULL && g->begun != NULL
+                 ? slt_projected_init(&g->projected, model, optimizer, err)
+                 : slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the list of gradients");
+    if (rc != 0)
+        slt_grads_free(g);
+    return rc;
 }
 
 static struct slt_tensor own_buffer(struct slt_model *model, int part)
@@ -67,22 +76,24 @@ static void layout_shared(struct slt_grads *g, struct slt_model *model)
 
 void slt_grads_layout(struct slt_grads *g, struct slt_model *model)
 {
-    if (g->shared) {
+    slt_projected_find(&g->projected, model);
+    if (g->shared)
         layout_shared(g, model);
-        return;
-    }
-    for (int i = 0; i < model->part_count; i++)
-        if (!model->part[i].frozen)
+    for (int i = 0; !g->shared && i < model->part_count; i++)
+        if (!model->part[i].frozen && !slt_projected_has(&g->projected, i))
             g->grad[i] = own_buffer(model, i);
+    slt_projected_layout(&g->projected, model, g->shared ? g->grad : NULL);
 }
 
-void slt_grads_begin(struct slt_grads *g, int parts)
+void slt_grads_begin(struct slt_grads *g, int parts, int64_t update)
 {
     memset(g->begun, 0, (size_t)parts * sizeof *g->begun);
+    slt_projected_begin(&g->projected, update, g->grad);
 }
 
 void slt_grads_free(struct slt_grads *g)
 {
+    slt_projected_free(&g->projected);
     free(g->grad);
     free(g->begun);
     g->grad = NULL;

@@ -3,28 +3,36 @@
 //
 // Usually every part has a buffer of its own. Shared buffers hold the gradients of one unit of
 // parts at a time (a linear group, a norm): they are only right where each unit is used up when it
-// is committed.
+// is committed. With an optimizer that works in a subspace (GaLore) weights may have their
+// projected gradients here instead: those of a part are whole only in the updates that work out one
+// of its projectors anew, of which the first update has all, from its first micro-batch.
 #ifndef SLT_TRAIN_SINK_H
 #define SLT_TRAIN_SINK_H
 
 #include "model/model.h"
+#include "train/projected.h"
 
 struct slt_grads {
-    struct slt_sink sink;    // first member: the model sees only this
-    struct slt_tensor *grad; // (parts); no buffer where a part is frozen
-    bool *begun;             // (parts): has a contribution of this step
+    struct slt_sink sink; // first member: the model sees only this
+    // (parts): where the gradient of this step accumulates; no buffer where a part is frozen
+    struct slt_tensor *grad;
+    bool *begun; // (parts): has a contribution of this step
     bool shared;
+    struct slt_projected projected;
     // Called when parts [first, first + count) are complete; NULL: nothing happens.
     void (*on_commit)(void *user, int first, int count);
     void *user;
 };
 
-int slt_grads_init(struct slt_grads *grads, int parts, bool shared, struct slt_error *err);
-// Lays out the buffers in the gradients region (runs in both passes of the model's layout). Tied
-// embeddings contribute at both ends of the backward pass and keep a buffer of their own.
+// optimizer: whose subspace gradients are accumulated in, or NULL.
+int slt_grads_init(struct slt_grads *grads, const struct slt_model *model, bool shared,
+                   struct slt_optimizer *optimizer, struct slt_error *err);
+// Lays out the buffers in the gradients region (runs in both passes of the model's layout, after
+// the optimizer's). Tied embeddings contribute at both ends of the backward pass and keep a buffer
+// of their own.
 void slt_grads_layout(struct slt_grads *grads, struct slt_model *model);
-// Starts a step: what the buffers hold is forgotten.
-void slt_grads_begin(struct slt_grads *grads, int parts);
+// Starts a step after update updates: what the buffers hold is forgotten.
+void slt_grads_begin(struct slt_grads *grads, int parts, int64_t update);
 void slt_grads_free(struct slt_grads *grads);
 
 #endif

@@ -8,30 +8,38 @@
 #include "train/evaluate.h"
 #include "train/trainer.h"
 
+// With clip_exact the gradients that are small, of factors or projected, wait for their norm.
+static bool updates_at_commit(const struct slt_train_options *o)
+{
+    return o->per_layer && !(o->clip_exact && o->clip > 0);
+}
+
 static int layout_extra(struct slt_model *model, void *user, struct slt_error *err)
 {
     struct slt_trainer *t = user;
-    if (t->grads.grad == NULL) {
-        int rc;
-        if ((rc = slt_optimizer_init(&t->optimizer, &t->options, model, err)) != 0 ||
-            (rc = slt_grads_init(&t->grads, model->part_count,
-                                 t->options.per_layer && t->options.micro_batch == t->options.batch,
-                                 err)) != 0)
-            return rc;
-    }
-    slt_grads_layout(&t->grads, model);
+    const struct slt_train_options *o = &t->options;
+    const bool projects = slt_optimizer_projects(o, &model->config) > 0;
+    int rc = 0;
+    if (t->grads.grad == NULL &&
+        ((rc = slt_optimizer_init(&t->optimizer, o, model, err)) != 0 ||
+         (rc = slt_grads_init(&t->grads, model, updates_at_commit(o) && o->micro_batch == o->batch,
+                              projects ? &t->optimizer : NULL, err)) != 0))
+        return rc;
     slt_optimizer_layout(&t->optimizer);
+    slt_grads_layout(&t->grads, model);
     return 0;
 }
 
-static struct slt_model_shape shape_of(const struct slt_train_options *o)
+static struct slt_model_shape shape_of(const struct slt_train_options *o,
+                                       const struct slt_config *config)
 {
     return (struct slt_model_shape){.batch = o->micro_batch,
                                     .seq = o->seq,
                                     .training = true,
                                     .route = slt_route_parse(o->route),
                                     .recompute = slt_recompute_parse(o->recompute),
-                                    .bf16 = strcmp(o->precision, "f32") != 0};
+                                    .bf16 = strcmp(o->precision, "f32") != 0,
+                                    .projected = slt_optimizer_projects(o, config)};
 }
 
 int slt_train_plan(struct slt_plan *plan, struct slt_device *device,
@@ -47,7 +55,7 @@ int slt_train_plan(struct slt_plan *plan, struct slt_device *device,
     int rc = slt_train_resolve(&t.options, err);
     if (rc != 0)
         return rc;
-    const struct slt_model_shape shape = shape_of(&t.options);
+    const struct slt_model_shape shape = shape_of(&t.options, config);
     rc = slt_model_plan(plan, device, config, SLT_F32, &shape, layout_extra, &t, err);
     slt_grads_free(&t.grads);
     slt_optimizer_free(&t.optimizer);
@@ -67,7 +75,7 @@ int slt_trainer_create(struct slt_trainer **trainer, const struct slt_device *de
     if (rc != 0)
         goto out;
     const struct slt_train_options *o = &t->options;
-    const struct slt_model_shape shape = shape_of(o);
+    const struct slt_model_shape shape = shape_of(o, config);
     if ((rc = slt_dealer_init(&t->dealer, tokens, o->seq, o->packing, true, o->seed, err)) != 0 ||
         (rc = slt_model_create(&t->model, device, config, dtype, &shape, layout_extra, t, err)) !=
             0)
@@ -147,13 +155,13 @@ static int accumulate(struct slt_trainer *t, double *loss, slt_stop_flag *stop,
                       struct slt_error *err)
 {
     const struct slt_train_options *o = &t->options;
-    slt_grads_begin(&t->grads, t->model->part_count);
+    slt_grads_begin(&t->grads, t->model->part_count, t->progress.updates);
     for (int64_t i = 0; i < o->batch; i += o->micro_batch) {
         // With per_layer the last micro-batch changes weights: from then on the step has happened.
         if (stop != NULL && *stop != 0)
             return slt_error_set(err, SLT_ERR_STOPPED, "stopped by a signal");
         const bool last = i + o->micro_batch == o->batch;
-        t->grads.on_commit = o->per_layer && last ? update_group : NULL;
+        t->grads.on_commit = updates_at_commit(o) && last ? update_group : NULL;
         t->grads.user = t;
         slt_model_set_batch(t->model, t->ids + i * o->seq, t->targets + i * o->seq);
         slt_model_forward(t->model);
@@ -163,7 +171,8 @@ static int accumulate(struct slt_trainer *t, double *loss, slt_stop_flag *stop,
             return 1;
         slt_model_backward(t->model, &t->grads.sink);
     }
-    return 0;
+    const struct slt_error *failure = &t->grads.projected.failure;
+    return failure->code == 0 ? 0 : slt_error_set(err, failure->code, "%s", failure->message);
 }
 
 // The norm of all gradients, then the update; *skipped if it was skipped.
@@ -171,7 +180,7 @@ static int update(struct slt_trainer *t, struct slt_train_record *record, bool *
                   struct slt_error *err)
 {
     struct slt_model *m = t->model;
-    if (t->options.per_layer) { // has happened already
+    if (updates_at_commit(&t->options)) { // has happened already
         record->grad_norm = t->skipped_group ? NAN : sqrt(t->squares);
         t->progress.norm = t->skipped_group ? t->progress.norm : record->grad_norm;
         *skipped = t->skipped_group;

@@ -270,9 +270,34 @@ same_when_resumed() {
         one=$(slt-train "${TRAIN[@]}" --steps 3 --dry-run --per-layer "$init" | value_of gradients)
         [ "$one" -gt 0 ] && [ $((2 * one)) -lt "$all" ]
     done
-    # Clipping by the last step's norm: other steps, but the same again after a stop.
+    # Clipping by the last step's norm: other steps, but the same again after a stop. By the exact norm: the same steps.
     init=$DATA/init.slt
     same_when_resumed --per-layer --clip 0.5
+    for micro in 4 1; do
+        run=(slt-train "${TRAIN[@]}" --no-provenance --micro-batch $micro --steps 3 --clip 0.5 "$init")
+        "${run[@]}" -o end.slt
+        "${run[@]}" --per-layer -o layer.slt
+        "${run[@]}" --per-layer --clip-exact -o exact.slt
+        cmp end.slt exact.slt
+        if cmp -s end.slt layer.slt; then false; fi
+    done
+}
+
+@test "GaLore accumulates in its subspace: smaller gradients, the same steps, and the same again after a stop" {
+    init=$DATA/full.slt
+    run=(slt-train "${TRAIN[@]}" --no-provenance --optimizer galore --galore-rank 4 --galore-gap 1000 --steps 20 "$init")
+    # Staggered refreshes are all beyond these steps, so that both have the first projectors only.
+    "${run[@]}" --metrics projected.jsonl -o a.slt
+    "${run[@]}" --galore-no-stagger --metrics whole.jsonl -o b.slt
+    paste <(metric loss projected.jsonl) <(metric loss whole.jsonl) |
+        awk '($1 - $2) ^ 2 > 1e-6 { exit bad = 1 } END { exit bad || NR != 20 }'
+    small=$("${run[@]}" --micro-batch 1 --per-layer --dry-run | value_of gradients)
+    whole=$("${run[@]}" --micro-batch 1 --galore-no-stagger --dry-run | value_of gradients)
+    [ "$small" -gt 0 ] && [ "$small" -lt "$whole" ]
+    for more in "" "--per-layer" "--per-layer --clip 0.5" "--per-layer --clip 0.5 --clip-exact"; do
+        # shellcheck disable=SC2086 # several words
+        same_when_resumed --optimizer galore8bit --galore-rank 4 --galore-gap 3 --micro-batch 1 $more
+    done
 }
 
 @test "a group whose gradient is not finite is left as it was, and counted" {
@@ -283,16 +308,19 @@ same_when_resumed() {
 
 @test "bf16 takes half the memory, resumes to the same bytes, and is near f32" {
     for init in "$DATA/init.slt" "$DATA/full.slt"; do
-        for precision in bf16 bf16-sr; do
+        for precision in bf16 bf16-sr bf16-master; do
             same_when_resumed --precision $precision
             same_when_resumed --precision $precision --optimizer adam8bit --per-layer
         done
     done
     init=$DATA/full.slt
-    same_when_resumed --precision bf16 --optimizer galore8bit --galore-rank 4
+    for precision in bf16 bf16-sr bf16-master; do
+        same_when_resumed --precision $precision --optimizer galore8bit --galore-rank 4
+    done
     slt-init --config "$DATA/tiny.json" --tokenizer "$DATA/spm.model" --method relora --rank 4 -o relora.slt
     init=relora.slt
     same_when_resumed --precision bf16-sr --relora-every 3
+    same_when_resumed --precision bf16-master --relora-every 3
     # Every value of the result is one of bfloat16: its lower half is zero.
     slt-train "${TRAIN[@]}" --steps 4 --precision bf16 -o half.slt "$DATA/full.slt"
     tar -xOf half.slt model.safetensors | tail -c 4096 | od -An -v -tx4 -w4 >values
@@ -303,7 +331,7 @@ same_when_resumed() {
         [ "$b" -gt 0 ] && [ $((a * 10)) -gt $((b * 19)) ]
     done
     slt-train "${TRAIN[@]}" --steps 30 --metrics f32.jsonl -o a.slt "$DATA/full.slt"
-    for precision in bf16 bf16-sr; do
+    for precision in bf16 bf16-sr bf16-master; do
         slt-train "${TRAIN[@]}" --steps 30 --precision $precision --metrics half.jsonl -o b.slt "$DATA/full.slt"
         awk -v a="$(metric loss f32.jsonl | tail -1)" -v b="$(metric loss half.jsonl | tail -1)" \
             'BEGIN { exit !(a > 0 && b > 0 && (a - b) ^ 2 < 0.01) }'
@@ -314,7 +342,7 @@ same_when_resumed() {
     train() { slt-train "${TRAIN[@]}" --steps 3 "$@"; }
     cp "$DATA/train.tok" data.tok
     for wrong in "--micro-batch 3" "--optimizer galore" "--relora-every 2" "--schedule jagged" "--beta1 1" \
-        "--valid-every 2" "--checkpoint-every 2" "--metrics data.tok" "--relora-every 2 --relora-warmup 2"; do
+        "--clip-exact" "--clip-exact --clip 1" "--clip-exact --per-layer" "--valid-every 2" "--checkpoint-every 2" "--metrics data.tok" "--relora-every 2 --relora-warmup 2"; do
         # shellcheck disable=SC2086 # several words
         run slt-train --data data.tok --batch 4 --steps 3 $wrong "$DATA/init.slt"
         echo "$wrong: $output"

@@ -49,7 +49,7 @@ static struct slt_config small_config(enum slt_method method)
 static int layout_grads(struct slt_model *model, void *user, struct slt_error *err)
 {
     struct slt_grads *grads = user;
-    if (grads->grad == NULL && slt_grads_init(grads, model->part_count, false, err) != 0)
+    if (grads->grad == NULL && slt_grads_init(grads, model, false, NULL, err) != 0)
         return err->code;
     slt_grads_layout(grads, model);
     return 0;
@@ -122,7 +122,7 @@ static double loss_of(struct bench *b)
 
 static void gradients_of(struct bench *b)
 {
-    slt_grads_begin(&b->grads, b->model->part_count);
+    slt_grads_begin(&b->grads, b->model->part_count, 0);
     slt_model_set_scalar(b->model, SLT_SCALAR_LOSS, 0);
     slt_model_forward(b->model);
     slt_model_loss(b->model, &b->grads.sink);

@@ -109,7 +109,7 @@ static int layout_extra(struct slt_model *model, void *user, struct slt_error *e
 {
     struct slt_trainer *t = user;
     if (t->grads.grad == NULL && (slt_optimizer_init(&t->optimizer, &t->options, model, err) != 0 ||
-                                  slt_grads_init(&t->grads, model->part_count, false, err) != 0))
+                                  slt_grads_init(&t->grads, model, false, NULL, err) != 0))
         return err->code;
     slt_grads_layout(&t->grads, model);
     slt_optimizer_layout(&t->optimizer);
@@ -129,7 +129,7 @@ static void step(struct slt_trainer *t, const struct vectors *v, int number, con
     const double count = (double)slt_count_targets(targets, each);
     const double want = ((const double *)vector_find(&v->tensors, "", "losses", &n))[number];
     const double want_norm = ((const double *)vector_find(&v->tensors, "", "norms", &n))[number];
-    slt_grads_begin(&t->grads, m->part_count);
+    slt_grads_begin(&t->grads, m->part_count, number);
     slt_model_set_scalar(m, SLT_SCALAR_LOSS, 0);
     slt_model_set_scalar(m, SLT_SCALAR_LOSS_SCALE, 1 / count);
     slt_model_set_batch(m, tokens, targets);

@@ -49,6 +49,7 @@ struct slt_train_options {
     const char *precision;        // "f32", "bf16", "bf16-sr": how weights and moments are stored
     const char *recompute;        // "none", "cheap", "block": what backward works out again
     bool per_layer;               // update each group as soon as its gradient is complete
+    bool clip_exact;              // with it: clip by this step's norm, not by the last one's
     uint64_t seed;                // of the data order
 };
 

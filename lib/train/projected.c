@@ -1,0 +1,208 @@
+// Gradients in an optimizer's subspace: projected as they are formed, or whole where a projector is
+// due.
+#include <math.h>
+#include <stdlib.h>
+
+#include "train/projected.h"
+
+struct slt_projected_part {
+    int slots,
+        first;       // projected slots of the part, the first of them; 0: the part is not projected
+    bool whole;      // in this update, since a projector is due
+    bool first_time; // in this micro-batch, since there is no projector yet
+    struct slt_tensor at, low; // the whole gradient; the projected ones of its slots together
+};
+
+// ---- Layout ----
+
+int slt_projected_init(struct slt_projected *p, const struct slt_model *model,
+                       struct slt_optimizer *optimizer, struct slt_error *err)
+{
+    *p = (struct slt_projected){.optimizer = optimizer};
+    if (optimizer == NULL)
+        return 0;
+    p->part = calloc((size_t)model->part_count, sizeof *p->part);
+    p->low = calloc(optimizer->slots, sizeof *p->low);
+    if (p->part != NULL && p->low != NULL)
+        return 0;
+    return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the list of projected gradients");
+}
+
+void slt_projected_free(struct slt_projected *p)
+{
+    free(p->part);
+    free(p->low);
+    p->part = NULL;
+    p->low = NULL;
+}
+
+bool slt_projected_has(const struct slt_projected *p, int part)
+{
+    return p->optimizer != NULL && p->part[part].slots > 0;
+}
+
+static struct slt_slot *slot_of(const struct slt_projected *p,
+                                const struct slt_projected_part *part, int member)
+{
+    return &p->optimizer->slot[part->first + member];
+}
+
+// Members of a group follow each other.
+void slt_projected_find(struct slt_projected *p, const struct slt_model *model)
+{
+    if (p->optimizer == NULL)
+        return;
+    for (int i = 0; i < model->part_count; i++)
+        p->part[i].slots = 0;
+    for (size_t i = 0; i < p->optimizer->slots; i++) {
+        const struct slt_slot *slot = &p->optimizer->slot[i];
+        struct slt_projected_part *part = &p->part[slot->part];
+        if (!p->optimizer->kind->subspace->projection(p->optimizer, slot, &p->low[i]))
+            continue;
+        if (part->slots++ == 0)
+            part->first = (int)i;
+    }
+}
+
+static bool is_due(const struct slt_projected *p, const struct slt_projected_part *part,
+                   int64_t update)
+{
+    bool due = false;
+    for (int k = 0; k < part->slots; k++)
+        due |= p->optimizer->kind->subspace->is_due(p->optimizer, slot_of(p, part, k), update);
+    return due;
+}
+
+static uint64_t whole_bytes(const struct slt_model *model, int part)
+{
+    const struct slt_tensor v = model->part[part].value;
+    return slt_memory_rounded((uint64_t)(v.rows * v.cols) * slt_dtype_size(model->dtype));
+}
+
+// The most that whole gradients take in one update.
+static uint64_t area_bytes(const struct slt_projected *p, const struct slt_model *model)
+{
+    uint64_t most = 0;
+    for (int i = 0; i < model->part_count; i++)
+        if (p->part[i].slots > 0 && whole_bytes(model, i) > most) // in the first update
+            most = whole_bytes(model, i);
+    for (int64_t u = 1; u <= p->optimizer->options.galore_gap; u++) {
+        uint64_t sum = 0;
+        for (int i = 0; i < model->part_count; i++)
+            sum += p->part[i].slots > 0 && is_due(p, &p->part[i], u) ? whole_bytes(model, i) : 0;
+        most = sum > most ? sum : most;
+    }
+    return most;
+}
+
+// Views of the projected gradients of a part's slots, one after the other from offset on. Returns
+// their elements.
+static int64_t view_slots(struct slt_projected *p, const struct slt_model *model,
+                          struct slt_projected_part *part, uint64_t offset)
+{
+    struct slt_buffer *buffer = model->memory.buffer[SLT_REGION_GRADIENTS];
+    int64_t all = 0;
+    for (int k = 0; k < part->slots; k++) {
+        const struct slt_tensor moment = slot_of(p, part, k)->state[0].tensor;
+        p->low[part->first + k].low =
+            slt_tensor_view(buffer, offset + (uint64_t)all * slt_dtype_size(model->dtype),
+                            model->dtype, moment.rows, moment.cols);
+        all += moment.rows * moment.cols;
+    }
+    part->low = slt_tensor_view(buffer, offset, model->dtype, 1, all);
+    return all;
+}
+
+void slt_projected_layout(struct slt_projected *p, struct slt_model *model,
+                          const struct slt_tensor *whole)
+{
+    if (p->optimizer == NULL)
+        return;
+    uint64_t most = 0;
+    for (int i = 0; i < model->part_count; i++) {
+        struct slt_projected_part *part = &p->part[i];
+        if (part->slots == 0)
+            continue;
+        const struct slt_tensor v = model->part[i].value;
+        part->at = whole != NULL ? whole[i]
+                                 : slt_tensor_view(model->memory.buffer[SLT_REGION_GRADIENTS], 0,
+                                                   model->dtype, v.rows, v.cols);
+        const uint64_t bytes =
+            (uint64_t)view_slots(p, model, part, 0) * slt_dtype_size(model->dtype);
+        if (whole == NULL)
+            view_slots(p, model, part,
+                       slt_memory_take(&model->memory, SLT_REGION_GRADIENTS, bytes));
+        most = bytes > most ? bytes : most;
+    }
+    if (whole == NULL) {
+        p->area = slt_memory_take(&model->memory, SLT_REGION_GRADIENTS, area_bytes(p, model));
+        return;
+    }
+    const uint64_t shared = slt_memory_take(&model->memory, SLT_REGION_GRADIENTS, most);
+    for (int i = 0; i < model->part_count; i++)
+        view_slots(p, model, &p->part[i], shared);
+    p->area = UINT64_MAX;
+}
+
+// ---- A step ----
+
+void slt_projected_begin(struct slt_projected *p, int64_t update, struct slt_tensor *grad)
+{
+    if (p->optimizer == NULL)
+        return;
+    const struct slt_model *model = p->optimizer->model;
+    uint64_t offset = p->area;
+    p->update = update;
+    p->failure.code = 0;
+    for (int i = 0; i < model->part_count; i++) {
+        struct slt_projected_part *part = &p->part[i];
+        if (part->slots == 0)
+            continue;
+        part->first_time = update == 0;
+        part->whole = update > 0 && is_due(p, part, update);
+        if (p->area != UINT64_MAX)
+            part->at.offset = offset;
+        offset += part->whole ? whole_bytes(model, i) : 0;
+        grad[i] = part->whole ? part->at : part->low;
+        for (int k = 0; k < part->slots; k++) {
+            struct slt_slot *slot = slot_of(p, part, k);
+            slot->projected = !part->whole;
+            slot->grad = part->whole ? slt_slot_piece(p->optimizer, slot, part->at)
+                                     : p->low[part->first + k].low;
+        }
+    }
+}
+
+struct slt_loan slt_projected_lend(struct slt_projected *p, int i, struct slt_tensor grad,
+                                   double beta)
+{
+    const struct slt_projected_part *part = &p->part[i];
+    if (part->first_time)
+        return (struct slt_loan){.grad = part->at};
+    return (struct slt_loan){grad, beta, part->whole ? NULL : &p->low[part->first]};
+}
+
+// The first projector of a slot, and its gradient seen through it. A gradient that is not finite
+// has none: one NaN makes the step be skipped.
+void slt_projected_commit(struct slt_projected *p, int i)
+{
+    struct slt_projected_part *part = &p->part[i];
+    struct slt_model *model = p->optimizer->model;
+    if (!part->first_time)
+        return;
+    part->first_time = false;
+    model->ops->grad_norm(model->ctx, model->scalars, &part->at, 1);
+    const bool finite = slt_model_get_scalar(model, SLT_SCALAR_SKIP) == 0;
+    for (int k = 0; k < part->slots; k++) {
+        const struct slt_slot *slot = slot_of(p, part, k);
+        const struct slt_tensor g = slt_slot_piece(p->optimizer, slot, part->at);
+        const struct slt_projection *in = &p->low[part->first + k];
+        const float bad = NAN;
+        if (finite && p->failure.code == 0)
+            p->optimizer->kind->subspace->refresh(p->optimizer, slot, g, p->update, &p->failure);
+        if (finite)
+            slt_optimizer_project(model, in, 0, g);
+        else
+            slt_tensor_write(model, in->low, 0, &bad, 1);
+    }
+}

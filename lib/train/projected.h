@@ -1,0 +1,35 @@
+// The part of the gradient sink that accumulates in an optimizer's subspace.
+#ifndef SLT_TRAIN_PROJECTED_H
+#define SLT_TRAIN_PROJECTED_H
+
+#include "optim/optimizer.h"
+
+struct slt_projected {
+    struct slt_optimizer *optimizer; // NULL: nothing is projected
+    struct slt_projected_part *part; // (parts)
+    struct slt_projection *low;      // (slots)
+    uint64_t area;                   // of whole gradients, in the gradients region
+    int64_t update;
+    struct slt_error failure; // of working out a projector, code 0 if none
+};
+
+int slt_projected_init(struct slt_projected *projected, const struct slt_model *model,
+                       struct slt_optimizer *optimizer, struct slt_error *err);
+void slt_projected_free(struct slt_projected *projected);
+// Whether the gradient of this part is projected.
+bool slt_projected_has(const struct slt_projected *projected, int part);
+// Finds the projected slots of every part, once the optimizer is laid out.
+void slt_projected_find(struct slt_projected *projected, const struct slt_model *model);
+// Lays out the projected gradients; whole ones, where they are needed, share an area of their own,
+// or lie at whole (parts), as they do in shared buffers.
+void slt_projected_layout(struct slt_projected *projected, struct slt_model *model,
+                          const struct slt_tensor *whole);
+// Says where the gradients of this update accumulate, in grad (parts) and in the optimizer's slots.
+void slt_projected_begin(struct slt_projected *projected, int64_t update, struct slt_tensor *grad);
+// The loan of a part that slt_projected_has.
+struct slt_loan slt_projected_lend(struct slt_projected *projected, int part,
+                                   struct slt_tensor grad, double beta);
+// In the first update: a part's first gradient is complete.
+void slt_projected_commit(struct slt_projected *projected, int part);
+
+#endif
