@@ -22,9 +22,9 @@ LIB_C := $(CC) -std=c11 $(CPPFLAGS) $(CFLAGS) $(BASE) $(WARN) -fopenmp -I. -Ilib
 TOOL_C := $(CC) -std=c11 $(CPPFLAGS) $(CFLAGS) $(BASE) $(WARN) -Ilib/include
 LIB_CXX := $(CXX) -std=c++17 $(CPPFLAGS) $(CXXFLAGS) $(BASE) -Wall -Wextra -Wno-unused-parameter -I. -Ilib -Ilib/include
 LINK := $(CXX) $(SANITIZE) $(LDFLAGS) -pthread -fopenmp
-LIBS := -ldnnl -lsentencepiece_train -lsentencepiece -larchive -lzstd -ljansson -lcrypto -llapacke -lz -lm
+LIBS := -ldnnl -lsentencepiece_train -lsentencepiece -larchive -lzstd -ljansson -lcrypto -llapacke -lblas -lz -lm
 DEB_PACKAGES := gcc g++ make pkg-config libdnnl-dev libsentencepiece-dev libarchive-dev libzstd-dev libjansson-dev \
-	libssl-dev liblapacke-dev zlib1g-dev bats mandoc
+	libssl-dev liblapacke-dev libblas-dev libopenblas0-serial zlib1g-dev bats mandoc
 
 LIB_SRC := $(wildcard lib/*/*.c) $(filter-out kernels/cpu/simd_%.c,$(wildcard kernels/*.c kernels/cpu/*.c))
 LIB_CC_SRC := $(wildcard lib/*/*.cc)

@@ -197,7 +197,7 @@ struct slt_ops {
                             struct slt_tensor rstd, struct slt_act x, struct slt_act r,
                             struct slt_tensor g, double eps);
     // dx (T, d) += gradient through the norm (dx holds the residual stream's gradient);
-    // dg (1, d) = beta dg + sum over t of dy * z * rstd. z, dy (T, d).
+    // dg (1, d) = beta dg + sum over t of dy * z * rstd, unless absent. z, dy (T, d).
     void (*rmsnorm_backward)(struct slt_ctx *ctx, struct slt_act dx, struct slt_tensor dg,
                              double beta, struct slt_act dy, struct slt_act z,
                              struct slt_tensor rstd, struct slt_tensor g);
@@ -235,8 +235,8 @@ struct slt_ops {
     // ---- LM head and cross-entropy, chunk by chunk: no (T, V) matrix is kept ----
     // scalars[LOSS] += sum over predicted t of -log softmax(w x[t])[target[t]]; target < 0 is not
     // predicted. x (T, d), w (V, d), targets I32 (1, T). With dx (T, d) also the gradients of the
-    // loss times scalars[LOSS_SCALE]: dx overwritten; dw (V, d) = beta dw + ... Without dx (buffer
-    // NULL) the loss only.
+    // loss times scalars[LOSS_SCALE]: dx overwritten; dw (V, d) = beta dw + ..., unless absent.
+    // Without dx (buffer NULL) the loss only.
     void (*head_loss)(struct slt_ctx *ctx, struct slt_tensor scalars, struct slt_act dx,
                       struct slt_tensor dw, double beta, struct slt_act x, struct slt_tensor w,
                       struct slt_tensor targets);

@@ -88,9 +88,9 @@ LR_galore8 ?= $(LR_galore)
 LR_sltrain8 ?= $(LR_sltrain)
 # Grids of factors of two around the best.
 GRID_full ?= 1e-3 2e-3 4e-3
-GRID_lowrank ?= 2e-3 4e-3 8e-3
+GRID_lowrank ?= 4e-3 8e-3 1.6e-2
 GRID_sltrain ?= 4e-3 8e-3 1.6e-2
-GRID_relora ?= 1e-3 2e-3 4e-3
+GRID_relora ?= 2e-3 4e-3 8e-3
 GRID_galore ?= 5e-3 1e-2 2e-2
 
 # ---- Rules ----

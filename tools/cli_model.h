@@ -29,7 +29,7 @@ struct cli_model {
         {"alpha", 'a',  CLI_REAL, &(m)->alpha,                                                     \
          "X",     1e-9, 1e6,      "scale of B A times rank (the paper's)"},                        \
     {                                                                                              \
-        "support", 0, CLI_TEXT, &(m)->support, "KIND", 0, 0, "random or block:RxC (random)"        \
+        "support", 0, CLI_TEXT, &(m)->support, "KIND", 0, 0, "random, block:RxC or top (random)"   \
     }
 
 #define CLI_MODEL_DEFAULTS                                                                         \

@@ -15,6 +15,7 @@ struct options {
     struct cli_common common;
     struct cli_model model;
     const char *tokenizer, *from;
+    int sparse; // enum slt_init_sparse, -1: not given
     bool dry_run, no_provenance;
 };
 
@@ -52,11 +53,6 @@ static int open_start(const struct options *o, struct slt_checkpoint_reader **fr
     if (slt_checkpoint_open(from, in, &err) != 0)
         return cli_error(&err);
     *c = *slt_checkpoint_config(*from);
-    if (c->method != SLT_FULL) {
-        cli_say("'%s' is of method %s: a start is full-rank", slt_checkpoint_name(*from),
-                slt_method_name(c->method));
-        return 1;
-    }
     cli_model_apply(c, &o->model);
     const void *data = slt_checkpoint_tokenizer(*from, &bytes, &member);
     if (data != NULL && slt_tokenizer_load(tokenizer, member, data, bytes, &err) != 0)
@@ -68,17 +64,18 @@ static int report(const struct options *o, const struct slt_config *c, slt_stop_
 {
     static const char *const roles[] = {"embedding", "head",   "norm",  "weight",
                                         "lora_A",    "lora_B", "sparse"};
+    enum { COUNTED = sizeof roles / sizeof *roles };
     struct slt_error err;
     struct slt_param_info *list;
     struct cli_report *r;
     size_t count;
-    int64_t sum[7] = {0}, total = 0;
+    int64_t sum[SLT_ROLES] = {0}, total = 0;
     char support[48];
     if (slt_config_params(c, &list, &count, &err) != 0)
         return cli_error(&err);
     for (size_t i = 0; i < count; i++) {
         sum[list[i].role] += list[i].rows * list[i].cols;
-        total += list[i].rows * list[i].cols;
+        total += list[i].role == SLT_ROLE_INDEX ? 0 : list[i].rows * list[i].cols;
     }
     free(list);
     int code = cli_report_open(&r, o->common.output, false, stop);
@@ -98,7 +95,7 @@ static int report(const struct options *o, const struct slt_config *c, slt_stop_
         cli_report_text(r, "support", slt_support_format(support, sizeof support, &c->support));
     }
     cli_report_whole(r, "parameters", (int64_t)slt_config_param_count(c));
-    for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
+    for (size_t i = 0; i < COUNTED; i++) {
         char name[32];
         snprintf(name, sizeof name, "parameters_%s", roles[i]);
         if (sum[i] > 0)
@@ -107,6 +104,8 @@ static int report(const struct options *o, const struct slt_config *c, slt_stop_
     cli_report_whole(r, "weight_bytes", total * 4);
     return cli_report_close(r, 0);
 }
+
+static const char *const sparse_starts[] = {"residual", "zero", "random"};
 
 // The options that matter as a JSON object; the caller frees it. NULL where there is no memory.
 static char *provenance_of(const struct options *o, const struct slt_config *c)
@@ -126,6 +125,9 @@ static char *provenance_of(const struct options *o, const struct slt_config *c)
         n += snprintf(options + n, sizeof options - (size_t)n,
                       ", \"density\": %.17g, \"support\": \"%s\"", c->density,
                       slt_support_format(support, sizeof support, &c->support));
+    if (c->method == SLT_SLTRAIN && o->from != NULL)
+        n += snprintf(options + n, sizeof options - (size_t)n, ", \"sparse\": \"%s\"",
+                      sparse_starts[o->sparse > 0 ? o->sparse : 0]);
     snprintf(options + n, sizeof options - (size_t)n, "}");
     return slt_provenance_add(&text, NULL, cli_name, options, NULL) == 0 ? text : NULL;
 }
@@ -139,8 +141,11 @@ static int write_model(const struct options *o, const struct slt_config *c,
     int code = cli_open_binary_output(&out, o->common.output, stop);
     if (code != 0)
         return code;
+    const struct slt_init_from start = {from,
+                                        (enum slt_init_sparse)(o->sparse > 0 ? o->sparse : 0)};
     char *provenance = o->no_provenance ? NULL : provenance_of(o, c);
-    if (slt_init_write(out, c, tokenizer, from, provenance, stop, &err) != 0)
+    if (slt_init_write(out, c, tokenizer, from != NULL ? &start : NULL, provenance, stop, &err) !=
+        0)
         code = cli_error(&err);
     free(provenance);
     code = cli_close_output(out, code);
@@ -152,12 +157,14 @@ static int write_model(const struct options *o, const struct slt_config *c,
 
 int main(int argc, char **argv)
 {
-    struct options o = {.common = {.output = "-"}, .model = CLI_MODEL_DEFAULTS};
+    struct options o = {.common = {.output = "-"}, .model = CLI_MODEL_DEFAULTS, .sparse = -1};
     const struct cli_option options[] = {
         CLI_COMMON(&o.common),
         CLI_MODEL(&o.model),
         {"from", 'f', CLI_TEXT, &o.from, "MODEL.slt", 0, 0,
-         "start a relora model from this trained full-rank one"},
+         "start from this trained model: the best low-rank part of its weights, and a sparse one"},
+        {"sparse", 0, CLI_CHOICE, &o.sparse, "residual|zero|random", 0, 0,
+         "with --from: start of the values of S (residual)"},
         {"tokenizer", 't', CLI_TEXT, &o.tokenizer, "FILE", 0, 0,
          "put this tokenizer in and take its vocabulary"},
         {"vocab-size", 0, CLI_WHOLE, &o.model.vocab_size, "N", 2, 1 << 24,
@@ -192,8 +199,15 @@ int main(int argc, char **argv)
                            o.tokenizer != NULL || o.model.vocab_size > 0))
         cli_usage("--from brings sizes and tokenizer: no --preset, --config, --tokenizer or "
                   "--vocab-size with it");
-    if (o.from != NULL && o.model.method != SLT_RELORA)
-        cli_usage("--from goes with --method relora only");
+    if (o.sparse >= 0 && (o.from == NULL || o.model.method != SLT_SLTRAIN))
+        cli_usage("--sparse goes with --from and --method sltrain");
+    if (o.model.support != NULL && strcmp(o.model.support, "top") == 0)
+        o.model.support = o.from != NULL ? "explicit" : "top";
+    else if (o.model.support != NULL && strcmp(o.model.support, "explicit") == 0)
+        cli_usage("explicit positions come with a model: give --support top and --from");
+    if (o.model.support != NULL && strcmp(o.model.support, "top") == 0)
+        cli_usage(
+            "--support top needs --from: it is where a weight differs most from its low-rank part");
     int code = o.from != NULL ? open_start(&o, &from, &tokenizer, &config, stop)
                               : cli_model_config(&config, &o.model, stop);
     if (code == 0 && o.tokenizer != NULL)

@@ -322,6 +322,8 @@ int main(int argc, char **argv)
          "decay of the second moment (0.999)"},
         {"eps", 0, CLI_REAL, &o.train.eps, "X", 1e-30, 1,
          "added to the root of it (1e-8; GaLore 1e-6)"},
+        {"train-only", 0, CLI_WORD, &o.train.train_only, "all|sparse|factors", 0, 0,
+         "freeze everything else (all)"},
         {"clip-exact", 0, CLI_FLAG, &o.train.clip_exact, NULL, 0, 0,
          "with --per-layer and --clip: keep small gradients, and clip by this step's norm"},
         {"clip", 0, CLI_REAL, &o.train.clip, "X", 0, 1e30, "largest gradient norm; 0: any (0)"},

@@ -75,6 +75,6 @@ void REF(ref_head_loss)(struct slt_ctx *ctx, struct slt_tensor scalars, struct s
             backward_input(dx, t, logits, lse[t], target[t], w, scale);
     }
     scalar[SLT_SCALAR_LOSS] += loss;
-    for (int64_t v = 0; dx.buffer != NULL && v < w.rows; v++)
+    for (int64_t v = 0; dx.buffer != NULL && dw.buffer != NULL && v < w.rows; v++)
         backward_row(dw, beta, v, x, w, target, lse, scale, sum);
 }

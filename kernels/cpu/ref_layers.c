@@ -58,7 +58,7 @@ void REF(ref_rmsnorm_backward)(struct slt_ctx *ctx, struct slt_act dx, struct sl
                                struct slt_tensor rstd, struct slt_tensor g)
 {
     const int64_t d = z.features;
-    for (int64_t f = 0; f < d; f++) {
+    for (int64_t f = 0; dg.buffer != NULL && f < d; f++) {
         double sum = 0;
         for (int64_t t = 0; t < z.tokens; t++)
             sum +=

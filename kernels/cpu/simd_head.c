@@ -120,9 +120,11 @@ void SIMD(cpu_head_loss)(struct slt_ctx *ctx, struct slt_tensor scalars, struct 
         softmax_chunk(ctx, &c);
         if (din == NULL)
             continue;
-        transpose(ctx, xt, in + first, ld, n, d);
-        cpu_sgemm(ctx, false, false, vocab, d, n, 1, logits, chunk_ld, xt, d,
-                  first == 0 ? (float)beta : 1, cpu_tensor(dw), dw.ld);
+        if (dw.buffer != NULL) {
+            transpose(ctx, xt, in + first, ld, n, d);
+            cpu_sgemm(ctx, false, false, vocab, d, n, 1, logits, chunk_ld, xt, d,
+                      first == 0 ? (float)beta : 1, cpu_tensor(dw), dw.ld);
+        }
         cpu_sgemm(ctx, true, false, d, n, vocab, 1, weight, w.ld, logits, chunk_ld, 0, din + first,
                   ld);
     }

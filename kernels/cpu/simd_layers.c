@@ -138,7 +138,8 @@ void SIMD(cpu_rmsnorm_backward)(struct slt_ctx *ctx, struct slt_act dx, struct s
     const float *dout = cpu_act(dy), *in = cpu_act(z), *inverse = cpu_tensor(rstd);
     const float *gain = cpu_tensor(g);
     float *grad = cpu_act(dx);
-    gain_gradient(ctx, cpu_tensor(dg), (float)beta, dout, in, inverse, t, d, ld);
+    if (dg.buffer != NULL)
+        gain_gradient(ctx, cpu_tensor(dg), (float)beta, dout, in, inverse, t, d, ld);
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int64_t first = 0; first < t; first += BLOCK) {
         const int64_t n = min64(BLOCK, t - first);

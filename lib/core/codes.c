@@ -5,8 +5,8 @@
 
 #include "core/codes.h"
 
-// Point i of count evenly spaced ones on [0.1, 1], in float32 as PyTorch's linspace computes it: from the
-// nearer end.
+// Point i of count evenly spaced ones on [0.1, 1], in float32 as PyTorch's linspace computes it:
+// from the nearer end.
 static float point(int i, int count)
 {
     const float start = 0.1f, end = 1.0f, step = (end - start) / (float)(count - 1);

@@ -1,5 +1,5 @@
-// The 256 (and 16) values that block-wise 8-bit (and 4-bit) codes stand for, relative to the largest
-// magnitude of their block. Shared by quantized weights and by optimizer moments.
+// The 256 (and 16) values that block-wise 8-bit (and 4-bit) codes stand for, relative to the
+// largest magnitude of their block. Shared by quantized weights and by optimizer moments.
 #ifndef SLT_CORE_CODES_H
 #define SLT_CORE_CODES_H
 
@@ -10,9 +10,9 @@
 #define SLT_CODES_NF4  16
 
 // The dynamic map of 8-bit optimizers (Dettmers et al., "8-bit Optimizers via Block-wise
-// Quantization", 2021), ascending, equal to bitsandbytes' create_dynamic_map to the last bit. With a
-// sign: for i = 0..6 the midpoints of 2^i + 1 points evenly spaced on [0.1, 1], times 10^(i-6), and
-// their negatives; without: of 2^(i+1) + 1 points. Then 0 and 1.
+// Quantization", 2021), ascending, equal to bitsandbytes' create_dynamic_map to the last bit. With
+// a sign: for i = 0..6 the midpoints of 2^i + 1 points evenly spaced on [0.1, 1], times 10^(i-6),
+// and their negatives; without: of 2^(i+1) + 1 points. Then 0 and 1.
 void slt_codes_dynamic(float map[SLT_CODES_8BIT], bool has_sign);
 
 // NormalFloat4: the quantiles of a normal distribution of QLoRA (Dettmers et al., 2023), ascending,

@@ -29,7 +29,7 @@ static bool is_quantizing(const struct job *j)
 
 // ---- What there is, and what will be ----
 
-// The tensors must be the parameters of the configuration, all of them, in F32.
+// The tensors must be the parameters of the configuration, all of them, not quantized.
 static int check_tensors(const struct job *j, const struct slt_tensor_info *tensors, size_t count,
                          struct slt_error *err)
 {
@@ -40,13 +40,13 @@ static int check_tensors(const struct job *j, const struct slt_tensor_info *tens
             return slt_error_set(err, SLT_ERR_FORMAT,
                                  "'%s': tensor '%s' is not one that config.json asks for", j->file,
                                  tensors[i].name);
-        slt_plain_tensor(&want, param);
+        slt_param_tensor(&want, param);
         if (!slt_tensors_match(&tensors[i], &want))
             return slt_error_set(err, SLT_ERR_FORMAT,
-                                 "'%s': tensor '%s' is not of type F32 and the shape (%lld, %lld) "
+                                 "'%s': tensor '%s' is not of type %s and the shape (%lld, %lld) "
                                  "that config.json asks for",
-                                 j->file, tensors[i].name, (long long)param->rows,
-                                 (long long)param->cols);
+                                 j->file, tensors[i].name, slt_dtype_name(want.dtype),
+                                 (long long)param->rows, (long long)param->cols);
     }
     // No name is there twice, so only one that is missing makes them fewer.
     if (count < j->names.count)
@@ -110,6 +110,7 @@ static int read_chunk(struct job *j, int64_t count, struct slt_error *err)
     return slt_checkpoint_read(j->reader, j->values, (size_t)count * sizeof *j->values, err);
 }
 
+// total words of 4 bytes as they are.
 static int copy_tensor(struct job *j, int64_t total, struct slt_error *err)
 {
     int rc = 0;
@@ -192,10 +193,9 @@ static int convert(struct job *j, struct slt_error *err)
     while ((next = slt_checkpoint_next(j->reader, &section, &info, err)) == 1 &&
            section == SLT_SECTION_MODEL) {
         const struct slt_param_info *param = slt_param_names_find(&j->names, info->name);
-        const int64_t total = param->rows * param->cols;
         const bool quantized = is_quantizing(j) && slt_param_is_quantized(param);
-        int rc =
-            quantized ? quantize_tensor(j, info->name, total, err) : copy_tensor(j, total, err);
+        int rc = quantized ? quantize_tensor(j, info->name, param->rows * param->cols, err)
+                           : copy_tensor(j, (int64_t)(info->bytes / sizeof *j->values), err);
         if (rc != 0)
             return rc;
     }

@@ -24,8 +24,6 @@ void slt_param_names_free(struct slt_param_names *names);
 
 // Norms stay F32, and so does a parameter without values.
 bool slt_param_is_quantized(const struct slt_param_info *param);
-// The parameter as an F32 tensor.
-void slt_plain_tensor(struct slt_tensor_info *tensor, const struct slt_param_info *param);
 // The two tensors that stand for a parameter: absmax and codes.
 void slt_quantized_tensors(struct slt_tensor_info tensors[2], const struct slt_quantization *how,
                            const struct slt_param_info *param);

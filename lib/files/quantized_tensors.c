@@ -45,16 +45,8 @@ void slt_param_names_free(struct slt_param_names *names)
 
 bool slt_param_is_quantized(const struct slt_param_info *param)
 {
-    return param->role != SLT_ROLE_NORM && param->rows * param->cols > 0;
-}
-
-void slt_plain_tensor(struct slt_tensor_info *tensor, const struct slt_param_info *param)
-{
-    *tensor = (struct slt_tensor_info){.dtype = SLT_F32, .dims = param->is_vector ? 1 : 2};
-    memcpy(tensor->name, param->name, sizeof tensor->name);
-    tensor->shape[0] = param->is_vector ? param->cols : param->rows;
-    tensor->shape[1] = param->is_vector ? 0 : param->cols;
-    tensor->bytes = (uint64_t)(param->rows * param->cols) * sizeof(float);
+    return param->role != SLT_ROLE_NORM && param->role != SLT_ROLE_INDEX &&
+           param->rows * param->cols > 0;
 }
 
 void slt_quantized_tensors(struct slt_tensor_info tensors[2], const struct slt_quantization *how,
@@ -66,7 +58,7 @@ void slt_quantized_tensors(struct slt_tensor_info tensors[2], const struct slt_q
     snprintf(absmax->name, sizeof absmax->name, "%.*s" ABSMAX,
              (int)(sizeof absmax->name - sizeof ABSMAX), param->name);
     absmax->bytes = (uint64_t)blocks * sizeof(float);
-    slt_plain_tensor(codes, param);
+    slt_param_tensor(codes, param);
     codes->dtype = slt_quant_dtype(how->type);
     codes->bytes = (uint64_t)slt_quant_bytes(how, count);
     // Two codes in a byte have lost the shape.
@@ -123,7 +115,7 @@ static int view_next(struct slt_tensor_info *tensor, size_t *i, const char *file
                              "the type and shape of %s with blocks of %lld",
                              file, want[0].name, want[1].name, slt_quant_name(how->type),
                              (long long)how->block);
-    slt_plain_tensor(tensor, param);
+    slt_param_tensor(tensor, param);
     *i += 2;
     return 0;
 }

@@ -1,5 +1,6 @@
 // LAPACK behind our own signatures. A row-major matrix is the transpose of a column-major one, so
 // that none has to be turned: the SVD of a is asked for as that of a^T, with u and v exchanged.
+#include <cblas.h>
 #include <lapacke.h>
 #include <math.h>
 #include <stdlib.h>
@@ -90,4 +91,11 @@ int slt_symmetric_eigenvectors(float *e, const float *a, int64_t k, struct slt_e
             e[i * k + j] = (float)work[(k - 1 - i) * k + j];
     free(work);
     return rc;
+}
+
+void slt_product(float *c, float beta, const float *a, const float *b, int64_t m, int64_t n,
+                 int64_t k, double alpha)
+{
+    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)m, (int)n, (int)k, (float)alpha, a,
+                (int)k, b, (int)n, beta, c, (int)n);
 }

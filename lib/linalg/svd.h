@@ -1,4 +1,5 @@
-// Singular vectors and orthonormal bases on the host, by LAPACK. Matrices are row-major.
+// Products, singular vectors and orthonormal bases on the host, by BLAS and LAPACK, in one thread.
+// Matrices are row-major.
 #ifndef SLT_LINALG_SVD_H
 #define SLT_LINALG_SVD_H
 
@@ -18,5 +19,9 @@ int slt_orthonormalize(float *y, int64_t k, int64_t n, struct slt_error *err);
 
 // Eigenvectors of a symmetric matrix a (k, k) as rows of e (k, k), by descending eigenvalues.
 int slt_symmetric_eigenvectors(float *e, const float *a, int64_t k, struct slt_error *err);
+
+// c (m, n) = beta c + alpha a b; a (m, k), b (k, n).
+void slt_product(float *c, float beta, const float *a, const float *b, int64_t m, int64_t n,
+                 int64_t k, double alpha);
 
 #endif

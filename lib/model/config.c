@@ -69,22 +69,27 @@ int slt_support_parse(struct slt_support_spec *spec, const char *text, struct sl
         *spec = (struct slt_support_spec){SLT_SUPPORT_RANDOM, 0, 0};
         return 0;
     }
+    if (strcmp(text, "explicit") == 0) {
+        *spec = (struct slt_support_spec){SLT_SUPPORT_EXPLICIT, 0, 0};
+        return 0;
+    }
     int rows, cols, end = 0;
     if (sscanf(text, "block:%4dx%4d%n", &rows, &cols, &end) == 2 && text[end] == '\0' && rows > 0 &&
         cols > 0) {
         *spec = (struct slt_support_spec){SLT_SUPPORT_BLOCK, rows, cols};
         return 0;
     }
-    return slt_error_set(err, SLT_ERR_RANGE, "unknown support '%s' (known: random, block:RxC)",
-                         text);
+    return slt_error_set(err, SLT_ERR_RANGE,
+                         "unknown support '%s' (known: random, block:RxC, explicit)", text);
 }
 
 char *slt_support_format(char *text, size_t size, const struct slt_support_spec *spec)
 {
+    static const char *const names[] = {"none", "random", "block", "explicit"};
     if (spec->kind == SLT_SUPPORT_BLOCK)
         snprintf(text, size, "block:%dx%d", spec->block_rows, spec->block_cols);
     else
-        snprintf(text, size, "%s", spec->kind == SLT_SUPPORT_RANDOM ? "random" : "none");
+        snprintf(text, size, "%s", names[spec->kind]);
     return text;
 }
 

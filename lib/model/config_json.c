@@ -163,11 +163,13 @@ static int read_slt(const struct source *s, const json_t *o, struct slt_config *
     const json_t *scheme = json_object_get(o, "support_scheme");
     if (!json_is_string(support) ||
         slt_support_parse(&c->support, json_string_value(support), NULL) != 0)
-        return bad(s, "slt.support", "is missing or not random or block:RxC");
+        return bad(s, "slt.support", "is missing or not random, block:RxC or explicit");
+    if ((rc = get_real(s, o, "density", 0, &c->density)) != 0 ||
+        c->support.kind == SLT_SUPPORT_EXPLICIT)
+        return rc;
     if (!json_is_string(scheme) || strcmp(json_string_value(scheme), SUPPORT_SCHEME) != 0)
         return bad(s, "slt.support_scheme", "is not \"" SUPPORT_SCHEME "\", the only one known");
-    if ((rc = get_real(s, o, "density", 0, &c->density)) != 0 ||
-        (rc = get_required(s, o, "support_crc32", &crc)) != 0)
+    if ((rc = get_required(s, o, "support_crc32", &crc)) != 0)
         return rc;
     if (crc < 0 || crc > UINT32_MAX)
         return bad(s, "slt.support_crc32", "is outside [0, 4294967295]");
@@ -228,6 +230,8 @@ static json_t *slt_object(const struct slt_config *c)
         slt_support_format(text, sizeof text, &c->support);
         json_object_set_new(o, "density", json_real(c->density));
         json_object_set_new(o, "support", json_string(text));
+    }
+    if (c->method == SLT_SLTRAIN && c->support.kind != SLT_SUPPORT_EXPLICIT) {
         json_object_set_new(o, "support_scheme", json_string(SUPPORT_SCHEME));
         json_object_set_new(o, "support_crc32", json_integer(c->support_crc));
     }

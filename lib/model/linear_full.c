@@ -27,7 +27,7 @@ static void backward(const struct slt_pass *pass, const struct slt_group *g, str
     const struct slt_loan dw = sink->lend(sink, g->first_part);
     if (dw.projection != NULL)
         backward_projected(pass, g, dy, x, &dw);
-    else
+    else if (dw.grad.buffer != NULL)
         pass->ops->linear_backward_weight(pass->ctx, dw.grad, dw.beta, dy, x, 1);
     pass->ops->linear_backward_input(pass->ctx, dx, 0, dy, g->w, 1);
     sink->commit(sink, g->first_part, g->parts);

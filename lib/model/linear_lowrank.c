@@ -27,11 +27,13 @@ void slt_lowrank_backward(const struct slt_pass *pass, const struct slt_group *g
         const struct slt_act dy_m = slt_act_slice(dy, first, g->shape.out[m]);
         const struct slt_tensor b_m = slt_tensor_rows(g->b, first, g->shape.out[m]);
         const struct slt_tensor db_m = slt_tensor_rows(db.grad, first, g->shape.out[m]);
-        pass->ops->linear_backward_weight(pass->ctx, db_m, db.beta, dy_m, member_h(g, g->h, m),
-                                          g->scale);
+        if (db_m.buffer != NULL)
+            pass->ops->linear_backward_weight(pass->ctx, db_m, db.beta, dy_m, member_h(g, g->h, m),
+                                              g->scale);
         pass->ops->linear_backward_input(pass->ctx, member_h(g, dh, m), 0, dy_m, b_m, g->scale);
     }
-    pass->ops->linear_backward_weight(pass->ctx, da.grad, da.beta, dh, x, 1);
+    if (da.grad.buffer != NULL)
+        pass->ops->linear_backward_weight(pass->ctx, da.grad, da.beta, dh, x, 1);
     pass->ops->linear_backward_input(pass->ctx, dx, beta, dh, g->a, 1);
 }
 

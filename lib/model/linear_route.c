@@ -56,14 +56,17 @@ void slt_dense_route_backward(const struct slt_pass *pass, const struct slt_grou
         const struct slt_tensor dw_m = slt_tensor_rows(dw, first, g->shape.out[m]);
         const struct slt_tensor a_m = slt_tensor_rows(g->a, m * g->rank, g->rank);
         const struct slt_tensor b_m = slt_tensor_rows(g->b, first, g->shape.out[m]);
-        pass->ops->matmul(pass->ctx, slt_tensor_rows(db.grad, first, g->shape.out[m]), db.beta,
-                          dw_m, false, a_m, true, g->scale);
-        pass->ops->matmul(pass->ctx, slt_tensor_rows(da.grad, m * g->rank, g->rank), da.beta, b_m,
-                          true, dw_m, false, g->scale);
+        if (db.grad.buffer != NULL)
+            pass->ops->matmul(pass->ctx, slt_tensor_rows(db.grad, first, g->shape.out[m]), db.beta,
+                              dw_m, false, a_m, true, g->scale);
+        if (da.grad.buffer != NULL)
+            pass->ops->matmul(pass->ctx, slt_tensor_rows(da.grad, m * g->rank, g->rank), da.beta,
+                              b_m, true, dw_m, false, g->scale);
     }
     if (g->support.nnz > 0) {
         const struct slt_loan dv = sink->lend(sink, g->first_part + 2);
-        pass->ops->sparse_gather(pass->ctx, dv.grad, dv.beta, dw, g->support);
+        if (dv.grad.buffer != NULL)
+            pass->ops->sparse_gather(pass->ctx, dv.grad, dv.beta, dw, g->support);
     }
 }
 

@@ -206,7 +206,8 @@ void slt_model_backward(struct slt_model *m, struct slt_sink *sink)
     for (int64_t l = m->config.num_hidden_layers - 1; l >= 0; l--)
         layer_backward(m, l, sink);
     const struct slt_loan dw = sink->lend(sink, m->embedding_part);
-    m->ops->embedding_backward(m->ctx, dw.grad, dw.beta, m->dres, m->tokens);
+    if (dw.grad.buffer != NULL)
+        m->ops->embedding_backward(m->ctx, dw.grad, dw.beta, m->dres, m->tokens);
     sink->commit(sink, m->embedding_part, 1);
 }
 

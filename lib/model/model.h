@@ -60,6 +60,7 @@ struct slt_model {
     // Set by slt_model_batch_layout.
     struct slt_attention attention;
     bool training;
+    unsigned trains; // bits 1 << role
     enum slt_route route_wish;
     enum slt_recompute recompute;
     struct slt_layer_acts *acts;  // (num_hidden_layers) in training, else 1 shared by all layers;
@@ -86,6 +87,7 @@ struct slt_model_shape {
     enum slt_route route;         // auto, or forced for all groups
     enum slt_recompute recompute; // in training
     bool bf16;                    // weights but those of norms are kept in BF16; dtype is F32
+    unsigned trains;              // bits 1 << role that are trained; 0: all
     int64_t projected;            // the most rows of a projector that a gradient is lent with, or 0
     int64_t cache;  // generation: positions of the key-value cache (then batch is 1), else 0
     int64_t logits; // tokens that slt_model_logits is asked for: 0, or T
@@ -141,6 +143,12 @@ void slt_tensor_write(struct slt_model *model, struct slt_tensor t, int64_t firs
                       const void *values, int64_t count);
 void slt_tensor_read(struct slt_model *model, void *values, struct slt_tensor t, int64_t first,
                      int64_t count);
+
+// Host copies of the positions row * in + column of an explicit support, whose parameter p is.
+void slt_positions_write(struct slt_model *model, const struct slt_param *p,
+                         const int64_t *row_start, const void *column);
+int slt_positions_read(struct slt_model *model, int64_t *position, const struct slt_param *p,
+                       struct slt_error *err);
 
 void slt_model_set_scalar(struct slt_model *model, enum slt_scalar which, double value);
 double slt_model_get_scalar(struct slt_model *model, enum slt_scalar which);

@@ -13,6 +13,7 @@ static int add_part(struct slt_model *m, enum slt_role role, int64_t rows, int64
     m->part[m->part_count] = (struct slt_part){
         .role = role,
         .unit = m->part_count,
+        .frozen = !(m->trains >> role & 1),
         .value = slt_memory_tensor(&m->memory, SLT_REGION_WEIGHTS,
                                    role == SLT_ROLE_NORM ? m->dtype : m->weight_dtype, rows, cols)};
     return m->part_count++;
@@ -102,8 +103,10 @@ static void place_param(const struct slt_model *m, struct slt_param *p)
                                                             : m->layer[info->layer].norm2_part;
         return;
     }
+    // Positions are no part of their own; they lie with the group, by the element of their values.
     const struct slt_group *g = &m->layer[info->layer].group[info->group];
-    for (p->part = g->first_part; m->part[p->part].role != info->role;)
+    const enum slt_role role = info->role == SLT_ROLE_INDEX ? SLT_ROLE_SPARSE : info->role;
+    for (p->part = g->first_part; m->part[p->part].role != role;)
         p->part++;
     for (int i = 0; i < info->member; i++) {
         const int64_t out = g->shape.out[i], in = g->shape.in;
@@ -405,8 +408,10 @@ static int allocate_lists(struct slt_model *m, struct slt_error *err)
     if (m->param == NULL || m->part == NULL || m->layer == NULL || m->acts == NULL)
         rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a model of %zu tensors",
                            m->param_count);
-    for (size_t i = 0; rc == 0 && i < m->param_count; i++)
+    for (size_t i = 0; rc == 0 && i < m->param_count; i++) {
         m->param[i].info = infos[i];
+        m->param[i].info.frozen |= !(m->trains >> infos[i].role & 1);
+    }
     free(infos);
     return rc;
 }
@@ -426,6 +431,7 @@ static int prepare(struct slt_model **model, const struct slt_device *device,
     m->dtype = dtype;
     m->weight_dtype = shape->bf16 ? SLT_BF16 : dtype;
     m->training = shape->training;
+    m->trains = shape->trains != 0 ? shape->trains : ~0u;
     m->recompute = shape->training ? shape->recompute : SLT_RECOMPUTE_NONE;
     m->route_wish = shape->cache > 0 ? SLT_ROUTE_FACTORED : shape->route;
     m->attention = (struct slt_attention){
@@ -459,7 +465,7 @@ int slt_model_create(struct slt_model **model, const struct slt_device *device,
                           m->work_bytes);
     if ((rc = write_rope(m, err)) != 0)
         goto out;
-    if (config->method == SLT_SLTRAIN)
+    if (config->method == SLT_SLTRAIN && config->support.kind != SLT_SUPPORT_EXPLICIT)
         rc = draw_supports(m, err);
 out:
     if (rc != 0)

@@ -3,7 +3,9 @@
 #include <string.h>
 
 #include "core/bfloat.h"
+#include "model/dense.h"
 #include "model/model.h"
+#include "slt/support.h"
 
 #define CHUNK ((int64_t)1 << 18) // elements that pass through host memory at once
 
@@ -60,9 +62,9 @@ static int check_tensor(const struct slt_checkpoint_reader *reader, const struct
                         const struct slt_tensor_info *t, struct slt_error *err)
 {
     const char *file = slt_checkpoint_name(reader);
-    if (t->dtype != SLT_F32)
-        return slt_error_set(err, SLT_ERR_FORMAT, "'%s': tensor '%s' has type %s, not F32", file,
-                             t->name, slt_dtype_name(t->dtype));
+    if (t->dtype != slt_param_dtype(p))
+        return slt_error_set(err, SLT_ERR_FORMAT, "'%s': tensor '%s' has type %s, not %s", file,
+                             t->name, slt_dtype_name(t->dtype), slt_dtype_name(slt_param_dtype(p)));
     const int dims = p->is_vector ? 1 : 2;
     const bool fits =
         t->dims == dims && t->shape[dims - 1] == p->cols && (dims == 1 || t->shape[0] == p->rows);
@@ -86,6 +88,87 @@ static int load_tensor(struct slt_model *m, const struct slt_param *p,
         slt_tensor_write(m, m->part[p->part].value, p->first + at, chunk, count);
     }
     return 0;
+}
+
+// ---- Explicit supports ----
+
+// The first row of a parameter's linear in its stacked group.
+static int64_t first_row(const struct slt_group *g, const struct slt_param *p)
+{
+    int64_t row = 0;
+    for (int i = 0; i < p->info.member; i++)
+        row += g->shape.out[i];
+    return row;
+}
+
+void slt_positions_write(struct slt_model *m, const struct slt_param *p, const int64_t *row_start,
+                         const void *column)
+{
+    const struct slt_group *g = &m->layer[p->info.layer].group[p->info.group];
+    const struct slt_csr *s = &g->support;
+    const uint64_t width = slt_dtype_size(s->column.dtype);
+    m->ops->write(m->ctx, s->row_start.buffer,
+                  s->row_start.offset + (uint64_t)first_row(g, p) * sizeof *row_start, row_start,
+                  ((uint64_t)p->info.out + 1) * sizeof *row_start);
+    m->ops->write(m->ctx, s->column.buffer, s->column.offset + (uint64_t)p->first * width, column,
+                  (uint64_t)p->info.cols * width);
+}
+
+int slt_positions_read(struct slt_model *m, int64_t *position, const struct slt_param *p,
+                       struct slt_error *err)
+{
+    const struct slt_group *g = &m->layer[p->info.layer].group[p->info.group];
+    const struct slt_csr *s = &g->support;
+    const uint64_t width = slt_dtype_size(s->column.dtype);
+    const size_t rows = (size_t)p->info.out + 1;
+    int64_t *row_start = malloc(rows * sizeof *row_start);
+    void *column = malloc((size_t)p->info.cols * width + 1);
+    int rc = 0;
+    if (row_start == NULL || column == NULL) {
+        rc =
+            slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the support of '%s'", p->info.name);
+        goto out;
+    }
+    m->ops->read(m->ctx, row_start, s->row_start.buffer,
+                 s->row_start.offset + (uint64_t)first_row(g, p) * sizeof *row_start,
+                 rows * sizeof *row_start);
+    m->ops->read(m->ctx, column, s->column.buffer, s->column.offset + (uint64_t)p->first * width,
+                 (uint64_t)p->info.cols * width);
+    for (int64_t row = 0; row < p->info.out; row++)
+        for (int64_t i = row_start[row]; i < row_start[row + 1]; i++) {
+            const int64_t k = i - p->first;
+            position[k] = row * p->info.in + (width == 2 ? (int64_t)((const uint16_t *)column)[k]
+                                                         : ((const int32_t *)column)[k]);
+        }
+out:
+    free(row_start);
+    free(column);
+    return rc;
+}
+
+// Reads the positions of a linear and hands them to its group.
+static int load_positions(struct slt_model *m, const struct slt_param *p,
+                          struct slt_checkpoint_reader *reader, struct slt_error *err)
+{
+    int64_t *position, *row_start = malloc(((size_t)p->info.out + 1) * sizeof *row_start);
+    void *column = malloc((size_t)p->info.cols * (p->info.in <= 65536 ? 2 : 4) + 1);
+    int rc = slt_positions_load(&position, &p->info, reader, err);
+    if (rc == 0 && (row_start == NULL || column == NULL))
+        rc =
+            slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the support of '%s'", p->info.name);
+    if (rc == 0)
+        rc = slt_support_take(row_start, column, column, position, p->info.cols, p->info.out,
+                              p->info.in, p->info.name, err);
+    for (int64_t i = 0; rc == 0 && i <= p->info.out; i++)
+        row_start[i] += p->first;
+    if (rc == 0)
+        slt_positions_write(m, p, row_start, column);
+    else
+        slt_error_prefix(err, rc, "'%s'", slt_checkpoint_name(reader));
+    free(position);
+    free(row_start);
+    free(column);
+    return rc;
 }
 
 int slt_model_load(struct slt_model *m, struct slt_checkpoint_reader *reader, int *more,
@@ -113,7 +196,8 @@ int slt_model_load(struct slt_model *m, struct slt_checkpoint_reader *reader, in
             goto out;
         }
         if ((rc = check_tensor(reader, &p->info, t, err)) != 0 ||
-            (rc = load_tensor(m, p, reader, chunk, err)) != 0)
+            (rc = p->info.role == SLT_ROLE_INDEX ? load_positions(m, p, reader, err)
+                                                 : load_tensor(m, p, reader, chunk, err)) != 0)
             goto out;
         seen[p - m->param] = true;
         count++;

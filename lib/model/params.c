@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "model/params.h"
+#include "slt/checkpoint.h"
 #include "slt/support.h"
 
 static const char *const linear_names[SLT_GROUP_KINDS][SLT_GROUP_MEMBERS] = {
@@ -76,23 +77,26 @@ static void add_linear(struct builder *b, const struct slt_config *c, int32_t la
         {"weight", SLT_ROLE_WEIGHT, out, in, c->method == SLT_FULL || c->method == SLT_RELORA},
         {"lora_A", SLT_ROLE_LORA_A, c->rank, in, c->method != SLT_FULL},
         {"lora_B", SLT_ROLE_LORA_B, out, c->rank, c->method != SLT_FULL},
+        {"sparse_index", SLT_ROLE_INDEX, 1, slt_support_count(&c->support, c->density, out, in),
+         c->method == SLT_SLTRAIN && c->support.kind == SLT_SUPPORT_EXPLICIT},
         {"sparse_value", SLT_ROLE_SPARSE, 1, slt_support_count(&c->support, c->density, out, in),
          c->method == SLT_SLTRAIN},
     };
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         if (!parts[i].present)
             continue;
-        struct slt_param_info info = {.role = parts[i].role,
-                                      .rows = parts[i].rows,
-                                      .cols = parts[i].cols,
-                                      .is_vector = parts[i].role == SLT_ROLE_SPARSE,
-                                      .frozen = parts[i].role == SLT_ROLE_WEIGHT &&
-                                                c->method == SLT_RELORA,
-                                      .layer = layer,
-                                      .group = group,
-                                      .member = member,
-                                      .out = out,
-                                      .in = in};
+        struct slt_param_info info = {
+            .role = parts[i].role,
+            .rows = parts[i].rows,
+            .cols = parts[i].cols,
+            .is_vector = parts[i].role == SLT_ROLE_SPARSE || parts[i].role == SLT_ROLE_INDEX,
+            .frozen = parts[i].role == SLT_ROLE_INDEX ||
+                      (parts[i].role == SLT_ROLE_WEIGHT && c->method == SLT_RELORA),
+            .layer = layer,
+            .group = group,
+            .member = member,
+            .out = out,
+            .in = in};
         char linear[100];
         slt_linear_name(linear, sizeof linear, layer, group, member);
         snprintf(info.name, sizeof info.name, "%s.%s", linear, parts[i].suffix);
@@ -117,6 +121,22 @@ static void add_all(struct builder *b, const struct slt_config *c)
     add_plain(b, "model.norm.weight", -1, SLT_ROLE_NORM, 1, c->hidden_size);
     if (!c->tie_word_embeddings)
         add_plain(b, "lm_head.weight", -1, SLT_ROLE_HEAD, c->vocab_size, c->hidden_size);
+}
+
+enum slt_dtype slt_param_dtype(const struct slt_param_info *p)
+{
+    if (p->role != SLT_ROLE_INDEX)
+        return SLT_F32;
+    return p->out * p->in < (int64_t)1 << 31 ? SLT_I32 : SLT_I64;
+}
+
+void slt_param_tensor(struct slt_tensor_info *tensor, const struct slt_param_info *p)
+{
+    *tensor = (struct slt_tensor_info){.dtype = slt_param_dtype(p), .dims = p->is_vector ? 1 : 2};
+    memcpy(tensor->name, p->name, sizeof tensor->name);
+    tensor->shape[0] = p->is_vector ? p->cols : p->rows;
+    tensor->shape[1] = p->is_vector ? 0 : p->cols;
+    tensor->bytes = (uint64_t)(p->rows * p->cols) * slt_dtype_size(tensor->dtype);
 }
 
 int slt_config_params(const struct slt_config *config, struct slt_param_info **list, size_t *count,

@@ -13,7 +13,8 @@ struct slt_projection {
     struct slt_tensor low; // where it accumulates
 };
 
-// The gradient is written as beta * grad + new. With projections, one for each member of the group,
+// The gradient is written as beta * grad + new; a frozen part has no grad (no buffer), and its
+// gradient is not worked out. With projections, one for each member of the group,
 // it is formed in their subspaces only, and written there by the same rule.
 struct slt_loan {
     struct slt_tensor grad;

@@ -91,6 +91,35 @@ static int64_t take_row(uint16_t *column16, int32_t *column32, int64_t at, uint6
     return at;
 }
 
+int slt_support_take(int64_t *row_start, uint16_t *column16, int32_t *column32,
+                     const int64_t *position, int64_t count, int64_t out, int64_t in,
+                     const char *name, struct slt_error *err)
+{
+    int64_t at = 0;
+    row_start[0] = 0;
+    for (int64_t row = 0; row < out; row++) {
+        for (; at < count && position[at] < (row + 1) * in; at++) {
+            if (position[at] < 0 || (at > 0 && position[at] <= position[at - 1]))
+                return slt_error_set(err, SLT_ERR_FORMAT,
+                                     "position %lld of the support of '%s' is %lld, which does not "
+                                     "ascend",
+                                     (long long)at, name, (long long)position[at]);
+            if (in <= 65536)
+                column16[at] = (uint16_t)(position[at] - row * in);
+            else
+                column32[at] = (int32_t)(position[at] - row * in);
+        }
+        row_start[row + 1] = at;
+    }
+    if (at < count)
+        return slt_error_set(err, SLT_ERR_FORMAT,
+                             "position %lld of the support of '%s' is %lld, beyond its %lld x %lld "
+                             "elements",
+                             (long long)at, name, (long long)position[at], (long long)out,
+                             (long long)in);
+    return 0;
+}
+
 int slt_support_draw(int64_t *row_start, uint16_t *column16, int32_t *column32,
                      const struct slt_support_spec *spec, double density, int64_t out, int64_t in,
                      const char *name, uint64_t seed, struct slt_error *err)
@@ -124,6 +153,27 @@ int slt_support_draw(int64_t *row_start, uint16_t *column16, int32_t *column32,
 out:
     free(count);
     free(map);
+    return rc;
+}
+
+int slt_support_positions(int64_t *position, const struct slt_support_spec *spec, double density,
+                          int64_t out, int64_t in, const char *name, uint64_t seed,
+                          struct slt_error *err)
+{
+    const int64_t nnz = slt_support_count(spec, density, out, in);
+    int64_t *row_start = malloc(((size_t)out + 1) * sizeof *row_start);
+    void *column = malloc((size_t)nnz * (in <= 65536 ? 2 : 4) + 1);
+    int rc;
+    if (row_start == NULL || column == NULL)
+        rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the support of '%s'", name);
+    else
+        rc = slt_support_draw(row_start, column, column, spec, density, out, in, name, seed, err);
+    for (int64_t row = 0; rc == 0 && row < out; row++)
+        for (int64_t i = row_start[row]; i < row_start[row + 1]; i++)
+            position[i] = row * in + (in <= 65536 ? (int64_t)((const uint16_t *)column)[i]
+                                                  : ((const int32_t *)column)[i]);
+    free(row_start);
+    free(column);
     return rc;
 }
 
@@ -182,10 +232,11 @@ int slt_support_crc(uint32_t *crc, const struct slt_config *config, struct slt_e
     struct slt_param_info *list;
     size_t count;
     uint32_t value = 0;
+    const bool drawn = config->support.kind != SLT_SUPPORT_EXPLICIT;
     int rc = slt_config_params(config, &list, &count, err);
     if (rc != 0)
         return rc;
-    for (size_t i = 0; rc == 0 && i < count; i++)
+    for (size_t i = 0; drawn && rc == 0 && i < count; i++)
         if (list[i].role == SLT_ROLE_SPARSE)
             rc = crc_linear(&value, config, &list[i], err);
     free(list);

@@ -60,6 +60,14 @@ int slt_optimizer_init(struct slt_optimizer *o, const struct slt_train_options *
                              "optimizer %s projects full-rank weights, and a model of method %s "
                              "has none to train",
                              options->optimizer, slt_method_name(model->config.method));
+    const bool sparse = strcmp(options->train_only, "sparse") == 0;
+    const bool factors = strcmp(options->train_only, "factors") == 0;
+    const enum slt_method method = model->config.method;
+    if ((sparse && method != SLT_SLTRAIN) ||
+        (factors && method != SLT_SLTRAIN && method != SLT_LOWRANK))
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "there is nothing to train only (%s) in a model of method %s",
+                             options->train_only, slt_method_name(method));
     if (options->relora_every > 0 && options->schedule != SLT_SCHEDULE_JAGGED &&
         model->config.method != SLT_RELORA)
         return slt_error_set(err, SLT_ERR_RANGE,

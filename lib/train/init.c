@@ -1,14 +1,16 @@
-// Writing a new checkpoint: values by chunks, as functions of seed, name and element.
+// Writing a new checkpoint: values by chunks, as functions of seed, name and element, or from a
+// model to start from.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/dense.h"
 #include "slt/checkpoint.h"
 #include "slt/init.h"
 #include "slt/random.h"
 #include "slt/support.h"
-#include "train/trainer.h"
+#include "train/decompose.h"
 
 #define CHUNK ((int64_t)1 << 18) // values made at once
 #define BLOCK 4096               // values of one thread's share: a multiple of the four of a block
@@ -39,54 +41,119 @@ static void make_values(float *values, const struct slt_config *c, const struct 
     }
 }
 
-static int write_tensor(struct slt_checkpoint_writer *writer, const struct slt_config *c,
-                        const struct slt_param_info *p, float *chunk, slt_stop_flag *stop,
-                        struct slt_error *err)
+struct maker {
+    struct slt_config config;
+    struct slt_checkpoint_writer *writer;
+    slt_stop_flag *stop;
+    float *chunk;
+    // To start from, and its parameters, of which next are behind us.
+    const struct slt_init_from *from;
+    struct slt_param_info *source;
+    size_t next;
+    // The linear that is being written.
+    struct slt_decomposition parts;
+    float *w; // merged, (out, in), or what is left of it
+};
+
+static int check_stop(const struct maker *k, struct slt_error *err)
+{
+    return k->stop != NULL && *k->stop != 0
+               ? slt_error_set(err, SLT_ERR_STOPPED, "stopped by a signal")
+               : 0;
+}
+
+static int write_new(struct maker *k, const struct slt_param_info *p, struct slt_error *err)
 {
     const int64_t total = p->rows * p->cols;
-    for (int64_t at = 0; at < total; at += CHUNK) {
+    int rc = 0;
+    for (int64_t at = 0; rc == 0 && at < total; at += CHUNK) {
         const int64_t count = total - at < CHUNK ? total - at : CHUNK;
-        if (stop != NULL && *stop != 0)
-            return slt_error_set(err, SLT_ERR_STOPPED, "stopped by a signal");
-        make_values(chunk, c, p, at, count);
-        int rc = slt_checkpoint_write(writer, chunk, (size_t)count * sizeof *chunk, err);
-        if (rc != 0)
+        if ((rc = check_stop(k, err)) != 0)
             return rc;
+        make_values(k->chunk, &k->config, p, at, count);
+        rc = slt_checkpoint_write(k->writer, k->chunk, (size_t)count * sizeof *k->chunk, err);
     }
-    return 0;
+    return rc;
 }
 
-// Copies a tensor from the checkpoint that the model starts from, which has it next.
-static int copy_tensor(struct slt_checkpoint_writer *writer, struct slt_checkpoint_reader *from,
-                       const struct slt_tensor_info *want, float *chunk, slt_stop_flag *stop,
-                       struct slt_error *err)
+// ---- From another model ----
+
+// Copies an embedding, a norm or the head.
+static int copy_tensor(struct maker *k, const struct slt_param_info *p, struct slt_error *err)
 {
-    enum slt_section section;
-    const struct slt_tensor_info *t = NULL;
-    int rc = slt_checkpoint_next(from, &section, &t, err);
-    if (rc < 0)
-        return rc;
-    if (rc == 0 || section != SLT_SECTION_MODEL || strcmp(t->name, want->name) != 0 ||
-        t->bytes != want->bytes || t->dtype != want->dtype)
-        return slt_error_set(err, SLT_ERR_MISMATCH, "'%s' has no tensor '%s' where it is due",
-                             slt_checkpoint_name(from), want->name);
-    for (uint64_t at = 0; rc >= 0 && at < want->bytes;) {
-        const uint64_t left = want->bytes - at, most = (uint64_t)CHUNK * sizeof *chunk;
-        const size_t n = (size_t)(left < most ? left : most);
-        if (stop != NULL && *stop != 0)
-            return slt_error_set(err, SLT_ERR_STOPPED, "stopped by a signal");
-        if ((rc = slt_checkpoint_read(from, chunk, n, err)) != 0 ||
-            (rc = slt_checkpoint_write(writer, chunk, n, err)) != 0)
+    const uint64_t total = (uint64_t)(p->rows * p->cols) * sizeof *k->chunk;
+    int rc = slt_param_expect(k->from->reader, p, err);
+    k->next++;
+    for (uint64_t at = 0, n; rc == 0 && at < total; at += n) {
+        n = total - at < CHUNK * sizeof *k->chunk ? total - at : CHUNK * sizeof *k->chunk;
+        if ((rc = check_stop(k, err)) != 0 ||
+            (rc = slt_checkpoint_read(k->from->reader, k->chunk, n, err)) != 0)
             return rc;
-        at += n;
+        rc = slt_checkpoint_write(k->writer, k->chunk, n, err);
     }
-    return 0;
+    return rc;
 }
+
+// Reads the linear that p is the first parameter of, and makes what the new model has of it.
+static int take_linear(struct maker *k, const struct slt_param_info *p, struct slt_error *err)
+{
+    struct slt_dense_linear l;
+    size_t taken;
+    const bool splits = k->config.method == SLT_LOWRANK || k->config.method == SLT_SLTRAIN;
+    int rc = check_stop(k, err);
+    if (rc != 0 ||
+        (rc = slt_dense_read(&l, &taken, &k->source[k->next], k->from->reader, err)) != 0)
+        return rc;
+    k->next += taken;
+    slt_decomposition_free(&k->parts);
+    free(k->w);
+    k->w = malloc((size_t)(p->out * p->in) * sizeof *k->w);
+    if (k->w == NULL)
+        rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the weights of '%s'", l.name);
+    if (rc == 0)
+        slt_dense_merge(k->w, &l, SLT_DENSE_ALL);
+    if (rc == 0 && splits)
+        rc = slt_decompose(&k->parts, k->w, p->out, p->in, l.name, &k->config, err);
+    slt_dense_free(&l);
+    return rc;
+}
+
+static int write_linear(struct maker *k, const struct slt_param_info *p, struct slt_error *err)
+{
+    const bool is_new = k->config.method == SLT_RELORA;
+    const float *values = p->role == SLT_ROLE_WEIGHT   ? k->w
+                          : is_new                     ? NULL
+                          : p->role == SLT_ROLE_LORA_A ? k->parts.a
+                          : p->role == SLT_ROLE_LORA_B ? k->parts.b
+                                                       : k->parts.values;
+    if (p->role == SLT_ROLE_INDEX)
+        return slt_positions_store(k->writer, k->parts.position, p, err);
+    if (p->role == SLT_ROLE_SPARSE && k->from->sparse == SLT_INIT_RANDOM)
+        values = NULL;
+    if (p->role == SLT_ROLE_SPARSE && k->from->sparse == SLT_INIT_ZERO)
+        memset(k->parts.values, 0, (size_t)k->parts.nnz * sizeof *k->parts.values);
+    if (values == NULL)
+        return write_new(k, p, err);
+    return slt_checkpoint_write(k->writer, values, (size_t)(p->rows * p->cols) * sizeof *values,
+                                err);
+}
+
+// Parameter i of the new model.
+static int write_from(struct maker *k, const struct slt_param_info *p, bool first_of_linear,
+                      struct slt_error *err)
+{
+    if (p->group < 0)
+        return copy_tensor(k, p, err);
+    int rc = first_of_linear ? take_linear(k, p, err) : 0;
+    return rc == 0 ? write_linear(k, p, err) : rc;
+}
+
+// ---- The whole ----
 
 // Verifies what was read, writes provenance and manifest, and frees the writer.
-static int finish(struct slt_checkpoint_writer *writer, struct slt_checkpoint_reader *from,
-                  const char *provenance, struct slt_error *err)
+static int finish(struct maker *k, const char *provenance, struct slt_error *err)
 {
+    struct slt_checkpoint_reader *from = k->from != NULL ? k->from->reader : NULL;
     char *text = NULL;
     int rc = from != NULL ? slt_checkpoint_verify(from, err) : 0;
     const char *before = from != NULL ? slt_checkpoint_provenance(from) : NULL;
@@ -97,53 +164,65 @@ static int finish(struct slt_checkpoint_writer *writer, struct slt_checkpoint_re
         else
             snprintf(text, size, "%s%s", before, provenance);
     }
-    if (rc == 0)
-        rc = slt_checkpoint_finish(writer, text != NULL ? text : provenance, err);
-    else
-        slt_checkpoint_abandon(writer);
+    if (rc == 0) {
+        rc = slt_checkpoint_finish(k->writer, text != NULL ? text : provenance, err);
+        k->writer = NULL;
+    }
     free(text);
     return rc;
 }
 
+static bool same_linear(const struct slt_param_info *a, const struct slt_param_info *b)
+{
+    return a->layer == b->layer && a->group == b->group && a->member == b->member;
+}
+
+static int write_all(struct maker *k, const struct slt_param_info *params, size_t count,
+                     struct slt_error *err)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = k->from == NULL ? write_new(k, &params[i], err)
+                             : write_from(k, &params[i],
+                                          i == 0 || !same_linear(&params[i], &params[i - 1]), err);
+    return rc;
+}
+
 int slt_init_write(struct slt_output *out, const struct slt_config *config,
-                   const struct slt_tokenizer *tokenizer, struct slt_checkpoint_reader *from,
+                   const struct slt_tokenizer *tokenizer, const struct slt_init_from *from,
                    const char *provenance, slt_stop_flag *stop, struct slt_error *err)
 {
-    struct slt_config c = *config;
+    struct maker k = {.config = *config, .from = from, .stop = stop};
     struct slt_param_info *params = NULL;
     struct slt_tensor_info *infos = NULL;
-    struct slt_checkpoint_writer *writer = NULL;
-    float *chunk = NULL;
-    size_t count, bytes = 0;
+    size_t count, bytes = 0, source_count;
     const void *data = tokenizer != NULL ? slt_tokenizer_data(tokenizer, &bytes) : NULL;
     const char *member = tokenizer != NULL ? slt_tokenizer_info(tokenizer)->kind : NULL;
-    int rc = slt_config_params(&c, &params, &count, err);
-    if (rc != 0 || (rc = slt_support_crc(&c.support_crc, &c, err)) != 0)
+    int rc = slt_config_params(&k.config, &params, &count, err);
+    if (rc != 0 || (rc = slt_support_crc(&k.config.support_crc, &k.config, err)) != 0 ||
+        (from != NULL && (rc = slt_config_params(slt_checkpoint_config(from->reader), &k.source,
+                                                 &source_count, err)) != 0))
         goto out;
     infos = calloc(count, sizeof *infos);
-    chunk = malloc((size_t)CHUNK * sizeof *chunk);
-    if (infos == NULL || chunk == NULL) {
+    k.chunk = malloc((size_t)CHUNK * sizeof *k.chunk);
+    if (infos == NULL || k.chunk == NULL) {
         rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a buffer for new values");
         goto out;
     }
     for (size_t i = 0; i < count; i++)
-        slt_tensor_info_of(&infos[i], &params[i]);
-    if ((rc = slt_checkpoint_create(&writer, out, &c, member, data, bytes, err)) != 0 ||
-        (rc = slt_checkpoint_begin(writer, SLT_SECTION_MODEL, NULL, infos, count, err)) != 0)
+        slt_param_tensor(&infos[i], &params[i]);
+    if ((rc = slt_checkpoint_create(&k.writer, out, &k.config, member, data, bytes, err)) != 0 ||
+        (rc = slt_checkpoint_begin(k.writer, SLT_SECTION_MODEL, NULL, infos, count, err)) != 0 ||
+        (rc = write_all(&k, params, count, err)) != 0)
         goto out;
-    for (size_t i = 0; rc == 0 && i < count; i++) {
-        const bool factor = params[i].role == SLT_ROLE_LORA_A || params[i].role == SLT_ROLE_LORA_B;
-        rc = from != NULL && !factor ? copy_tensor(writer, from, &infos[i], chunk, stop, err)
-                                     : write_tensor(writer, &c, &params[i], chunk, stop, err);
-    }
-    if (rc == 0) {
-        rc = finish(writer, from, provenance, err);
-        writer = NULL;
-    }
+    rc = finish(&k, provenance, err);
 out:
-    slt_checkpoint_abandon(writer);
+    slt_checkpoint_abandon(k.writer);
+    slt_decomposition_free(&k.parts);
     free(params);
+    free(k.source);
+    free(k.w);
     free(infos);
-    free(chunk);
+    free(k.chunk);
     return rc;
 }

@@ -53,6 +53,7 @@ static const struct field {
     {"per_layer", FLAG, AT(per_layer), 0, 1, NULL},
     {"clip_exact", FLAG, AT(clip_exact), 0, 1, NULL},
     {"clip", REAL, AT(clip), 0, 1e30, NULL},
+    {"train_only", WORD, AT(train_only), 0, 0, "all|sparse|factors"},
     {"route", WORD, AT(route), 0, 0, "auto|dense|factored"},
     {"precision", WORD, AT(precision), 0, 0, "f32|bf16|bf16-sr|bf16-master"},
     {"seed", WHOLE, AT(seed), 0, 9.3e18, NULL},
@@ -81,6 +82,7 @@ void slt_train_defaults(struct slt_train_options *options)
         .galore_stagger = true,
         .relora_prune = "random",
         .relora_prune_fraction = -1,
+        .train_only = "all",
         .route = "auto",
         .precision = "f32",
         .recompute = "none",
@@ -99,6 +101,13 @@ enum slt_recompute slt_recompute_parse(const char *name)
     return strcmp(name, "block") == 0   ? SLT_RECOMPUTE_BLOCK
            : strcmp(name, "cheap") == 0 ? SLT_RECOMPUTE_CHEAP
                                         : SLT_RECOMPUTE_NONE;
+}
+
+unsigned slt_trained_roles(const char *train_only)
+{
+    return strcmp(train_only, "sparse") == 0    ? 1u << SLT_ROLE_SPARSE
+           : strcmp(train_only, "factors") == 0 ? 1u << SLT_ROLE_LORA_A | 1u << SLT_ROLE_LORA_B
+                                                : 0;
 }
 
 // ---- Values by the table ----

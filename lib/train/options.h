@@ -14,6 +14,8 @@ int slt_train_resolve(struct slt_train_options *options, struct slt_error *err);
 // is not among them.
 json_t *slt_train_options_object(const struct slt_train_options *options);
 
+// Bits 1 << role of what train_only names; 0: everything.
+unsigned slt_trained_roles(const char *train_only);
 enum slt_route slt_route_parse(const char *name);         // SLT_ROUTE_AUTO for other names
 enum slt_recompute slt_recompute_parse(const char *name); // SLT_RECOMPUTE_NONE for other names
 

@@ -57,13 +57,13 @@ static void layout_shared(struct slt_grads *g, struct slt_model *model)
     uint64_t most = 0, at = 0;
     for (int i = 0; i < model->part_count; i++) {
         const struct slt_tensor v = model->part[i].value;
+        at = model->part[i].unit == i ? 0 : at;
         if (model->part[i].frozen)
             continue;
         if (keeps_own(model, i)) {
             g->grad[i] = own_buffer(model, i);
             continue;
         }
-        at = model->part[i].unit == i ? 0 : at;
         g->grad[i] = slt_tensor_view(buffer, at, model->dtype, v.rows, v.cols);
         at += slt_memory_rounded((uint64_t)(v.rows * v.cols) * slt_dtype_size(model->dtype));
         most = at > most ? at : most;

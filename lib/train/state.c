@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/json.h"
+#include "model/dense.h"
 #include "train/trainer.h"
 
 #define CHUNK           ((int64_t)1 << 18) // elements that pass through host memory at once
@@ -186,27 +187,25 @@ void slt_luggage_free(struct slt_luggage *l)
 
 // ---- Tensors ----
 
-static void info_of(struct slt_tensor_info *info, const char *name, const char *suffix,
-                    enum slt_dtype dtype, bool is_vector, int64_t rows, int64_t cols)
+static void state_info(struct slt_tensor_info *info, const char *name,
+                       const struct slt_state *state)
 {
-    *info = (struct slt_tensor_info){.dtype = dtype, .dims = is_vector ? 1 : 2};
-    snprintf(info->name, sizeof info->name, "%.*s%s%s", SLT_TENSOR_NAME - 16, name,
-             suffix ? "." : "", suffix ? suffix : "");
-    info->shape[0] = is_vector ? cols : rows;
-    info->shape[1] = is_vector ? 0 : cols;
-    info->bytes = (uint64_t)rows * (uint64_t)cols * slt_dtype_size(dtype);
-}
-
-void slt_tensor_info_of(struct slt_tensor_info *info, const struct slt_param_info *p)
-{
-    info_of(info, p->name, NULL, SLT_F32, p->is_vector, p->rows, p->cols);
+    const struct slt_tensor t = state->tensor;
+    const bool is_vector = t.rows == 1;
+    *info = (struct slt_tensor_info){.dtype = t.dtype == SLT_F64 ? SLT_F32 : t.dtype,
+                                     .dims = is_vector ? 1 : 2};
+    snprintf(info->name, sizeof info->name, "%.*s.%s", SLT_TENSOR_NAME - 16, name, state->suffix);
+    info->shape[0] = is_vector ? t.cols : t.rows;
+    info->shape[1] = is_vector ? 0 : t.cols;
+    info->bytes = (uint64_t)t.rows * (uint64_t)t.cols * slt_dtype_size(info->dtype);
 }
 
 // One tensor of a section: in the file, and where it lies on the device.
 struct piece {
     struct slt_tensor_info info;
     struct slt_tensor tensor;
-    int64_t first; // element
+    int64_t first;                   // element
+    const struct slt_param *support; // whose positions these are, or NULL
 };
 
 // The values of the parameters, or the states of the optimizer, in the order of files. The caller
@@ -223,16 +222,14 @@ static int list_pieces(struct piece **pieces, size_t *count, const struct slt_tr
         const struct slt_param *p = &m->param[i];
         const struct slt_slot *slot = &t->optimizer.slot[i];
         if (section == SLT_SECTION_MODEL) {
-            slt_tensor_info_of(&list[n].info, &p->info);
+            slt_param_tensor(&list[n].info, &p->info);
             list[n].tensor = m->part[p->part].value;
+            list[n].support = p->info.role == SLT_ROLE_INDEX ? p : NULL;
             list[n++].first = p->first;
         }
         for (int k = 0; section == SLT_SECTION_OPTIMIZER && k < slot->states; k++, n++) {
-            const struct slt_tensor state = slot->state[k].tensor;
-            const enum slt_dtype dtype = state.dtype == SLT_F64 ? SLT_F32 : state.dtype;
-            info_of(&list[n].info, p->info.name, slot->state[k].suffix, dtype, state.rows == 1,
-                    state.rows, state.cols);
-            list[n].tensor = state;
+            state_info(&list[n].info, p->info.name, &slot->state[k]);
+            list[n].tensor = slot->state[k].tensor;
         }
     }
     *pieces = list;
@@ -296,6 +293,20 @@ static int read_chunk(struct slt_trainer *t, const struct piece *p, int64_t at, 
     return rc;
 }
 
+static int write_positions(struct slt_trainer *t, const struct slt_param *p,
+                           struct slt_checkpoint_writer *writer, struct slt_error *err)
+{
+    int64_t *position = malloc((size_t)p->info.cols * sizeof *position + 1);
+    if (position == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the support of '%s'",
+                             p->info.name);
+    int rc = slt_positions_read(t->model, position, p, err);
+    if (rc == 0)
+        rc = slt_positions_store(writer, position, &p->info, err);
+    free(position);
+    return rc;
+}
+
 static int write_section(struct slt_trainer *t, struct slt_checkpoint_writer *writer,
                          enum slt_section section, const char *trainer, void *chunk,
                          struct slt_error *err)
@@ -313,7 +324,8 @@ static int write_section(struct slt_trainer *t, struct slt_checkpoint_writer *wr
     if (rc == 0)
         rc = slt_checkpoint_begin(writer, section, trainer, infos, count, err);
     for (size_t i = 0; rc == 0 && i < count; i++)
-        rc = each_chunk(t, &pieces[i], write_chunk, chunk, writer, err);
+        rc = pieces[i].support != NULL ? write_positions(t, pieces[i].support, writer, err)
+                                       : each_chunk(t, &pieces[i], write_chunk, chunk, writer, err);
     free(infos);
     free(pieces);
     return rc;

@@ -73,9 +73,6 @@ int slt_trainer_save(struct slt_trainer *trainer, struct slt_output *out,
 int slt_trainer_load_state(struct slt_trainer *trainer, struct slt_checkpoint_reader *reader,
                            struct slt_error *err);
 
-// A parameter's tensor as a file announces it.
-void slt_tensor_info_of(struct slt_tensor_info *info, const struct slt_param_info *param);
-
 // ---- State checkpoints on disk (resume.c) ----
 
 // PREFIX-<step>.slt into path.

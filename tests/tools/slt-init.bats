@@ -92,14 +92,12 @@ parameters() {
     [ "$(tar -xOf relora.slt provenance.jsonl | grep -c '"tool"')" -eq 3 ]
     slt-init --method relora --from - --rank 4 -o piped.slt <full.slt
     cmp relora.slt piped.slt
-    for wrong in "--method sltrain --from full.slt" "--method relora --from full.slt --preset nano"; do
+    for wrong in "--support top --preset nano" "--sparse zero --preset nano" "--support explicit --from full.slt" \
+        "--sparse zero --method lowrank --from full.slt" "--method relora --from full.slt --preset nano"; do
         # shellcheck disable=SC2086 # several words
         run slt-init $wrong -o wrong.slt
         [ "$status" -eq 2 ]
     done
-    run slt-init --method relora --from relora.slt -o wrong.slt
-    [ "$status" -eq 1 ]
-    [[ $output == *"full-rank"* ]]
     run slt-init --method relora --from <(head -c 100000 full.slt) -o wrong.slt
     [ "$status" -eq 1 ]
     [ ! -e wrong.slt ]

@@ -22,6 +22,9 @@ struct slt_tensor_info {
     uint64_t bytes; // product of shape and element size
 };
 
+// The tensor that a parameter is in a file that is not quantized.
+SLT_API void slt_param_tensor(struct slt_tensor_info *tensor, const struct slt_param_info *param);
+
 enum slt_section { SLT_SECTION_MODEL, SLT_SECTION_OPTIMIZER };
 
 // ---- Reading ----

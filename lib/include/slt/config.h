@@ -7,11 +7,18 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "slt/dtype.h"
 #include "slt/error.h"
 
 enum slt_method { SLT_FULL, SLT_LOWRANK, SLT_SLTRAIN, SLT_RELORA, SLT_METHOD_COUNT };
 
-enum slt_support_kind { SLT_SUPPORT_NONE, SLT_SUPPORT_RANDOM, SLT_SUPPORT_BLOCK };
+// The positions of an explicit support lie in the checkpoint; the others are functions of a seed.
+enum slt_support_kind {
+    SLT_SUPPORT_NONE,
+    SLT_SUPPORT_RANDOM,
+    SLT_SUPPORT_BLOCK,
+    SLT_SUPPORT_EXPLICIT
+};
 
 struct slt_support_spec {
     enum slt_support_kind kind;
@@ -46,7 +53,7 @@ struct slt_config {
     double density; // share of out*in in the support of S; 0 without a sparse part
     struct slt_support_spec support;
     uint64_t seed;        // of initialisation and support
-    uint32_t support_crc; // CRC-32 of all positions, see slt_support_crc; 0 without a sparse part
+    uint32_t support_crc; // CRC-32 of drawn positions, see slt_support_crc; else 0
     bool lora_b_zero;     // lowrank only: B starts as zeros instead of kaiming
     struct slt_quantization quantization;
 };
@@ -54,7 +61,7 @@ struct slt_config {
 SLT_API const char *slt_method_name(enum slt_method method);
 // SLT_ERR_RANGE with a sentence that lists the known names.
 SLT_API int slt_method_parse(enum slt_method *method, const char *text, struct slt_error *err);
-// "random", "block:RxC".
+// "random", "block:RxC", "explicit".
 SLT_API int slt_support_parse(struct slt_support_spec *spec, const char *text,
                               struct slt_error *err);
 SLT_API char *slt_support_format(char *text, size_t size, const struct slt_support_spec *spec);
@@ -95,6 +102,8 @@ enum slt_role {
     SLT_ROLE_LORA_A,    // A (r, in)
     SLT_ROLE_LORA_B,    // B (out, r)
     SLT_ROLE_SPARSE,    // values of S (1, nnz), by row and column ascending
+    SLT_ROLE_INDEX,     // their positions row * in + column (1, nnz), of an explicit support
+    SLT_ROLES
 };
 
 // The groups of linears that share an input, in layer order.
@@ -118,7 +127,10 @@ struct slt_param_info {
     int64_t out, in;    // shape of the linear it belongs to, else 0
 };
 
-// All tensors in file order (embedding, layers with W, A, B, S adjacent, final norm, head).
+// The type of a parameter's elements in files: F32; I32 of positions below 2^31, else I64.
+SLT_API enum slt_dtype slt_param_dtype(const struct slt_param_info *param);
+// All tensors in file order (embedding, layers with W, A, B, positions and values of S adjacent,
+// final norm, head).
 // The caller frees *list.
 SLT_API int slt_config_params(const struct slt_config *config, struct slt_param_info **list,
                               size_t *count, struct slt_error *err);

@@ -11,14 +11,26 @@
 #include "slt/stream.h"
 #include "slt/tokenizer.h"
 
+// A model to start from instead: a trained checkpoint of the same sizes, of any method. Embedding,
+// norms and head are taken from it. Its linears, merged to dense weights W, become those of a full
+// model and the frozen ones of a relora model, whose A and B are new (ReLoRA's warm start). For
+// lowrank and sltrain, scale B A is the best approximation of W of that rank, and S has positions
+// drawn from the seed or, with an explicit support, those of the largest magnitudes of what is
+// left.
+struct slt_init_from {
+    struct slt_checkpoint_reader *reader; // owned by the caller
+    enum slt_init_sparse {
+        SLT_INIT_RESIDUAL, // values of S: what is left there,
+        SLT_INIT_ZERO,
+        SLT_INIT_RANDOM // or drawn as in a new model
+    } sparse;
+};
+
 // Writes a checkpoint of config, whose support_crc is computed here, to out, which the caller still
-// owns and publishes. tokenizer may be NULL. provenance: JSON lines or NULL. from (may be NULL;
-// owned by the caller) is a trained full-rank checkpoint of the same sizes, of which every tensor
-// is taken that both have: ReLoRA's warm start. Its provenance goes before the given one, unless
-// that is NULL.
+// owns and publishes. tokenizer may be NULL. provenance: JSON lines or NULL. from may be NULL; its
+// provenance goes before the given one, unless that is NULL.
 SLT_API int slt_init_write(struct slt_output *out, const struct slt_config *config,
-                           const struct slt_tokenizer *tokenizer,
-                           struct slt_checkpoint_reader *from, const char *provenance,
-                           slt_stop_flag *stop, struct slt_error *err);
+                           const struct slt_tokenizer *tokenizer, const struct slt_init_from *from,
+                           const char *provenance, slt_stop_flag *stop, struct slt_error *err);
 
 #endif

@@ -32,13 +32,24 @@ SLT_API int slt_support_draw(int64_t *row_start, uint16_t *column16, int32_t *co
                              const struct slt_support_spec *spec, double density, int64_t out,
                              int64_t in, const char *name, uint64_t seed, struct slt_error *err);
 
+// The same draw as positions row * in + column (nnz), ascending.
+SLT_API int slt_support_positions(int64_t *position, const struct slt_support_spec *spec,
+                                  double density, int64_t out, int64_t in, const char *name,
+                                  uint64_t seed, struct slt_error *err);
+
+// The support whose positions row * in + column are given, ascending, in the same arrays.
+// SLT_ERR_FORMAT if they do not ascend within [0, out * in).
+SLT_API int slt_support_take(int64_t *row_start, uint16_t *column16, int32_t *column32,
+                             const int64_t *position, int64_t count, int64_t out, int64_t in,
+                             const char *name, struct slt_error *err);
+
 // The CRC-32 of one linear's positions: of each row*in + column as 8 little-endian bytes.
 SLT_API uint32_t slt_support_linear_crc(const int64_t *row_start, const uint16_t *column16,
                                         const int32_t *column32, int64_t out, int64_t in);
 
 // The check of a model's supports: the CRC-32 over the CRC-32 of each linear in file order, as 4
 // little-endian bytes each. Stored in config.json, so that a reader that would draw other positions
-// finds out.
+// finds out; 0 for explicit positions.
 SLT_API int slt_support_crc(uint32_t *crc, const struct slt_config *config, struct slt_error *err);
 
 #endif

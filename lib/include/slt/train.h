@@ -45,6 +45,7 @@ struct slt_train_options {
     const char *relora_prune; // "random", "magnitude", "none": how moments are pruned at a restart
     double relora_prune_fraction; // of them
     double clip;                  // largest global gradient norm, 0: no clipping
+    const char *train_only;       // "all", "sparse", "factors": everything else is frozen
     const char *route;            // "auto", "dense", "factored"
     const char *precision;        // "f32", "bf16", "bf16-sr": how weights and moments are stored
     const char *recompute;        // "none", "cheap", "block": what backward works out again

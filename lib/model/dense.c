@@ -1,0 +1,175 @@
+// Linears on the host.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "linalg/svd.h"
+#include "model/dense.h"
+#include "slt/support.h"
+
+int slt_param_expect(struct slt_checkpoint_reader *reader, const struct slt_param_info *param,
+                     struct slt_error *err)
+{
+    enum slt_section section;
+    const struct slt_tensor_info *t = NULL;
+    struct slt_tensor_info want;
+    slt_param_tensor(&want, param);
+    const int next = slt_checkpoint_next(reader, &section, &t, err);
+    if (next < 0)
+        return next;
+    if (next == 0 || section != SLT_SECTION_MODEL || strcmp(t->name, want.name) != 0 ||
+        t->bytes != want.bytes || t->dtype != want.dtype)
+        return slt_error_set(err, SLT_ERR_MISMATCH, "'%s' has no tensor '%s' where it is due",
+                             slt_checkpoint_name(reader), want.name);
+    return 0;
+}
+
+// ---- Positions ----
+
+int slt_positions_load(int64_t **position, const struct slt_param_info *param,
+                       struct slt_checkpoint_reader *reader, struct slt_error *err)
+{
+    const size_t n = (size_t)param->cols, width = slt_dtype_size(slt_param_dtype(param));
+    int64_t *wide = malloc(n * sizeof *wide + 1);
+    int rc = wide == NULL
+                 ? slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the %zu positions of '%s'",
+                                 n, param->name)
+                 : slt_checkpoint_read(reader, wide, n * width, err);
+    if (rc != 0) {
+        free(wide);
+        wide = NULL;
+    }
+    // In place from the end on, where a narrow value lies at or before its wide one.
+    for (size_t i = n; rc == 0 && width == 4 && i-- > 0;) {
+        int32_t narrow;
+        memcpy(&narrow, (const char *)wide + i * width, width);
+        wide[i] = narrow;
+    }
+    *position = wide;
+    return rc;
+}
+
+int slt_positions_store(struct slt_checkpoint_writer *writer, const int64_t *position,
+                        const struct slt_param_info *param, struct slt_error *err)
+{
+    enum { CHUNK = 4096 };
+    int32_t narrow[CHUNK];
+    const int64_t n = param->cols;
+    if (slt_param_dtype(param) == SLT_I64)
+        return slt_checkpoint_write(writer, position, (size_t)n * sizeof *position, err);
+    for (int64_t at = 0; at < n; at += CHUNK) {
+        const int64_t count = n - at < CHUNK ? n - at : CHUNK;
+        for (int64_t i = 0; i < count; i++)
+            narrow[i] = (int32_t)position[at + i];
+        int rc = slt_checkpoint_write(writer, narrow, (size_t)count * sizeof *narrow, err);
+        if (rc != 0)
+            return rc;
+    }
+    return 0;
+}
+
+// ---- Linears ----
+
+static int read_floats(float **values, const struct slt_param_info *param,
+                       struct slt_checkpoint_reader *reader, struct slt_error *err)
+{
+    const size_t bytes = (size_t)(param->rows * param->cols) * sizeof(float);
+    *values = malloc(bytes + 1);
+    if (*values == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the %zu bytes of '%s'", bytes,
+                             param->name);
+    return slt_checkpoint_read(reader, *values, bytes, err);
+}
+
+static int read_part(struct slt_dense_linear *l, const struct slt_param_info *param,
+                     struct slt_checkpoint_reader *reader, struct slt_error *err)
+{
+    int rc = slt_param_expect(reader, param, err);
+    if (rc != 0)
+        return rc;
+    switch (param->role) {
+    case SLT_ROLE_WEIGHT:
+        return read_floats(&l->w, param, reader, err);
+    case SLT_ROLE_LORA_A:
+        return read_floats(&l->a, param, reader, err);
+    case SLT_ROLE_LORA_B:
+        return read_floats(&l->b, param, reader, err);
+    case SLT_ROLE_INDEX:
+        return slt_positions_load(&l->position, param, reader, err);
+    default:
+        l->nnz = param->cols;
+        return read_floats(&l->values, param, reader, err);
+    }
+}
+
+// Draws the positions, or checks those that were read.
+static int find_positions(struct slt_dense_linear *l, const struct slt_config *c,
+                          struct slt_error *err)
+{
+    if (l->position != NULL) {
+        for (int64_t i = 0, last = -1; i < l->nnz; last = l->position[i++])
+            if (l->position[i] <= last || l->position[i] >= l->out * l->in)
+                return slt_error_set(err, SLT_ERR_FORMAT,
+                                     "position %lld of the support of '%s' is %lld, which does not "
+                                     "ascend within %lld x %lld",
+                                     (long long)i, l->name, (long long)l->position[i],
+                                     (long long)l->out, (long long)l->in);
+        return 0;
+    }
+    l->position = malloc((size_t)l->nnz * sizeof *l->position + 1);
+    if (l->position == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the support of '%s'", l->name);
+    return slt_support_positions(l->position, &c->support, c->density, l->out, l->in, l->name,
+                                 c->seed, err);
+}
+
+int slt_dense_read(struct slt_dense_linear *l, size_t *taken, const struct slt_param_info *param,
+                   struct slt_checkpoint_reader *reader, struct slt_error *err)
+{
+    const struct slt_config *c = slt_checkpoint_config(reader);
+    *l = (struct slt_dense_linear){.layer = param->layer,
+                                   .group = param->group,
+                                   .member = param->member,
+                                   .out = param->out,
+                                   .in = param->in,
+                                   .rank = c->rank,
+                                   .scale = c->rank > 0 ? c->alpha / (double)c->rank : 0};
+    slt_linear_name(l->name, sizeof l->name, l->layer, l->group, l->member);
+    size_t n = 0;
+    int rc = 0;
+    do
+        rc = read_part(l, &param[n], reader, err);
+    while (rc == 0 && param[++n].layer == l->layer && param[n].group == l->group &&
+           param[n].member == l->member);
+    if (rc == 0 && c->method == SLT_SLTRAIN)
+        rc = find_positions(l, c, err);
+    if (rc != 0)
+        slt_dense_free(l);
+    else
+        *taken = n;
+    return rc;
+}
+
+void slt_dense_free(struct slt_dense_linear *l)
+{
+    free(l->w);
+    free(l->a);
+    free(l->b);
+    free(l->values);
+    free(l->position);
+    l->w = l->a = l->b = l->values = NULL;
+    l->position = NULL;
+}
+
+void slt_dense_merge(float *w, const struct slt_dense_linear *l, int parts)
+{
+    if (l->w != NULL && (parts & SLT_DENSE_W))
+        memcpy(w, l->w, (size_t)(l->out * l->in) * sizeof *w);
+    else
+        memset(w, 0, (size_t)(l->out * l->in) * sizeof *w);
+    if (l->values != NULL && (parts & SLT_DENSE_S))
+        for (int64_t i = 0; i < l->nnz; i++)
+            w[l->position[i]] += l->values[i];
+    if (l->a != NULL && (parts & SLT_DENSE_BA))
+        slt_product(w, 1, l->b, l->a, l->out, l->in, l->rank, l->scale);
+}

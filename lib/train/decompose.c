@@ -1,0 +1,127 @@
+// Best low-rank part by SVD, and positions for what is left.
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "linalg/svd.h"
+#include "slt/support.h"
+#include "train/decompose.h"
+
+// ---- Largest magnitudes ----
+
+static uint32_t magnitude_bits(float x)
+{
+    uint32_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits & 0x7fffffffu; // ascends with |x|
+}
+
+// The bits of the count-th largest magnitude of x (n), and in *ties how many of that very magnitude
+// are among the count: by its upper, then its lower half.
+static uint32_t find_threshold(const float *x, int64_t n, int64_t count, int64_t *ties,
+                               int64_t *histogram)
+{
+    uint32_t upper, lower;
+    memset(histogram, 0, 65536 * sizeof *histogram);
+    for (int64_t i = 0; i < n; i++)
+        histogram[magnitude_bits(x[i]) >> 16]++;
+    for (upper = 65535; histogram[upper] < count; upper--)
+        count -= histogram[upper];
+    memset(histogram, 0, 65536 * sizeof *histogram);
+    for (int64_t i = 0; i < n; i++)
+        if (magnitude_bits(x[i]) >> 16 == upper)
+            histogram[magnitude_bits(x[i]) & 0xffffu]++;
+    for (lower = 65535; histogram[lower] < count; lower--)
+        count -= histogram[lower];
+    *ties = count;
+    return upper << 16 | lower;
+}
+
+// position (count) = where the largest magnitudes of x (n) are, ascending; of equal ones the first.
+static int find_largest(int64_t *position, int64_t count, const float *x, int64_t n,
+                        struct slt_error *err)
+{
+    int64_t *histogram = malloc(65536 * sizeof *histogram), ties = 0, at = 0;
+    if (histogram == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a histogram");
+    const uint32_t threshold = count > 0 ? find_threshold(x, n, count, &ties, histogram) : 0;
+    for (int64_t i = 0; at < count && i < n; i++) {
+        const uint32_t bits = magnitude_bits(x[i]);
+        if (bits > threshold || (bits == threshold && ties-- > 0))
+            position[at++] = i;
+    }
+    free(histogram);
+    return 0;
+}
+
+// ---- Parts ----
+
+// The best rank-r part of w, which becomes the residual.
+static int split(struct slt_decomposition *d, float *w, const struct slt_config *c,
+                 struct slt_error *err)
+{
+    const int64_t m = d->out, n = d->in, k = m < n ? m : n, r = c->rank;
+    const double scale = c->alpha / (double)r;
+    float *copy = malloc((size_t)(m * n + m * k + k * n + k) * sizeof *copy);
+    if (copy == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the SVD of a %lld x %lld matrix",
+                             (long long)m, (long long)n);
+    float *u = copy + m * n, *v = u + m * k, *sigma = v + k * n;
+    memcpy(copy, w, (size_t)(m * n) * sizeof *w);
+    int rc = slt_svd(u, sigma, v, copy, m, n, err);
+    for (int64_t i = 0; rc == 0 && i < r; i++) {
+        const float root = (float)sqrt((double)sigma[i] / scale);
+        for (int64_t j = 0; j < n; j++)
+            d->a[i * n + j] = root * v[i * n + j];
+        for (int64_t j = 0; j < m; j++)
+            d->b[j * r + i] = root * u[j * k + i];
+    }
+    free(copy);
+    if (rc == 0)
+        slt_product(w, 1, d->b, d->a, m, n, r, -scale);
+    return rc;
+}
+
+static int choose_positions(struct slt_decomposition *d, const char *name,
+                            const struct slt_config *c, const float *residual,
+                            struct slt_error *err)
+{
+    if (c->support.kind != SLT_SUPPORT_EXPLICIT)
+        return slt_support_positions(d->position, &c->support, c->density, d->out, d->in, name,
+                                     c->seed, err);
+    return find_largest(d->position, d->nnz, residual, d->out * d->in, err);
+}
+
+int slt_decompose(struct slt_decomposition *d, float *w, int64_t out, int64_t in, const char *name,
+                  const struct slt_config *c, struct slt_error *err)
+{
+    *d = (struct slt_decomposition){.out = out, .in = in};
+    if (c->method == SLT_SLTRAIN)
+        d->nnz = slt_support_count(&c->support, c->density, out, in);
+    d->a = malloc((size_t)(c->rank * in) * sizeof *d->a);
+    d->b = malloc((size_t)(c->rank * out) * sizeof *d->b);
+    d->values = malloc((size_t)d->nnz * sizeof *d->values + 1);
+    d->position = malloc((size_t)d->nnz * sizeof *d->position + 1);
+    int rc = 0;
+    if (d->a == NULL || d->b == NULL || d->values == NULL || d->position == NULL)
+        rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the factors of '%s'", name);
+    if (rc == 0 && (rc = split(d, w, c, err)) != 0)
+        rc = slt_error_prefix(err, rc, "'%s'", name);
+    if (rc == 0 && c->method == SLT_SLTRAIN)
+        rc = choose_positions(d, name, c, w, err);
+    for (int64_t i = 0; rc == 0 && i < d->nnz; i++)
+        d->values[i] = w[d->position[i]];
+    if (rc != 0)
+        slt_decomposition_free(d);
+    return rc;
+}
+
+void slt_decomposition_free(struct slt_decomposition *d)
+{
+    free(d->a);
+    free(d->b);
+    free(d->values);
+    free(d->position);
+    d->a = d->b = d->values = NULL;
+    d->position = NULL;
+}

@@ -1,0 +1,124 @@
+# A trained dense model as a low-rank product plus a sparse part: slt-init --from, slt-train --train-only.
+
+setup_file() {
+    load common
+    cd "$BATS_FILE_TMPDIR"
+    make_small_data
+    slt-init --config tiny.json --tokenizer spm.model --method full --seed 3 -o new.slt
+    slt-train --data train.tok --batch 4 --seq 32 --steps 60 --lr 1e-2 -o dense.slt new.slt
+}
+
+setup() {
+    load common
+    mkdir "$BATS_TEST_TMPDIR/work"
+    cd "$BATS_TEST_TMPDIR/work"
+    DATA=$BATS_FILE_TMPDIR
+}
+
+loss() { slt-eval --data "$DATA/valid.tok" --seq 32 "$1" | value_of loss; }
+near() { awk -v a="$1" -v b="$2" -v limit="$3" 'BEGIN { exit !(a > 0 && (a - b) ^ 2 < (limit * a) ^ 2) }'; }
+less() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a > 0 && a < b) }'; }
+from() { slt-init --from "$DATA/dense.slt" "$@"; }
+
+# Of each tensor of the model in a checkpoint, unpacked as DIR/model.safetensors: name, first byte in that file, bytes.
+places() {
+    mkdir -p "$2"
+    tar -xf "$1" -C "$2"
+    local file=$2/model.safetensors size
+    size=$(od -An -t u8 -N 8 "$file" | tr -d ' ')
+    tail -c +9 "$file" | head -c "$size" | grep -o '"[^"]*":{"dtype[^}]*}' |
+        sed -E 's/"([^"]*)".*\[([0-9]+), *([0-9]+)\].*/\1 \2 \3/' |
+        awk -v base="$((8 + size))" '{ print $1, base + $2, $3 - $2 }'
+}
+
+# The kinds of tensors ("lora_A", "weight") in which two checkpoints differ.
+changed() {
+    local name at bytes
+    places "$1" one >places
+    [ "$(wc -l <places)" -gt 10 ]
+    mkdir -p two && tar -xf "$2" -C two
+    while read -r name at bytes; do
+        cmp -s -i "$((at))" -n "$bytes" one/model.safetensors two/model.safetensors || echo "${name##*.}"
+    done <places | sort -u | tr '\n' ' '
+}
+
+@test "all of the residual as support is the dense model again, and so is the full rank" {
+    dense=$(loss "$DATA/dense.slt")
+    from --method lowrank --rank 32 -o a.slt
+    from --rank 8 --density 1 -o b.slt
+    from --rank 8 --density 1 --support top --alpha 3 -o c.slt
+    from --rank 8 --density 1 --support block:4x4 -o d.slt
+    for model in a b c d; do
+        slt-info --check $model.slt
+        near "$dense" "$(loss $model.slt)" 1e-5
+    done
+    # Merged again, whatever the method.
+    from --rank 8 --support top -o e.slt
+    for model in b e; do
+        slt-init --from $model.slt --method full -o full.slt
+        near "$(loss $model.slt)" "$(loss full.slt)" 1e-5
+    done
+}
+
+@test "parts are worth what they hold: more rank, then S, then its largest values" {
+    from --method lowrank --rank 4 -o low.slt
+    from --rank 4 --density 0.2 -o random.slt
+    from --rank 4 --density 0.2 --support top -o top.slt
+    from --rank 4 --density 0.2 --sparse zero -o zero.slt
+    from --rank 4 --density 0.2 --sparse random -o fresh.slt
+    near "$(loss low.slt)" "$(loss zero.slt)" 1e-6
+    less "$(loss top.slt)" "$(loss random.slt)"
+    less "$(loss "$DATA/dense.slt")" "$(loss top.slt)"
+    less "$(loss low.slt)" "$(loss fresh.slt)"
+    cmp <(from --rank 4 --support top) <(from --rank 4 --support top)
+}
+
+@test "explicit positions go through every tool" {
+    from --rank 4 --density 0.1 --support top -o top.slt
+    tar -xOf top.slt config.json | grep -q '"support": "explicit"'
+    slt-quantize -o q.slt top.slt
+    slt-quantize --dequantize -o back.slt q.slt
+    near "$(loss top.slt)" "$(loss q.slt)" 0.01
+    near "$(loss q.slt)" "$(loss back.slt)" 1e-6
+    slt-generate --prompt int --max-tokens 5 top.slt >text
+    run=(slt-train --data "$DATA/train.tok" --batch 4 --seq 32 --steps 6 --keep-state)
+    "${run[@]}" -o straight.slt top.slt
+    "${run[@]}" --checkpoint-every 4 --checkpoint s -o b.slt top.slt
+    "${run[@]}" --resume --checkpoint s -o again.slt top.slt
+    cmp straight.slt again.slt
+    # The positions are still those of the start.
+    for model in top straight; do slt-init --from $model.slt --method full --no-provenance -o $model-full.slt; done
+    if cmp -s top-full.slt straight-full.slt; then false; fi
+    # Positions that do not ascend are refused, with the tensor's name.
+    at=$(places top.slt x | awk '$1 ~ /sparse_index/ { print $2; exit }')
+    { tail -c +$((at + 5)) x/model.safetensors | head -c 4; tail -c +$((at + 1)) x/model.safetensors | head -c 4; } |
+        dd of=x/model.safetensors bs=1 seek="$at" conv=notrunc status=none
+    (cd x && sha256sum $(sed 's/^[0-9a-f]*  //' MANIFEST.sha256) >M && mv M MANIFEST.sha256 &&
+        tar --format=pax -cf ../bad.slt $(tar -tf ../top.slt))
+    run slt-eval --data "$DATA/valid.tok" bad.slt
+    [ "$status" -eq 1 ]
+    [[ $output == *sparse_index*ascend* ]]
+}
+
+@test "what is not to be trained stays as it was, and costs no memory" {
+    from --rank 4 --density 0.1 -o start.slt
+    train() { slt-train --data "$DATA/train.tok" --batch 4 --seq 32 --steps 4 --no-provenance "$@"; }
+    for only in sparse factors; do
+        for route in dense factored; do
+            for more in "" "--per-layer" "--micro-batch 1"; do
+                # shellcheck disable=SC2086 # no word or two
+                train --train-only $only --route $route $more -o $only.slt start.slt
+                what=$(changed start.slt $only.slt)
+                echo "$only $route $more: $what"
+                [ "$what" = "$([ $only = sparse ] && echo "sparse_value " || echo "lora_A lora_B ")" ]
+            done
+        done
+        all=$(train --dry-run start.slt | value_of moments)
+        some=$(train --dry-run --train-only $only start.slt | value_of moments)
+        [ "$some" -gt 0 ] && [ $((some * 4)) -lt "$all" ]
+    done
+    less "$(loss sparse.slt)" "$(loss start.slt)"
+    run train --train-only sparse -o none.slt "$DATA/dense.slt"
+    [ "$status" -eq 2 ]
+    [[ $output == *"nothing to train only"* ]]
+}
