@@ -24,7 +24,7 @@ LIB_CXX := $(CXX) -std=c++17 $(CPPFLAGS) $(CXXFLAGS) $(BASE) -Wall -Wextra -Wno-
 LINK := $(CXX) $(SANITIZE) $(LDFLAGS) -pthread -fopenmp
 LIBS := -ldnnl -lsentencepiece_train -lsentencepiece -larchive -lzstd -ljansson -lcrypto -llapacke -lblas -lz -lm
 DEB_PACKAGES := gcc g++ make pkg-config libdnnl-dev libsentencepiece-dev libarchive-dev libzstd-dev libjansson-dev \
-	libssl-dev liblapacke-dev libblas-dev libopenblas0-serial zlib1g-dev bats mandoc
+	libssl-dev liblapacke-dev libblas-dev libopenblas0-serial zlib1g-dev gnuplot-nox bats mandoc
 
 LIB_SRC := $(wildcard lib/*/*.c) $(filter-out kernels/cpu/simd_%.c,$(wildcard kernels/*.c kernels/cpu/*.c))
 LIB_CC_SRC := $(wildcard lib/*/*.cc)

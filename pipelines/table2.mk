@@ -72,10 +72,10 @@ TRAIN_sltrain8 := --optimizer adam8bit --per-layer
 # Peak learning rates: the best of the grid at nano, the paper's elsewhere.
 ifeq ($(SCALE),nano)
 LR_full ?= 2e-3
-LR_lowrank ?= 2e-3
-LR_sltrain ?= 4e-3
-LR_relora ?= 2e-3
-LR_galore ?= 1e-2
+LR_lowrank ?= 4e-3
+LR_sltrain ?= 8e-3
+LR_relora ?= 4e-3
+LR_galore ?= 2e-2
 else
 LR_full ?= 1e-3
 LR_lowrank ?= 1e-3
@@ -88,14 +88,13 @@ LR_galore8 ?= $(LR_galore)
 LR_sltrain8 ?= $(LR_sltrain)
 # Grids of factors of two around the best.
 GRID_full ?= 1e-3 2e-3 4e-3
-GRID_lowrank ?= 4e-3 8e-3 1.6e-2
+GRID_lowrank ?= 2e-3 4e-3 8e-3
 GRID_sltrain ?= 4e-3 8e-3 1.6e-2
 GRID_relora ?= 2e-3 4e-3 8e-3
-GRID_galore ?= 5e-3 1e-2 2e-2
+GRID_galore ?= 1e-2 2e-2 4e-2
 
 # ---- Rules ----
 .DELETE_ON_ERROR:
-.SECONDARY:
 .PHONY: all grid
 all: $(OUT)/table2.tsv
 	@column -t -s "$$(printf '\t')" $< 2>/dev/null || cat $<

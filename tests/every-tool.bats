@@ -26,6 +26,7 @@ good() { # TOOL INPUT
     slt-eval) echo --data "$DATA/valid.tok" --seq 16 "$2" ;;
     slt-quantize) echo --type nf4 "$2" ;;
     slt-generate) echo --prompt int --max-tokens 3 "$2" ;;
+    slt-svd-inspect) echo --spectra "$2" ;;
     slt-info) echo "$2" ;;
     slt-plan) echo --preset nano --method sltrain ;;
     *) echo "no command line for $1" >&2; return 1 ;;
@@ -35,7 +36,7 @@ input_of() {
     if [ "$1" = slt-tokenize ]; then echo "$DATA/text"; else echo "$DATA/model.slt"; fi
 }
 # Tools that read a checkpoint as their operand.
-READERS='slt-train slt-eval slt-quantize slt-generate slt-info'
+READERS='slt-train slt-eval slt-quantize slt-generate slt-svd-inspect slt-info'
 # Tools whose result is binary.
 BINARY='slt-tokenize slt-init slt-train slt-quantize'
 

@@ -93,9 +93,78 @@ int slt_symmetric_eigenvectors(float *e, const float *a, int64_t k, struct slt_e
     return rc;
 }
 
-void slt_product(float *c, float beta, const float *a, const float *b, int64_t m, int64_t n,
-                 int64_t k, double alpha)
+// ---- Leading triples ----
+
+enum { PROBES = 10 };
+
+// 10 sqrt(2/pi) max |x a - (x a) y' y| over PROBES normal rows x (m): how much of a lies outside
+// the rows of y (k, n). x (PROBES, m), b (PROBES, n) and c (PROBES, k) are scratch.
+static double missed(const float *a, const float *y, float *x, float *b, float *c, int64_t m,
+                     int64_t n, int64_t k, struct slt_random_key key)
 {
-    cblas_sgemm(CblasRowMajor, CblasNoTrans, CblasNoTrans, (int)m, (int)n, (int)k, (float)alpha, a,
-                (int)k, b, (int)n, beta, c, (int)n);
+    double most = 0;
+    slt_random_normal(x, key, (uint64_t)(k * m), (size_t)(PROBES * m), 1);
+    slt_product(b, 0, x, false, a, false, PROBES, n, m, 1);
+    slt_product(c, 0, b, false, y, true, PROBES, k, n, 1);
+    slt_product(b, 1, c, false, y, false, PROBES, n, k, -1);
+    for (int p = 0; p < PROBES; p++) {
+        double sum = 0;
+        for (int64_t j = 0; j < n; j++)
+            sum += (double)b[p * n + j] * (double)b[p * n + j];
+        most = sum > most ? sum : most;
+    }
+    return 10 * sqrt(2 / acos(-1)) * sqrt(most);
+}
+
+int slt_svd_leading(float *u, float *s, float *v, double *error, const float *a, int64_t m,
+                    int64_t n, int64_t k, int64_t margin, int power, struct slt_random_key key,
+                    struct slt_error *err)
+{
+    const int64_t w = k + margin, rows = w > PROBES ? w : PROBES;
+    float *x = malloc((size_t)(rows * (m + n + w) + 2 * m * w + 2 * w * w + w) * sizeof *x);
+    if (x == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a basis of %lld vectors",
+                             (long long)w);
+    float *y = x + rows * m, *c = y + rows * n, *t = c + rows * w, *p = t + m * w;
+    float *q = p + m * w, *values = q + 2 * w * w;
+    int rc = not_finite(a, m * n, err);
+    if (rc != 0)
+        goto out;
+    slt_random_normal(x, key, 0, (size_t)(w * m), 1);
+    for (int pass = 0; pass <= power; pass++) {
+        slt_product(y, 0, x, false, a, false, w, n, m, 1);
+        if ((rc = slt_orthonormalize(y, w, n, err)) != 0)
+            goto out;
+        if (pass < power) {
+            slt_product(x, 0, y, false, a, true, w, m, n, 1);
+            if ((rc = slt_orthonormalize(x, w, m, err)) != 0)
+                goto out;
+        }
+    }
+    // a is near (a y') y: the triples of t = a y' (m, w), turned by y.
+    slt_product(t, 0, a, false, y, true, m, w, n, 1);
+    if ((rc = slt_svd(p, values, q, t, m, w, err)) != 0)
+        goto out;
+    for (int64_t i = 0; i < m; i++)
+        memcpy(u + i * k, p + i * w, (size_t)k * sizeof *u);
+    memcpy(s, values, (size_t)k * sizeof *s);
+    slt_product(v, 0, q, false, y, false, k, n, w, 1);
+    fix_signs(u, v, m, n, k);
+    float *b = malloc((size_t)(PROBES * n) * sizeof *b);
+    if (b == NULL)
+        rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate probes");
+    else
+        *error = missed(a, y, x, b, c, m, n, w, key);
+    free(b);
+out:
+    free(x);
+    return rc;
+}
+
+void slt_product(float *c, float beta, const float *a, bool transpose_a, const float *b,
+                 bool transpose_b, int64_t m, int64_t n, int64_t k, double alpha)
+{
+    cblas_sgemm(CblasRowMajor, transpose_a ? CblasTrans : CblasNoTrans,
+                transpose_b ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, (float)alpha, a,
+                (int)(transpose_a ? m : k), b, (int)(transpose_b ? k : n), beta, c, (int)n);
 }

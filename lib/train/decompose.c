@@ -78,7 +78,7 @@ static int split(struct slt_decomposition *d, float *w, const struct slt_config 
     }
     free(copy);
     if (rc == 0)
-        slt_product(w, 1, d->b, d->a, m, n, r, -scale);
+        slt_product(w, 1, d->b, false, d->a, false, m, n, r, -scale);
     return rc;
 }
 

@@ -27,3 +27,24 @@ make_small_data() {
 value_of() {
     awk -F '\t' -v name="$1" '$1 == name { print $2 }'
 }
+
+# Of each tensor of the model in a checkpoint, unpacked as DIR/model.safetensors: name, first byte in that file, bytes.
+places() {
+    mkdir -p "$2"
+    tar -xf "$1" -C "$2"
+    local file=$2/model.safetensors size
+    size=$(od -An -t u8 -N 8 "$file" | tr -d ' ')
+    tail -c +9 "$file" | head -c "$size" | grep -o '"[^"]*":{"dtype[^}]*}' |
+        sed -E 's/"([^"]*)".*\[([0-9]+), *([0-9]+)\].*/\1 \2 \3/' |
+        awk -v base="$((8 + size))" '{ print $1, base + $2, $3 - $2 }'
+}
+
+# MODEL AT BYTES OUTPUT: the checkpoint with the content of the file BYTES put into model.safetensors from AT on, whole again.
+damage() {
+    local dir=$4.unpacked
+    mkdir "$dir" && tar -xf "$1" -C "$dir"
+    dd if="$3" of="$dir/model.safetensors" bs=1 seek="$2" conv=notrunc status=none
+    # shellcheck disable=SC2046 # names without blanks
+    (cd "$dir" && sha256sum $(sed 's/^[0-9a-f]*  //' MANIFEST.sha256) >sums && mv sums MANIFEST.sha256 &&
+        tar --format=pax -cf - $(tar -tf "$OLDPWD/$1")) >"$4"
+}

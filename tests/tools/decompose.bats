@@ -20,17 +20,6 @@ near() { awk -v a="$1" -v b="$2" -v limit="$3" 'BEGIN { exit !(a > 0 && (a - b) 
 less() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a > 0 && a < b) }'; }
 from() { slt-init --from "$DATA/dense.slt" "$@"; }
 
-# Of each tensor of the model in a checkpoint, unpacked as DIR/model.safetensors: name, first byte in that file, bytes.
-places() {
-    mkdir -p "$2"
-    tar -xf "$1" -C "$2"
-    local file=$2/model.safetensors size
-    size=$(od -An -t u8 -N 8 "$file" | tr -d ' ')
-    tail -c +9 "$file" | head -c "$size" | grep -o '"[^"]*":{"dtype[^}]*}' |
-        sed -E 's/"([^"]*)".*\[([0-9]+), *([0-9]+)\].*/\1 \2 \3/' |
-        awk -v base="$((8 + size))" '{ print $1, base + $2, $3 - $2 }'
-}
-
 # The kinds of tensors ("lora_A", "weight") in which two checkpoints differ.
 changed() {
     local name at bytes
@@ -91,10 +80,8 @@ changed() {
     if cmp -s top-full.slt straight-full.slt; then false; fi
     # Positions that do not ascend are refused, with the tensor's name.
     at=$(places top.slt x | awk '$1 ~ /sparse_index/ { print $2; exit }')
-    { tail -c +$((at + 5)) x/model.safetensors | head -c 4; tail -c +$((at + 1)) x/model.safetensors | head -c 4; } |
-        dd of=x/model.safetensors bs=1 seek="$at" conv=notrunc status=none
-    (cd x && sha256sum $(sed 's/^[0-9a-f]*  //' MANIFEST.sha256) >M && mv M MANIFEST.sha256 &&
-        tar --format=pax -cf ../bad.slt $(tar -tf ../top.slt))
+    { tail -c +$((at + 5)) x/model.safetensors | head -c 4; tail -c +$((at + 1)) x/model.safetensors | head -c 4; } >swapped
+    damage top.slt "$at" swapped bad.slt
     run slt-eval --data "$DATA/valid.tok" bad.slt
     [ "$status" -eq 1 ]
     [[ $output == *sparse_index*ascend* ]]

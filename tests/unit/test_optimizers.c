@@ -7,17 +7,6 @@
 #include "train/trainer.h"
 #include "vectors.h"
 
-// The values of tests/vectors/hashed.py.
-static void make_gradients(double *values, int seed, int64_t count)
-{
-    for (int64_t i = 0; i < count; i++) {
-        uint64_t h = ((uint64_t)i + 1) * 2654435761u + (uint64_t)seed * 40503u;
-        h = (h ^ (h >> 13)) * 1274126177u & 0xffffffffu;
-        const float size = (0.5f + (float)(h >> 9) * 0x1p-24f) / (float)(1 << i % 4);
-        values[i] = h & 1 ? (double)size : -(double)size;
-    }
-}
-
 static void check_maps(const struct vector_file *v)
 {
     for (int has_sign = 0; has_sign < 2; has_sign++) {
@@ -55,7 +44,7 @@ static void check_adam8(const struct slt_ops *ops, const struct vector_file *v, 
     const int64_t size = (int64_t)count, blocks = (size + 255) / 256;
     struct device d = device_open(ops, SLT_F32, 2);
     double *values = malloc(count * sizeof *values);
-    make_gradients(values, 1000, size);
+    vector_hashed(values, 1000, size);
     void *zero = calloc(count, 4);
     const enum slt_dtype moment = coded ? SLT_U8 : SLT_F32;
     struct slt_adam_item item = {.param = device_tensor(&d, 1, size, values),
@@ -81,7 +70,7 @@ static void check_adam8(const struct slt_ops *ops, const struct vector_file *v, 
         scalar[SLT_SCALAR_C1] = 1 - pow(0.9, step + 1);
         scalar[SLT_SCALAR_C2] = 1 - pow(0.999, step + 1);
         device_put(&d, scalars, scalar);
-        make_gradients(values, step, size);
+        vector_hashed(values, step, size);
         device_put(&d, item.grad, values);
         ops->adam_step(d.ctx, &item, 1, &hyper, scalars);
         if (step != 0 && step != 9 && step != 49)
@@ -130,7 +119,7 @@ static void fill(struct slt_model *m, struct slt_tensor t, int seed)
 {
     const int64_t n = t.rows * t.cols;
     double *values = malloc((size_t)n * sizeof *values);
-    make_gradients(values, seed, n);
+    vector_hashed(values, seed, n);
     void *packed = device_pack(SLT_F32, values, n);
     slt_tensor_write(m, t, 0, packed, n);
     free(packed);

@@ -55,4 +55,15 @@ static inline const void *vector_find(const struct vector_file *v, const char *p
     return NULL;
 }
 
+// The values of tests/vectors/hashed.py.
+static inline void vector_hashed(double *values, int seed, int64_t count)
+{
+    for (int64_t i = 0; i < count; i++) {
+        uint64_t h = ((uint64_t)i + 1) * 2654435761u + (uint64_t)seed * 40503u;
+        h = (h ^ (h >> 13)) * 1274126177u & 0xffffffffu;
+        const float size = (0.5f + (float)(h >> 9) * 0x1p-24f) / (float)(1 << i % 4);
+        values[i] = h & 1 ? (double)size : -(double)size;
+    }
+}
+
 #endif
