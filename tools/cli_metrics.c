@@ -37,8 +37,12 @@ void cli_metrics_open(struct cli_metrics *m, const char *path, int64_t resumed_s
     *m = (struct cli_metrics){.path = path};
     if (path == NULL)
         return;
-    const int rc = resumed_step > 0 ? drop_after(path, resumed_step) : 0;
-    m->file = rc == 0 ? fopen(path, resumed_step > 0 ? "a" : "w") : NULL;
+    const bool is_stdout = strcmp(path, "-") == 0;
+    const int rc = resumed_step > 0 && !is_stdout ? drop_after(path, resumed_step) : 0;
+    if (is_stdout)
+        m->file = fdopen(dup(STDOUT_FILENO), "w");
+    else
+        m->file = rc == 0 ? fopen(path, resumed_step > 0 ? "a" : "w") : NULL;
     if (m->file == NULL)
         cli_say("cannot write metrics to '%s': %s; training goes on without", path,
                 strerror(errno));

@@ -126,6 +126,10 @@ static int run(const struct options *o, const char *model, const char *prompt, s
         goto out;
     if (o->common.verbose > 0)
         cli_say("%s", slt_device_describe(device));
+    const int64_t positions = slt_checkpoint_config(reader)->max_position_embeddings;
+    if (!o->common.quiet && (int64_t)ids.count + o->max_tokens > positions)
+        cli_say("prompt and --max-tokens go beyond the %lld positions that the model was made for",
+                (long long)positions);
     rc = generate(o, generator, &w, &ids, slt_tokenizer_info(tokenizer)->eos, stop, &err);
 out:
     if (rc != 0)

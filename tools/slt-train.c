@@ -339,7 +339,7 @@ int main(int argc, char **argv)
          "leave the optimizer's state in the result"},
         {"nonfinite-limit", 0, CLI_WHOLE, &o.run.nonfinite_limit, "N", 0, 1e15,
          "give up after N skipped steps in a row; 0: never (100)"},
-        {"metrics", 0, CLI_TEXT, &o.metrics, "FILE", 0, 0, "write JSON lines to FILE"},
+        {"metrics", 0, CLI_TEXT, &o.metrics, "FILE", 0, 0, "write JSON lines to FILE, - is stdout"},
         {"log-every", 0, CLI_WHOLE, &o.log_every, "N", 1, 1e15, "steps between them (1)"},
         {"device", 0, CLI_WORD, &o.device, "auto|cpu|cpu-reference|cuda", 0, 0,
          "where to compute (auto)"},
@@ -358,6 +358,8 @@ int main(int argc, char **argv)
         cli_usage("--data is missing");
     if (strcmp(model, "-") == 0 && strcmp(o.data, "-") == 0)
         cli_usage("only one of the inputs can be '-'");
+    if (o.metrics != NULL && strcmp(o.metrics, "-") == 0 && strcmp(o.common.output, "-") == 0)
+        cli_usage("--metrics and the model cannot both go to standard output");
     cli_keep_apart("--metrics", o.metrics, "--output", o.common.output);
     cli_keep_apart("--metrics", o.metrics, "--data", o.data);
     cli_keep_apart("--metrics", o.metrics, "the input", model);

@@ -62,6 +62,11 @@ int slt_input_recognise(enum slt_file_kind *kind, struct slt_input *in, struct s
         }
     }
     free(packed);
+    if (rc == 0 && is_zstd && got == 0)
+        rc = slt_error_set(err, SLT_ERR_FORMAT,
+                           "'%s' is compressed, but nothing of it can be unpacked: it is cut short "
+                           "or damaged",
+                           slt_input_name(in));
     if (rc == 0)
         *kind = kind_of(head, got);
     return rc;

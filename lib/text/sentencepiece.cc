@@ -28,6 +28,14 @@ uint32_t id_or_none(int id)
     return id < 0 ? SLT_TOKEN_NONE : static_cast<uint32_t>(id);
 }
 
+// What a status says to people, without "Internal: source.cc(line) [condition] " before it.
+std::string reason(const sentencepiece::util::Status &status)
+{
+    std::string text = status.error_message();
+    const size_t end = text.find("] ");
+    return end != std::string::npos && text.find(".cc(") < end ? text.substr(end + 2) : text;
+}
+
 // Runs f, turning what it throws into an error.
 template <class F> int guarded(struct slt_error *err, F f)
 {
@@ -156,7 +164,7 @@ int spm_encode(const struct spm *model, struct slt_token_ids *ids, const char *t
         const auto status = model->processor.Encode(absl::string_view(text, bytes), &out);
         if (!status.ok())
             return slt_error_set(err, SLT_ERR_FORMAT, "cannot tokenize: %s",
-                                 status.ToString().c_str());
+                                 reason(status).c_str());
         if (ids->count + out.size() > ids->capacity) {
             const size_t capacity = 2 * ids->capacity + out.size();
             auto *more = static_cast<uint32_t *>(realloc(ids->id, capacity * sizeof *ids->id));
@@ -189,7 +197,7 @@ int spm_decode(const struct spm *model, char **text, size_t *bytes, const uint32
         const auto status = model->processor.Decode(in, &out);
         if (!status.ok())
             return slt_error_set(err, SLT_ERR_FORMAT, "cannot decode: %s",
-                                 status.ToString().c_str());
+                                 reason(status).c_str());
         auto *copy = static_cast<char *>(malloc(out.size() + 1));
         if (copy == nullptr)
             return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate decoded text");
@@ -230,7 +238,7 @@ int spm_train(void **model, size_t *bytes, slt_sentence_source *source, void *us
         const auto status = sp::SentencePieceTrainer::Train(options, &sentences, &out);
         if (!status.ok())
             return slt_error_set(err, SLT_ERR_RANGE, "cannot train a tokenizer of %u pieces: %s",
-                                 vocab_size, status.ToString().c_str());
+                                 vocab_size, reason(status).c_str());
         void *copy = malloc(out.size());
         if (copy == nullptr)
             return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the trained tokenizer");

@@ -23,6 +23,16 @@ setup() {
     [ "$output" = "one two three four five six seven eight nine ten." ]
 }
 
+@test "going beyond the positions of the model is said, and nothing else goes to stderr" {
+    sed 's/"vocab/"max_position_embeddings": 20, "vocab/' tiny.json >short.json
+    slt-init --config short.json --tokenizer spm.model --rank 8 -o short.slt
+    slt-generate --prompt one --max-tokens 40 short.slt 2>err >out
+    [ "$(wc -l <err)" -eq 1 ]
+    grep -q 'beyond the 20 positions' err
+    slt-generate -q --prompt one --max-tokens 40 short.slt 2>err | cmp - out
+    [ ! -s err ]
+}
+
 @test "an empty prompt starts a document" {
     run slt-generate --temperature 0 --max-tokens 200 model.slt
     [ "$output" = "one two three four five six seven eight nine ten." ]

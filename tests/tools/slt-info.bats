@@ -141,6 +141,10 @@ value() { # NAME: its value in $output
     [ "$status" -eq 1 ]
     [ "${#lines[@]}" -eq 1 ]
     [[ $output == *"truncated"* ]]
+    zstd -q -c model.slt | head -c 5000 >bad
+    run slt-info bad
+    [ "$status" -eq 1 ]
+    [[ $output == *"cut short"* ]]
 }
 
 @test "other programs unpack, check and pack a checkpoint" {

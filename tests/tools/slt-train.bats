@@ -342,13 +342,15 @@ same_when_resumed() {
     train() { slt-train "${TRAIN[@]}" --steps 3 "$@"; }
     cp "$DATA/train.tok" data.tok
     for wrong in "--micro-batch 3" "--optimizer galore" "--relora-every 2" "--schedule jagged" "--beta1 1" \
-        "--clip-exact" "--clip-exact --clip 1" "--clip-exact --per-layer" "--valid-every 2" "--checkpoint-every 2" "--metrics data.tok" "--relora-every 2 --relora-warmup 2"; do
+        "--clip-exact" "--clip-exact --clip 1" "--clip-exact --per-layer" "--valid-every 2" "--checkpoint-every 2" "--metrics data.tok" "--metrics -" "--relora-every 2 --relora-warmup 2"; do
         # shellcheck disable=SC2086 # several words
         run slt-train --data data.tok --batch 4 --steps 3 $wrong "$DATA/init.slt"
         echo "$wrong: $output"
         [ "$status" -eq 2 ]
     done
     cmp data.tok "$DATA/train.tok"
+    train --metrics - -o m.slt "$DATA/init.slt" >stdout
+    [ "$(grep -c '"type":"train"' stdout)" -eq 3 ] && [ "$(wc -l <stdout)" -eq 3 ]
     run train --metrics o.slt -o o.slt "$DATA/init.slt"
     [ "$status" -eq 2 ]
     train --checkpoint-every 2 --checkpoint s -o m.slt "$DATA/init.slt"
