@@ -435,9 +435,11 @@ static void test_recognise(void)
         size_t bytes;
         enum slt_file_kind kind;
     } cases[] = {
-        {b.data, b.size, SLT_FILE_TOKENS}, {z.data, z.size, SLT_FILE_TOKENS},
-        {"", 0, SLT_FILE_UNKNOWN},         {"SLTTOK\r", 7, SLT_FILE_UNKNOWN},
-        {z.data, 100, SLT_FILE_UNKNOWN},   {"config.json", 12, SLT_FILE_CHECKPOINT},
+        {b.data, b.size, SLT_FILE_TOKENS},
+        {z.data, z.size, SLT_FILE_TOKENS},
+        {"", 0, SLT_FILE_UNKNOWN},
+        {"SLTTOK\r", 7, SLT_FILE_UNKNOWN},
+        {"config.json", 12, SLT_FILE_CHECKPOINT},
     };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         struct slt_input *in = NULL;
@@ -451,6 +453,12 @@ static void test_recognise(void)
         CHECK(got == 0 || first == *(const unsigned char *)cases[c].data, "case %zu: consumed", c);
         slt_input_close(in);
     }
+    // A cut frame of which nothing can be unpacked is an error, not another kind of file.
+    struct slt_input *cut = NULL;
+    enum slt_file_kind kind;
+    CHECK_OK(slt_input_memory(&cut, "x", z.data, 100, &err), err);
+    CHECK(slt_input_recognise(&kind, cut, &err) == SLT_ERR_FORMAT, "cut frame");
+    slt_input_close(cut);
     free(z.data);
     free(b.data);
 }
