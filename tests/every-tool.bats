@@ -274,3 +274,22 @@ BINARY='slt-tokenize slt-init slt-train slt-quantize'
     sha256sum -c --quiet MANIFEST.sha256
     cmp tokenizer.model "$DATA/spm.model"
 }
+
+@test "threads that wait sleep soon, unless the environment says otherwise" {
+    mkfifo f
+    spin() { # what a tool that waits for its input has in its environment
+        "$@" slt-info f >/dev/null 2>&1 &
+        local pid=$! spin i
+        for ((i = 0; i < 250; i++)); do
+            spin=$(tr '\0' '\n' <"/proc/$pid/environ" | sed -n 's/^GOMP_SPINCOUNT=//p')
+            [ -z "$spin" ] || break
+            sleep 0.02
+        done
+        echo "$spin"
+        : >f
+        wait $pid || true
+    }
+    unset GOMP_SPINCOUNT OMP_WAIT_POLICY
+    [ "$(spin env)" = 1000 ]
+    [ "$(spin env GOMP_SPINCOUNT=7)" = 7 ]
+}

@@ -66,6 +66,13 @@ _Noreturn void cli_usage(const char *format, ...) SLT_PRINTF(1, 2);
 // The operand at index first, or "-" if there is none; more than one is wrong usage.
 const char *cli_one_input(char **argv, int first);
 
+// ---- Threads (cli_threads.c) ----
+
+// Makes OpenMP's threads sleep soon when they wait, unless the environment says how (GOMP_SPINCOUNT
+// or OMP_WAIT_POLICY): starts the program again with the environment that does it. cli_parse calls
+// it first of all.
+void cli_spin_little(char **argv);
+
 // ---- Messages (cli_message.c) ----
 
 extern const char *cli_name; // the program's name, for messages

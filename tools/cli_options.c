@@ -192,6 +192,7 @@ int cli_parse(const struct cli_program *p, int argc, char ***argv)
     char shorts[2 * MAX_OPTIONS + 8] = ":hV";
     program = p;
     cli_name = p->name;
+    cli_spin_little(*argv);
     char **words = expand(&argc, *argv);
     for (size_t i = 0; i < p->count && i < MAX_OPTIONS; i++) {
         const struct cli_option *o = &p->options[i];
