@@ -46,6 +46,16 @@ else
 ISAS := plain
 endif
 
+# The CUDA backend, where there is a compiler for it.
+NVCC ?= $(shell command -v nvcc)
+CUDA ?= $(if $(NVCC),1,0)
+CUDA_SRC := $(wildcard kernels/cuda/*.cu)
+CUDA_ARCH ?= -gencode arch=compute_80,code=sm_80 -gencode arch=compute_90a,code=sm_90a \
+	-gencode arch=compute_90,code=compute_90
+CUDA_C := $(NVCC) -std=c++17 -O3 $(CUDA_ARCH) -Werror=all-warnings -MMD -MP -I. -Ilib -Ilib/include \
+	-Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra,-Wno-unused-parameter,-fno-exceptions
+CUDA_LIB := $(if $(filter 1,$(CUDA)),$(BUILD)/libslt-cuda.so)
+
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(LIB_CC_SRC:%.cc=$(BUILD)/%.o) \
 	$(foreach isa,$(ISAS),$(SIMD_SRC:%.c=$(BUILD)/%.$(isa).o))
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
@@ -62,7 +72,7 @@ UNIT_BIN := $(UNIT:%=$(BUILD)/tests/%)
 .PHONY: all deps check check-unit check-bats check-man check-asan bench demo install uninstall clean help FORCE
 
 ## all: build the library and the tools (the default)
-all: $(BUILD)/libslt.a $(BUILD)/libslt.so $(TOOL_BIN) $(BUILD)/slt.pc
+all: $(BUILD)/libslt.a $(BUILD)/libslt.so $(CUDA_LIB) $(TOOL_BIN) $(BUILD)/slt.pc
 
 # Changed compilers or flags rebuild everything.
 STAMP := $(CC)|$(CXX)|$(CPPFLAGS)|$(CFLAGS)|$(CXXFLAGS)|$(SANITIZE)|$(LDFLAGS)|$(BASE)|$(ISAS)
@@ -73,7 +83,7 @@ $(BUILD)/flags.stamp: FORCE
 # One line says what is missing and what brings it.
 $(BUILD)/deps.stamp: Makefile
 	@mkdir -p $(@D)
-	@missing=; for h in oneapi/dnnl/dnnl.h sentencepiece_processor.h archive.h zstd.h jansson.h openssl/evp.h lapacke.h \
+	@missing=; for h in oneapi/dnnl/dnnl.h sentencepiece_processor.h archive.h zstd.h jansson.h openssl/evp.h lapacke.h cblas.h \
 		zlib.h; do \
 		printf '#include <%s>\n' $$h | $(CXX) $(CPPFLAGS) -x c++ -E - >/dev/null 2>&1 || missing="$$missing $$h"; done; \
 	if [ -n "$$missing" ]; then echo "make: missing headers:$$missing; 'make deps' installs them" >&2; exit 1; fi
@@ -97,6 +107,34 @@ $(BUILD)/kernels/cpu/%.$(1).o: kernels/cpu/%.c $(BUILD)/flags.stamp | $(BUILD)/d
 	$(LIB_C) -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math -Wno-psabi $(ISA_$(1)) -DSLT_ISA=$(1) -c -o $$@ $$<
 endef
 $(foreach isa,$(ISAS),$(eval $(call ISA_RULE,$(isa))))
+
+# It links nothing of libslt; the maps of 8-bit codes are compiled in.
+$(BUILD)/kernels/cuda/%.o: kernels/cuda/%.cu $(BUILD)/flags.stamp
+	@mkdir -p $(@D)
+	$(CUDA_C) -c -o $@ $<
+
+$(BUILD)/libslt-cuda.so: $(CUDA_SRC:%.cu=$(BUILD)/%.o) $(BUILD)/lib/core/codes.o
+	$(NVCC) -shared -cudart static -o $@ $^ -lcublas
+
+# The same sources as host C++, see tests/cuda-emulation/cuda_runtime.h.
+EMULATION_C := $(CXX) -std=c++17 -O2 -g -fPIC -fvisibility=hidden -MMD -MP -Wall -Wextra -Wno-unused-parameter \
+	-Wno-unknown-pragmas -Itests/cuda-emulation -I. -Ilib -Ilib/include
+$(BUILD)/emulation/%.o: kernels/cuda/%.cu $(BUILD)/flags.stamp
+	@mkdir -p $(@D)
+	$(EMULATION_C) -x c++ -c -o $@ $<
+
+$(BUILD)/emulation/emulation.o: tests/cuda-emulation/emulation.cpp $(BUILD)/flags.stamp
+	@mkdir -p $(@D)
+	$(EMULATION_C) -c -o $@ $<
+
+$(BUILD)/emulation/codes.o: lib/core/codes.c $(BUILD)/flags.stamp
+	@mkdir -p $(@D)
+	$(CC) -std=c11 -O2 -fPIC -fvisibility=hidden -Ilib -c -o $@ $<
+
+EMULATION := $(BUILD)/emulation/libslt-cuda.so
+$(EMULATION): $(patsubst kernels/cuda/%.cu,$(BUILD)/emulation/%.o,$(CUDA_SRC)) $(BUILD)/emulation/emulation.o \
+		$(BUILD)/emulation/codes.o
+	$(CXX) -shared -Wl,-z,defs -o $@ $^
 
 # The reference kernels in double precision, for the gradient checks only.
 $(BUILD)/kernels/cpu/%.f64.o: kernels/cpu/%.c $(BUILD)/flags.stamp | $(BUILD)/deps.stamp
@@ -143,15 +181,15 @@ $(BENCH:%=$(BUILD)/bench/%): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/bench
 check: deps
 	$(MAKE) check-run
 
-check-run: all $(UNIT_BIN)
+check-run: all $(UNIT_BIN) $(EMULATION)
 	BUILD=$(BUILD) tests/run-all
 
 ## check-unit: the C unit tests only
-check-unit: $(UNIT_BIN)
+check-unit: $(UNIT_BIN) $(EMULATION)
 	BUILD=$(BUILD) tests/run-all unit
 
 ## check-bats: the tests of the tools only
-check-bats: all
+check-bats: all $(EMULATION)
 	BUILD=$(BUILD) tests/run-all bats
 
 ## check-man: lint the manual pages and compare them with the programs
@@ -163,7 +201,7 @@ check-asan:
 	$(MAKE) BUILD=$(BUILD)/asan SANITIZE='-fsanitize=address,undefined -fno-sanitize-recover=all' CFLAGS='-O1 -g' \
 		CXXFLAGS='-O1 -g' check-asan-run
 
-check-asan-run: all $(UNIT_BIN)
+check-asan-run: all $(UNIT_BIN) $(EMULATION)
 	BUILD=$(BUILD) tests/run-all asan
 
 ## bench: measure speed as ratios in one run (10 minutes; leave the machine alone meanwhile)
@@ -187,6 +225,7 @@ install: all
 		$(addprefix $(DESTDIR)$(PREFIX)/share/man/man,1 5 7)
 	install -m 755 $(TOOL_BIN) $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/libslt.so.$(VERSION) $(DESTDIR)$(LIBDIR)
+	$(if $(CUDA_LIB),install -d $(DESTDIR)$(LIBDIR)/slt && install -m 755 $(CUDA_LIB) $(DESTDIR)$(LIBDIR)/slt)
 	ln -sf libslt.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libslt.so.$(SOVERSION)
 	ln -sf libslt.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libslt.so
 	install -m 644 $(BUILD)/libslt.a $(DESTDIR)$(LIBDIR)
@@ -199,7 +238,7 @@ install: all
 uninstall:
 	rm -f $(TOOLS:%=$(DESTDIR)$(PREFIX)/bin/%) $(DESTDIR)$(LIBDIR)/libslt.so* $(DESTDIR)$(LIBDIR)/libslt.a \
 		$(DESTDIR)$(LIBDIR)/pkgconfig/slt.pc $(foreach p,$(MAN),$(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(p)))/$(notdir $(p)))
-	rm -rf $(DESTDIR)$(PREFIX)/include/slt
+	rm -rf $(DESTDIR)$(PREFIX)/include/slt $(DESTDIR)$(LIBDIR)/slt
 
 ## clean: remove $(BUILD)
 clean:

@@ -1,33 +1,84 @@
-// Opening a device by name.
+// Opening a device by name. The CUDA backend is a library of its own that exports one table; it is
+// looked for beside the file that this code is in, then in slt/ below that.
+#define _GNU_SOURCE // dladdr
+#include <dlfcn.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "model/memory.h"
 #include "slt/device.h"
 
-static const struct slt_ops *find_backend(const char *name)
+static const struct slt_ops *cpu_backend(const char *name)
 {
     if (strcmp(name, "cpu") == 0)
         return slt_cpu_ops(NULL);
     return strcmp(name, "cpu-reference") == 0 ? &slt_cpu_reference_ops : NULL;
 }
 
-int slt_device_open(struct slt_device **device, const char *name, int threads,
-                    struct slt_error *err)
+// ---- The CUDA backend ----
+
+typedef const struct slt_ops *table_fn(void);
+
+// The library is never closed: its table lives as long as the process.
+static int cuda_backend(const struct slt_ops **ops, struct slt_error *err)
 {
-    const struct slt_ops *ops = find_backend(strcmp(name, "auto") == 0 ? "cpu" : name);
-    if (strcmp(name, "cuda") == 0)
-        return slt_error_set(err, SLT_ERR_DEVICE,
-                             "cannot use device 'cuda': this build has no CUDA backend");
-    if (ops == NULL)
-        return slt_error_set(err, SLT_ERR_RANGE,
-                             "unknown device '%s' (known: auto, cpu, cpu-reference, cuda)", name);
+    static const char *const places[] = {"", "slt/"};
+    Dl_info self;
+    void *library = NULL;
+    char folder[PATH_MAX] = "", path[PATH_MAX + 32], reason[300] = "libslt-cuda.so is not there";
+    if (dladdr((void *)(intptr_t)slt_device_open, &self) != 0 && self.dli_fname != NULL)
+        snprintf(folder, sizeof folder, "%s", self.dli_fname);
+    char *slash = strrchr(folder, '/');
+    if (slash == NULL)
+        return slt_error_set(err, SLT_ERR_DEVICE, "cannot use device 'cuda': %s", reason);
+    slash[1] = '\0';
+    for (size_t i = 0; library == NULL && i < sizeof places / sizeof *places; i++) {
+        snprintf(path, sizeof path, "%s%slibslt-cuda.so", folder, places[i]);
+        if (access(path, F_OK) != 0)
+            continue;
+        library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+        if (library == NULL) {
+            const char *why = dlerror();
+            snprintf(reason, sizeof reason, "%s", why != NULL ? why : "it cannot be loaded");
+        }
+    }
+    void *symbol = library != NULL ? dlsym(library, "slt_cuda_ops") : NULL;
+    if (symbol == NULL)
+        return slt_error_set(err, SLT_ERR_DEVICE, "cannot use device 'cuda': %s", reason);
+    table_fn *table;
+    memcpy(&table, &symbol, sizeof table);
+    *ops = table();
+    if ((*ops)->version != SLT_OPS_VERSION)
+        return slt_error_set(
+            err, SLT_ERR_DEVICE,
+            "cannot use device 'cuda': '%s' has version %u of the operations, this "
+            "program needs %u",
+            path, (*ops)->version, SLT_OPS_VERSION);
+    return 0;
+}
+
+// Whether a driver is installed: far cheaper to ask than to load the backend and cuBLAS for nothing.
+static bool has_driver(void)
+{
+    void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
+    if (driver != NULL)
+        dlclose(driver);
+    return driver != NULL;
+}
+
+// ---- Devices ----
+
+static int open_with(struct slt_device **device, const struct slt_ops *ops, int threads,
+                     struct slt_error *err)
+{
+    const struct slt_ops_options options = {.threads = threads};
     struct slt_device *d = calloc(1, sizeof *d);
     if (d == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a device");
     d->ops = ops;
-    const struct slt_ops_options options = {.threads = threads};
     int rc = ops->open(&d->ctx, &options, err);
     if (rc != 0) {
         free(d);
@@ -36,6 +87,25 @@ int slt_device_open(struct slt_device **device, const char *name, int threads,
     ops->describe(d->ctx, d->text, sizeof d->text);
     *device = d;
     return 0;
+}
+
+int slt_device_open(struct slt_device **device, const char *name, int threads,
+                    struct slt_error *err)
+{
+    const bool any = strcmp(name, "auto") == 0;
+    const struct slt_ops *ops;
+    if (any ? has_driver() : strcmp(name, "cuda") == 0) {
+        int rc = cuda_backend(&ops, err);
+        if (rc == 0)
+            rc = open_with(device, ops, threads, err);
+        if (rc == 0 || !any)
+            return rc;
+    }
+    ops = cpu_backend(any ? "cpu" : name);
+    if (ops == NULL)
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "unknown device '%s' (known: auto, cpu, cpu-reference, cuda)", name);
+    return open_with(device, ops, threads, err);
 }
 
 const char *slt_device_describe(const struct slt_device *device)

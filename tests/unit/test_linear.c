@@ -1,5 +1,6 @@
 // Linear products: the fast backend against the reference, over few and many tokens, and the same
 // bytes with any number of threads.
+#include "emulated.h"
 #include "products.h"
 
 // Sums of up to a few thousand products in a different order, each exact to 2^-24.
@@ -75,10 +76,10 @@ static struct outcome compute(const struct slt_ops *ops, int threads, const stru
     return o;
 }
 
-static void test_against_reference(const struct sample *s, double beta)
+static void test_against_reference(const struct slt_ops *ops, const struct sample *s, double beta)
 {
     struct outcome want = compute(&slt_cpu_reference_ops, 1, s, beta);
-    struct outcome got = compute(slt_cpu_ops(NULL), 2, s, beta);
+    struct outcome got = compute(ops, 2, s, beta);
     const double y = error_of(got.y, want.y, s->tokens * s->out);
     const double dx = error_of(got.dx, want.dx, s->tokens * s->in);
     const double dw = error_of(got.dw, want.dw, s->out * s->in);
@@ -137,6 +138,10 @@ static void test_matmul(int64_t m, int64_t n, int64_t k, bool transpose_a, bool 
     float *one = multiply(slt_cpu_ops(NULL), 1, size, 0.5, transpose_a, transpose_b);
     const double error = error_of(one, want, m * n);
     CHECK(error <= LIMIT, "%d x %d x %d: error is %g", (int)m, (int)n, (int)k, error);
+    float *emulated = multiply(emulated_ops(), 1, size, 0.5, transpose_a, transpose_b);
+    CHECK(error_of(emulated, want, m * n) <= LIMIT, "emulated %d x %d x %d", (int)m, (int)n,
+          (int)k);
+    free(emulated);
     for (int threads = 2; threads <= 5; threads++) {
         float *more = multiply(slt_cpu_ops(NULL), threads, size, 0.5, transpose_a, transpose_b);
         CHECK(memcmp(one, more, (size_t)(m * n) * sizeof *one) == 0,
@@ -150,6 +155,9 @@ static void test_matmul(int64_t m, int64_t n, int64_t k, bool transpose_a, bool 
 
 int main(void)
 {
+    const struct slt_ops *fast = slt_cpu_ops(NULL);
+    if (emulated_ops() == NULL)
+        return TEST_END();
     for (int i = 0; i < 4; i++) {
         test_matmul(37, 21, 50, i & 1, i & 2);
         test_matmul(100, 129, 300, i & 1, i & 2);
@@ -158,9 +166,11 @@ int main(void)
         test_matmul(1, 300, 1000, i & 1, i & 2);
     }
     for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
-        test_against_reference(&samples[i], 0);
-        test_against_reference(&samples[i], 1);
-        test_against_reference(&samples[i], 0.25);
+        test_against_reference(fast, &samples[i], 0);
+        test_against_reference(fast, &samples[i], 1);
+        test_against_reference(fast, &samples[i], 0.25);
+        test_against_reference(emulated_ops(), &samples[i], 0);
+        test_against_reference(emulated_ops(), &samples[i], 0.25);
         test_same_bytes(&samples[i], 0.25);
     }
     return TEST_END();

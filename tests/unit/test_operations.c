@@ -1,6 +1,7 @@
 // Every operation that is vectorised over tokens, in every instruction set of this machine, against
 // the reference: by normalised squared error, and the same bytes with 1, 2 and 3 threads.
 #include "device.h"
+#include "emulated.h"
 
 #define MOST_RESULTS 8
 
@@ -252,6 +253,43 @@ static struct outcome compute(run_fn *run, const struct slt_ops *ops, int thread
 // the last place: relative errors of some 1e-6.
 #define LIMIT 2e-6
 
+static void check_near(const struct outcome *got, const struct outcome *want, const char *name,
+                       const struct sample *s)
+{
+    for (int i = 0; i < want->count; i++) {
+        const double error = host_distance(got->values[i], want->values[i], want->size[i]);
+        CHECK(error <= LIMIT, "%s of %s, %lld tokens: error %g", want->name[i], name,
+              (long long)s->tokens, error);
+    }
+}
+
+static void check_equal(const struct outcome *got, const struct outcome *want, const char *name,
+                        const char *how)
+{
+    for (int i = 0; i < want->count; i++)
+        CHECK(memcmp(got->values[i], want->values[i], (size_t)want->size[i] * sizeof(double)) == 0,
+              "%s of %s, %s", want->name[i], name, how);
+}
+
+// The CUDA backend on a CPU: near the reference, and the same bytes in any order of its threads.
+static void test_emulated(run_fn *run, const struct outcome *want, const struct sample *s)
+{
+    static const char *const orders[] = {"reverse", "random"};
+    const struct slt_ops *ops = emulated_ops();
+    if (ops == NULL)
+        return;
+    emulated_order("forward");
+    struct outcome one = compute(run, ops, 1, s);
+    check_near(&one, want, "emulated CUDA", s);
+    for (int k = 0; k < 2; k++) {
+        emulated_order(orders[k]);
+        struct outcome more = compute(run, ops, 1, s);
+        check_equal(&more, &one, "emulated CUDA", orders[k]);
+        outcome_free(&more);
+    }
+    outcome_free(&one);
+}
+
 static void test(run_fn *run, const struct sample *s)
 {
     static const char *const isas[] = {"avx512", "avx2", "plain"};
@@ -261,21 +299,15 @@ static void test(run_fn *run, const struct sample *s)
         if (ops == NULL)
             continue;
         struct outcome one = compute(run, ops, 1, s);
-        for (int i = 0; i < want.count; i++) {
-            const double error = host_distance(one.values[i], want.values[i], want.size[i]);
-            CHECK(error <= LIMIT, "%s of %s, %lld tokens: error %g", want.name[i], isas[k],
-                  (long long)s->tokens, error);
-        }
+        check_near(&one, &want, isas[k], s);
         for (int threads = 2; threads <= 3; threads++) {
             struct outcome more = compute(run, ops, threads, s);
-            for (int i = 0; i < want.count; i++)
-                CHECK(memcmp(one.values[i], more.values[i], (size_t)one.size[i] * sizeof(double)) ==
-                          0,
-                      "%s of %s, %d threads", want.name[i], isas[k], threads);
+            check_equal(&more, &one, isas[k], threads == 2 ? "2 threads" : "3 threads");
             outcome_free(&more);
         }
         outcome_free(&one);
     }
+    test_emulated(run, &want, s);
     outcome_free(&want);
 }
 

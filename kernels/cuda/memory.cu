@@ -1,0 +1,227 @@
+// The GPU as a device: contexts, buffers, copies, and activations in and out.
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "kernels/cuda/cuda.h"
+
+extern "C" {
+#include "core/codes.h"
+}
+
+#define BLAS_WORK ((size_t)32 << 20)
+
+// ---- Errors ----
+
+int cuda_error(struct slt_error *err, int code, const char *format, ...)
+{
+    if (err == NULL)
+        return code;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(err->message, sizeof err->message, format, args);
+    va_end(args);
+    err->code = code;
+    return code;
+}
+
+void cuda_check(struct slt_ctx *ctx, cudaError_t status, const char *what)
+{
+    if (status != cudaSuccess && ctx->error.code == 0)
+        cuda_error(&ctx->error, SLT_ERR_DEVICE, "the GPU failed in %s: %s", what,
+                   cudaGetErrorString(status));
+}
+
+void cuda_check_blas(struct slt_ctx *ctx, cublasStatus_t status, const char *what)
+{
+    if (status != CUBLAS_STATUS_SUCCESS && ctx->error.code == 0)
+        cuda_error(&ctx->error, SLT_ERR_DEVICE, "cuBLAS failed in %s: %s", what,
+                   cublasGetStatusString(status));
+}
+
+int cuda_synchronize(struct slt_ctx *ctx, struct slt_error *err)
+{
+    cuda_check(ctx, cudaStreamSynchronize(ctx->stream), "waiting");
+    const int code = ctx->error.code;
+    if (code != 0)
+        cuda_error(err, code, "%s", ctx->error.message);
+    ctx->error.code = 0;
+    return code;
+}
+
+// ---- Context ----
+
+// The maps of 8-bit moments, which the device finds its codes in.
+static cudaError_t write_codes(struct slt_ctx *c)
+{
+    float map[2 * SLT_CODES_8BIT];
+    slt_codes_dynamic(map, false);
+    slt_codes_dynamic(map + SLT_CODES_8BIT, true);
+    cudaError_t status = cudaMalloc((void **)&c->codes, sizeof map);
+    return status == cudaSuccess ? cudaMemcpy(c->codes, map, sizeof map, cudaMemcpyHostToDevice)
+                                 : status;
+}
+
+int cuda_open(struct slt_ctx **ctx, const struct slt_ops_options *options, struct slt_error *err)
+{
+    int count = 0, driver = 0;
+    cudaDeviceProp device;
+    (void)options;
+    cudaError_t status = cudaGetDeviceCount(&count);
+    // A driver that is missing or too old says so here.
+    if (status != cudaSuccess || count == 0)
+        return cuda_error(err, SLT_ERR_DEVICE, "cannot use device 'cuda': %s",
+                          status != cudaSuccess ? cudaGetErrorString(status) : "there is no GPU");
+    struct slt_ctx *c = (struct slt_ctx *)calloc(1, sizeof *c);
+    if (c == NULL)
+        return cuda_error(err, SLT_ERR_MEMORY, "cannot allocate a CUDA context");
+    cublasStatus_t blas = CUBLAS_STATUS_SUCCESS;
+    if ((status = cudaGetDevice(&c->device)) != cudaSuccess ||
+        (status = cudaGetDeviceProperties(&device, c->device)) != cudaSuccess ||
+        (status = cudaDriverGetVersion(&driver)) != cudaSuccess ||
+        (status = cudaStreamCreate(&c->stream)) != cudaSuccess ||
+        (status = cudaMalloc(&c->blas_work, BLAS_WORK)) != cudaSuccess ||
+        (status = write_codes(c)) != cudaSuccess ||
+        (blas = cublasCreate(&c->blas)) != CUBLAS_STATUS_SUCCESS ||
+        (blas = cublasSetStream(c->blas, c->stream)) != CUBLAS_STATUS_SUCCESS ||
+        (blas = cublasSetWorkspace(c->blas, c->blas_work, BLAS_WORK)) != CUBLAS_STATUS_SUCCESS) {
+        const int code = cuda_error(err, SLT_ERR_DEVICE, "cannot use device 'cuda': %s",
+                                    status != cudaSuccess ? cudaGetErrorString(status)
+                                                          : cublasGetStatusString(blas));
+        cuda_close(c);
+        return code;
+    }
+    snprintf(c->name, sizeof c->name, "%s", device.name);
+    snprintf(c->text, sizeof c->text, "GPU, %s, %.0f GB, compute %d.%d, driver %d.%d", c->name,
+             (double)device.totalGlobalMem / 1e9, device.major, device.minor, driver / 1000,
+             driver % 1000 / 10);
+    *ctx = c;
+    return 0;
+}
+
+void cuda_close(struct slt_ctx *ctx)
+{
+    if (ctx->blas != NULL)
+        cublasDestroy(ctx->blas);
+    cudaFree(ctx->blas_work);
+    cudaFree(ctx->codes);
+    if (ctx->stream != NULL)
+        cudaStreamDestroy(ctx->stream);
+    free(ctx);
+}
+
+char *cuda_describe(struct slt_ctx *ctx, char *text, size_t size)
+{
+    snprintf(text, size, "%s", ctx->text);
+    return text;
+}
+
+void cuda_set_workspace(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset,
+                        uint64_t bytes)
+{
+    ctx->work = buffer != NULL ? buffer->data + offset : NULL;
+    ctx->work_bytes = buffer != NULL ? bytes : 0;
+}
+
+// ---- Buffers ----
+
+int cuda_buffer_create(struct slt_ctx *ctx, struct slt_buffer **buffer, const char *region,
+                       uint64_t bytes, struct slt_error *err)
+{
+    struct slt_buffer *b = (struct slt_buffer *)calloc(1, sizeof *b);
+    size_t available = 0, all = 0;
+    if (b == NULL)
+        return cuda_error(err, SLT_ERR_MEMORY, "cannot allocate a buffer for %s", region);
+    b->bytes = bytes;
+    const cudaError_t status = cudaMalloc((void **)&b->data, bytes > 0 ? bytes : 1);
+    if (status == cudaSuccess) {
+        cuda_check(ctx, cudaMemsetAsync(b->data, 0, bytes, ctx->stream), "clearing memory");
+        *buffer = b;
+        return 0;
+    }
+    (void)cudaGetLastError(); // it is reported here
+    free(b);
+    if (cudaMemGetInfo(&available, &all) != cudaSuccess)
+        available = 0;
+    return cuda_error(err, SLT_ERR_MEMORY,
+                      "cannot allocate %llu bytes on the GPU for %s: %llu of its %llu are free",
+                      (unsigned long long)bytes, region, (unsigned long long)available,
+                      (unsigned long long)all);
+}
+
+void cuda_buffer_free(struct slt_ctx *ctx, struct slt_buffer *buffer)
+{
+    if (buffer == NULL)
+        return;
+    cuda_check(ctx, cudaFree(buffer->data), "freeing memory");
+    free(buffer);
+}
+
+void cuda_write(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset, const void *data,
+                uint64_t bytes)
+{
+    if (bytes > 0)
+        cuda_check(ctx,
+                   cudaMemcpyAsync(buffer->data + offset, data, bytes, cudaMemcpyHostToDevice,
+                                   ctx->stream),
+                   "copying to the device");
+}
+
+void cuda_read(struct slt_ctx *ctx, void *data, struct slt_buffer *buffer, uint64_t offset,
+               uint64_t bytes)
+{
+    if (bytes == 0)
+        return;
+    cuda_check(
+        ctx,
+        cudaMemcpyAsync(data, buffer->data + offset, bytes, cudaMemcpyDeviceToHost, ctx->stream),
+        "copying from the device");
+    cuda_check(ctx, cudaStreamSynchronize(ctx->stream), "copying from the device");
+}
+
+void cuda_zero(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset, uint64_t bytes)
+{
+    cuda_check(ctx, cudaMemsetAsync(buffer->data + offset, 0, bytes, ctx->stream),
+               "clearing memory");
+}
+
+// ---- Activations ----
+
+uint64_t cuda_act_bytes(struct slt_ctx *ctx, enum slt_dtype dtype, int64_t tokens, int64_t features)
+{
+    (void)ctx;
+    return (uint64_t)tokens * (uint64_t)features * slt_dtype_size(dtype);
+}
+
+// Copies T rows of so many features between row-major memories.
+static void copy_rows(struct slt_ctx *ctx, void *to, int64_t to_ld, const void *from,
+                      int64_t from_ld, int64_t features, int64_t tokens, enum cudaMemcpyKind kind)
+{
+    const size_t size = sizeof(float);
+    if (features > 0 && tokens > 0)
+        cuda_check(ctx,
+                   cudaMemcpy2DAsync(to, (size_t)to_ld * size, from, (size_t)from_ld * size,
+                                     (size_t)features * size, (size_t)tokens, kind, ctx->stream),
+                   "copying activations");
+}
+
+void cuda_act_write(struct slt_ctx *ctx, struct slt_act act, const void *values)
+{
+    copy_rows(ctx, cuda_act(act), act.width, values, act.features, act.features, act.tokens,
+              cudaMemcpyHostToDevice);
+    cuda_check(ctx, cudaStreamSynchronize(ctx->stream), "copying activations");
+}
+
+void cuda_act_read(struct slt_ctx *ctx, void *values, struct slt_act act)
+{
+    copy_rows(ctx, values, act.features, cuda_act(act), act.width, act.features, act.tokens,
+              cudaMemcpyDeviceToHost);
+    cuda_check(ctx, cudaStreamSynchronize(ctx->stream), "copying activations");
+}
+
+void cuda_act_copy(struct slt_ctx *ctx, struct slt_act y, struct slt_act x)
+{
+    copy_rows(ctx, cuda_act(y), y.width, cuda_act(x), x.width, x.features, x.tokens,
+              cudaMemcpyDeviceToDevice);
+}

@@ -1,0 +1,116 @@
+// CUDA on a CPU, for tests: enough of the runtime and of device code to compile kernels/cuda as
+// host C++ and run it (emulation.cpp). The threads of a block are fibers; one block runs at a time.
+// A barrier or shuffle hands over to the next fiber in the order that SLT_EMULATION_ORDER names:
+// forward, reverse or random. Code that needs a barrier it does not have gives other results in
+// another order.
+#ifndef SLT_TESTS_CUDA_RUNTIME_H
+#define SLT_TESTS_CUDA_RUNTIME_H
+
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+
+#define __global__
+#define __device__
+#define __host__
+#define __forceinline__ inline
+#define __shared__      static
+
+using std::isfinite;
+using std::signbit;
+
+struct dim3 {
+    unsigned x, y, z;
+    dim3(unsigned a = 1, unsigned b = 1, unsigned c = 1) : x(a), y(b), z(c)
+    {
+    }
+};
+
+// ---- Device ----
+
+namespace emulation
+{
+extern dim3 block, grid_size, block_size; // of the block that runs
+extern dim3 *thread;                      // of the fiber that runs
+void barrier();
+uint64_t shuffle(uint64_t value, unsigned lane_mask); // the value of the lane at xor of lane_mask
+void launch(dim3 grid, dim3 block, bool flat, const std::function<void()> &kernel);
+
+template <class T> T shuffle_xor(T value, unsigned lane_mask)
+{
+    uint64_t bits = 0;
+    std::memcpy(&bits, &value, sizeof value);
+    bits = shuffle(bits, lane_mask);
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+} // namespace emulation
+
+#define blockIdx  emulation::block
+#define gridDim   emulation::grid_size
+#define blockDim  emulation::block_size
+#define threadIdx (*emulation::thread)
+
+#define __syncthreads()                    emulation::barrier()
+#define __shfl_xor_sync(mask, value, lane) emulation::shuffle_xor(value, lane)
+
+static inline float __uint_as_float(uint32_t bits)
+{
+    float value;
+    std::memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static inline uint32_t __float_as_uint(float value)
+{
+    uint32_t bits;
+    std::memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+#define SLT_LAUNCH(ctx, kernel, grid, block, ...)                                                  \
+    ((void)(ctx), emulation::launch(grid, block, false, [=]() { kernel(__VA_ARGS__); }))
+#define SLT_LAUNCH_FLAT(ctx, kernel, grid, block, ...)                                             \
+    ((void)(ctx), emulation::launch(grid, block, true, [=]() { kernel(__VA_ARGS__); }))
+
+// ---- Runtime ----
+
+typedef enum {
+    cudaSuccess = 0,
+    cudaErrorMemoryAllocation = 2,
+    cudaErrorNoDevice = 100
+} cudaError_t;
+enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
+typedef void *cudaStream_t;
+
+struct cudaDeviceProp {
+    char name[256];
+    size_t totalGlobalMem;
+    int major, minor;
+};
+
+// SLT_EMULATION_DEVICES and SLT_EMULATION_MEMORY (bytes) say what machine it is: one device without
+// a limit if they are not set.
+cudaError_t cudaGetDeviceCount(int *count);
+cudaError_t cudaGetDevice(int *device);
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device);
+cudaError_t cudaDriverGetVersion(int *version);
+cudaError_t cudaStreamCreate(cudaStream_t *stream);
+cudaError_t cudaStreamDestroy(cudaStream_t stream);
+cudaError_t cudaStreamSynchronize(cudaStream_t stream);
+cudaError_t cudaMalloc(void **pointer, size_t bytes);
+cudaError_t cudaFree(void *pointer);
+cudaError_t cudaMemGetInfo(size_t *available, size_t *all);
+cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind kind);
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t stream);
+cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch,
+                              size_t width, size_t height, cudaMemcpyKind kind,
+                              cudaStream_t stream);
+cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream);
+cudaError_t cudaGetLastError();
+const char *cudaGetErrorString(cudaError_t status);
+
+#endif

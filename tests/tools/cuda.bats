@@ -1,0 +1,86 @@
+# --device cuda, on a CPU: the backend's own sources under tests/cuda-emulation, opened by the programs as ever.
+
+setup_file() {
+    load common
+    cd "$BATS_FILE_TMPDIR"
+    make_small_data
+    # The programs look for the backend beside the library that they use.
+    mkdir bin
+    cp -a "$BIN"/slt-{init,train,eval,generate,plan,info} "$BIN"/libslt.so* "$BIN/emulation/libslt-cuda.so" bin
+    for method in full sltrain relora; do
+        slt-init --config tiny.json --tokenizer spm.model --method $method -o $method.slt
+    done
+}
+
+setup() {
+    load common
+    mkdir "$BATS_TEST_TMPDIR/work"
+    cd "$BATS_TEST_TMPDIR/work"
+    DATA=$BATS_FILE_TMPDIR
+    PATH=$DATA/bin:$PATH
+    TRAIN=(--data "$DATA/train.tok" --batch 4 --seq 24 --steps 4 --warmup 2 --lr 1e-3 --no-provenance)
+}
+
+losses() { sed -n 's/.*"loss":\([^,]*\),.*/\1/p' "$1"; }
+
+@test "training on it is training on the CPU: losses of every method, optimizer and precision" {
+    for how in "full" "sltrain --route dense" "sltrain --route factored" "sltrain --per-layer --optimizer adam8bit" \
+        "relora --relora-every 2" "full --optimizer galore8bit --galore-rank 4 --micro-batch 2" "sltrain --clip 0.5 --recompute block" \
+        "sltrain --precision bf16-sr" "full --precision bf16-master"; do
+        read -r model more <<<"$how"
+        for device in cpu cuda; do
+            # shellcheck disable=SC2086 # several words
+            slt-train "${TRAIN[@]}" --device $device $more --metrics $device.jsonl -o $device.slt "$DATA/$model.slt"
+        done
+        paste <(losses cpu.jsonl) <(losses cuda.jsonl) |
+            awk -v how="$how" '($1 - $2) ^ 2 > 1e-8 { print how, $0; exit bad = 1 } END { exit bad || NR != 4 }'
+        # Other sums, other bytes, unless they are rounded away.
+        if [[ $how != *bf16* ]] && cmp -s cpu.slt cuda.slt; then false; fi
+    done
+}
+
+@test "a run on it resumes to the same bytes, in any order of its threads" {
+    SLT_EMULATION_ORDER=reverse slt-train "${TRAIN[@]}" --device cuda --keep-state -o straight.slt "$DATA/sltrain.slt"
+    slt-train "${TRAIN[@]}" --device cuda --keep-state --checkpoint-every 2 --checkpoint s -o a.slt "$DATA/sltrain.slt"
+    SLT_EMULATION_ORDER=random slt-train "${TRAIN[@]}" --device cuda --keep-state --resume --checkpoint s -o b.slt "$DATA/sltrain.slt"
+    cmp straight.slt a.slt
+    cmp straight.slt b.slt
+}
+
+@test "evaluation and generation on it, and its name" {
+    a=$(slt-eval --data "$DATA/valid.tok" --seq 24 --limit 500 "$DATA/full.slt" | value_of loss)
+    b=$(slt-eval --data "$DATA/valid.tok" --seq 24 --limit 500 --device cuda "$DATA/full.slt" | value_of loss)
+    awk -v a="$a" -v b="$b" 'BEGIN { exit !(a > 0 && (a - b) ^ 2 < 1e-10) }'
+    slt-generate --device cpu --prompt 'static int' --temperature 0 --max-tokens 12 "$DATA/sltrain.slt" >a
+    slt-generate --device cuda --prompt 'static int' --temperature 0 --max-tokens 12 "$DATA/sltrain.slt" >b
+    cmp a b
+    slt-eval -v --data "$DATA/valid.tok" --seq 24 --limit 100 --device cuda "$DATA/full.slt" 2>&1 | grep -q 'GPU, emulated'
+}
+
+@test "what is allocated is what was planned" {
+    plan=$(slt-train "${TRAIN[@]}" --device cuda --dry-run "$DATA/sltrain.slt" | value_of total)
+    [ "$plan" -gt 1000000 ]
+    # The workspace of cuBLAS and the maps of codes come on top.
+    own=$((32 * 1024 * 1024 + 2 * 256 * 4))
+    SLT_EMULATION_MEMORY=$((plan + own)) slt-train "${TRAIN[@]}" --device cuda -o a.slt "$DATA/sltrain.slt"
+    SLT_EMULATION_MEMORY=$((plan + own - 4096)) run slt-train "${TRAIN[@]}" --device cuda -o b.slt "$DATA/sltrain.slt"
+    [ "$status" -eq 1 ]
+    [[ $output == *"bytes on the GPU for"*"are free"* ]]
+    [ ! -e b.slt ]
+}
+
+@test "no GPU, and no backend: one sentence and status 1" {
+    SLT_EMULATION_DEVICES=0 run slt-train "${TRAIN[@]}" --device cuda -o a.slt "$DATA/full.slt"
+    [ "$status" -eq 1 ]
+    [ "${#lines[@]}" -eq 1 ]
+    [[ $output == *"cannot use device 'cuda': no CUDA-capable device"* ]]
+    mkdir bare && cp -a "$DATA"/bin/slt-eval "$DATA"/bin/libslt.so* bare
+    run bare/slt-eval --data "$DATA/valid.tok" --device cuda "$DATA/full.slt"
+    [ "$status" -eq 1 ]
+    [[ $output == *"cannot use device 'cuda': libslt-cuda.so is not there"* ]]
+    mkdir bare/slt && echo nonsense >bare/slt/libslt-cuda.so
+    run bare/slt-eval --data "$DATA/valid.tok" --device cuda "$DATA/full.slt"
+    [ "$status" -eq 1 ]
+    [[ $output == *"cannot use device 'cuda': "*"slt/libslt-cuda.so"* ]]
+    bare/slt-eval --data "$DATA/valid.tok" --limit 100 "$DATA/full.slt" >/dev/null
+}

@@ -1,0 +1,38 @@
+// The CUDA backend on a CPU (tests/cuda-emulation), and the order in which its threads run.
+#ifndef SLT_TESTS_EMULATED_H
+#define SLT_TESTS_EMULATED_H
+
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "check.h"
+#include "kernels/ops.h"
+
+// Its table, from the build folder that BUILD names; a failed check and NULL if it is not there.
+static inline const struct slt_ops *emulated_ops(void)
+{
+    typedef const struct slt_ops *table_fn(void);
+    static const struct slt_ops *ops;
+    const char *build = getenv("BUILD");
+    char path[4096];
+    if (ops != NULL)
+        return ops;
+    snprintf(path, sizeof path, "%s/emulation/libslt-cuda.so", build != NULL ? build : "build");
+    void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
+    void *symbol = library != NULL ? dlsym(library, "slt_cuda_ops") : NULL;
+    table_fn *table = NULL;
+    memcpy(&table, &symbol, sizeof table);
+    CHECK(table != NULL, "%s: %s", path, library == NULL ? dlerror() : "no table");
+    ops = table != NULL ? table() : NULL;
+    return ops;
+}
+
+// "forward", "reverse", "random".
+static inline void emulated_order(const char *order)
+{
+    setenv("SLT_EMULATION_ORDER", order, 1);
+}
+
+#endif
