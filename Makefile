@@ -69,7 +69,7 @@ UNIT_BIN := $(UNIT:%=$(BUILD)/tests/%)
 # Not on the list of `make help`: the steps of others, once what they need is installed.
 .PHONY: check-run check-asan-run
 
-.PHONY: all deps check check-unit check-bats check-man check-asan bench demo install uninstall clean help FORCE
+.PHONY: all deps check check-unit check-bats check-man check-asan check-gpu bench bench-gpu demo install uninstall clean help FORCE
 
 ## all: build the library and the tools (the default)
 all: $(BUILD)/libslt.a $(BUILD)/libslt.so $(CUDA_LIB) $(TOOL_BIN) $(BUILD)/slt.pc
@@ -203,6 +203,14 @@ check-asan:
 
 check-asan-run: all $(UNIT_BIN) $(EMULATION)
 	BUILD=$(BUILD) tests/run-all asan
+
+## check-gpu: every operation against the CPU, determinism, training and resuming, on the GPU of this machine
+check-gpu: all $(UNIT_BIN)
+	BUILD=$(BUILD) tests/run-all gpu
+
+## bench-gpu: tokens/s, MFU and memory of the models' sizes on the GPU of this machine, into pipelines/results
+bench-gpu: all
+	BUILD=$(BUILD) tests/bench/gpu
 
 ## bench: measure speed as ratios in one run (10 minutes; leave the machine alone meanwhile)
 bench: all $(BENCH:%=$(BUILD)/bench/%)

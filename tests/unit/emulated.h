@@ -10,16 +10,19 @@
 #include "check.h"
 #include "kernels/ops.h"
 
-// Its table, from the build folder that BUILD names; a failed check and NULL if it is not there.
+// Its table, from the build folder that BUILD names, or from the library that SLT_TEST_CUDA names: the
+// real one, for tests on a GPU. A failed check and NULL if it is not there.
 static inline const struct slt_ops *emulated_ops(void)
 {
     typedef const struct slt_ops *table_fn(void);
     static const struct slt_ops *ops;
-    const char *build = getenv("BUILD");
+    const char *build = getenv("BUILD"), *real = getenv("SLT_TEST_CUDA");
     char path[4096];
     if (ops != NULL)
         return ops;
     snprintf(path, sizeof path, "%s/emulation/libslt-cuda.so", build != NULL ? build : "build");
+    if (real != NULL)
+        snprintf(path, sizeof path, "%s", real);
     void *library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     void *symbol = library != NULL ? dlsym(library, "slt_cuda_ops") : NULL;
     table_fn *table = NULL;
