@@ -111,7 +111,8 @@ $(foreach isa,$(ISAS),$(eval $(call ISA_RULE,$(isa))))
 # It links nothing of libslt; the maps of 8-bit codes are compiled in.
 $(BUILD)/kernels/cuda/%.o: kernels/cuda/%.cu $(BUILD)/flags.stamp
 	@mkdir -p $(@D)
-	$(CUDA_C) -c -o $@ $<
+	@echo '$(CUDA_C) -c -o $@ $<'
+	@$(CUDA_C) -Xptxas -v -c -o $@ $< 2>$(@:.o=.ptxas) || { cat $(@:.o=.ptxas) >&2; exit 1; }
 
 $(BUILD)/libslt-cuda.so: $(CUDA_SRC:%.cu=$(BUILD)/%.o) $(BUILD)/lib/core/codes.o
 	$(NVCC) -shared -cudart static -o $@ $^ -lcublas
