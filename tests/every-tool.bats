@@ -5,6 +5,7 @@ setup_file() {
     cd "$BATS_FILE_TMPDIR"
     make_small_data
     slt-init --config tiny.json --tokenizer spm.model --method sltrain --rank 8 -o model.slt
+    slt-convert --merge -o directory model.slt
     head -c 300 /dev/urandom >garbage
 }
 
@@ -28,6 +29,7 @@ good() { # TOOL INPUT
     slt-generate) echo --prompt int --max-tokens 3 "$2" ;;
     slt-svd-inspect) echo --spectra "$2" ;;
     slt-info) echo "$2" ;;
+    slt-convert) echo "$DATA/directory" ;;
     slt-plan) echo --preset nano --method sltrain ;;
     *) echo "no command line for $1" >&2; return 1 ;;
     esac
@@ -38,7 +40,7 @@ input_of() {
 # Tools that read a checkpoint as their operand.
 READERS='slt-train slt-eval slt-quantize slt-generate slt-svd-inspect slt-info'
 # Tools whose result is binary.
-BINARY='slt-tokenize slt-init slt-train slt-quantize'
+BINARY='slt-tokenize slt-init slt-train slt-quantize slt-convert'
 
 @test "there are programs to test" {
     [ "$(wc -w <<<"$TOOLS")" -ge 7 ]

@@ -1,5 +1,6 @@
 // A model's configuration from a preset or a config.json and the method's options.
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli_model.h"
 
@@ -49,8 +50,12 @@ void cli_model_apply(struct slt_config *c, const struct cli_model *m)
         c->rank = 0, c->alpha = 0;
     if (c->method != SLT_SLTRAIN)
         c->density = 0;
-    else if (slt_support_parse(&c->support, m->support != NULL ? m->support : "random", &err) != 0)
-        cli_usage("%s", err.message);
+    else if (m->support != NULL && strcmp(m->support, "top") == 0)
+        c->support = (struct slt_support_spec){SLT_SUPPORT_EXPLICIT, 0, 0};
+    else if (slt_support_parse(&c->support, m->support != NULL ? m->support : "random", &err) !=
+                 0 ||
+             c->support.kind == SLT_SUPPORT_EXPLICIT)
+        cli_usage("unknown support '%s' (known: random, block:RxC, top)", m->support);
 }
 
 int cli_model_config(struct slt_config *config, const struct cli_model *model, slt_stop_flag *stop)

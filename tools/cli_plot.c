@@ -1,8 +1,10 @@
 // Maps of matrices, and a pipe to gnuplot.
+#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "cli_plot.h"
 
@@ -69,8 +71,12 @@ int cli_map_write(const struct cli_map *map, const char *dir, const char *name, 
 
 // ---- Gnuplot ----
 
-int cli_gnuplot_check(void)
+int cli_gnuplot_check(const char *dir)
 {
+    if (access(dir, W_OK) != 0) {
+        cli_say("cannot write figures to '%s': %s", dir, strerror(errno));
+        return 1;
+    }
     if (system("command -v gnuplot >/dev/null 2>&1") == 0)
         return 0;
     cli_say("cannot run gnuplot, which draws the figures (package gnuplot-nox)");
@@ -92,7 +98,7 @@ static void print_quoted(FILE *plot, const char *text)
 FILE *cli_gnuplot_start(const char *dir, const char *name, const char *what, const char *kind)
 {
     char path[MAX_PATH];
-    FILE *plot = popen("gnuplot", "w");
+    FILE *plot = popen("gnuplot >/dev/null", "w");
     if (plot == NULL) {
         cli_say("cannot run gnuplot");
         return NULL;

@@ -21,8 +21,9 @@ void cli_map_free(struct cli_map *map);
 int cli_map_write(const struct cli_map *map, const char *dir, const char *name, const char *what,
                   double top, slt_stop_flag *stop);
 
-// Whether gnuplot can be run; says so if not. 0 or an exit code.
-int cli_gnuplot_check(void);
+// Whether gnuplot can be run and its figures written into the folder; says so if not. 0 or an exit
+// code.
+int cli_gnuplot_check(const char *dir);
 // Starts gnuplot on DIR/NAME.WHAT.KIND, kind being svg or png: the caller writes commands and
 // inline data to it. NULL with the message printed if that fails.
 FILE *cli_gnuplot_start(const char *dir, const char *name, const char *what, const char *kind);

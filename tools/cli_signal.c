@@ -1,4 +1,8 @@
 // Signals: the first one asks to stop, the tool cleans up and then ends by that very signal.
+//
+// Handlers run on a stack of their own: the generated code of oneDNN's products uses the stack
+// pointer in ways that a signal's frame, which AVX-512 makes large, would overwrite memory by. The
+// library's worker threads take no signals at all (kernels/cpu/memory.c).
 #include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -7,6 +11,7 @@
 
 static volatile sig_atomic_t caught;   // the signal that asked to stop, 0 if none
 static volatile sig_atomic_t progress; // SIGUSR1 came
+static unsigned char handler_stack[1 << 16];
 
 static void on_stop(int number)
 {
@@ -27,10 +32,13 @@ slt_stop_flag *cli_catch_signals(void)
 {
     static const int numbers[] = {SIGINT, SIGTERM, SIGHUP, SIGPIPE};
     struct sigaction old, stop = {.sa_handler = on_stop}, usr1 = {.sa_handler = on_usr1};
+    const stack_t own = {.ss_sp = handler_stack, .ss_size = sizeof handler_stack};
+    sigaltstack(&own, NULL);
     sigemptyset(&stop.sa_mask);
     sigemptyset(&usr1.sa_mask);
     // No SA_RESTART for stops: a blocked read or write has to come back.
-    usr1.sa_flags = SA_RESTART;
+    stop.sa_flags = SA_ONSTACK;
+    usr1.sa_flags = SA_RESTART | SA_ONSTACK;
     for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
         if (sigaction(numbers[i], NULL, &old) == 0 && old.sa_handler != SIG_IGN)
             sigaction(numbers[i], &stop, NULL);

@@ -199,13 +199,11 @@ int main(int argc, char **argv)
                            o.tokenizer != NULL || o.model.vocab_size > 0))
         cli_usage("--from brings sizes and tokenizer: no --preset, --config, --tokenizer or "
                   "--vocab-size with it");
+    if (o.from != NULL && o.model.lora_b >= 0)
+        cli_usage("--lora-b says how a new model starts, and goes without --from");
     if (o.sparse >= 0 && (o.from == NULL || o.model.method != SLT_SLTRAIN))
         cli_usage("--sparse goes with --from and --method sltrain");
-    if (o.model.support != NULL && strcmp(o.model.support, "top") == 0)
-        o.model.support = o.from != NULL ? "explicit" : "top";
-    else if (o.model.support != NULL && strcmp(o.model.support, "explicit") == 0)
-        cli_usage("explicit positions come with a model: give --support top and --from");
-    if (o.model.support != NULL && strcmp(o.model.support, "top") == 0)
+    if (o.from == NULL && o.model.support != NULL && strcmp(o.model.support, "top") == 0)
         cli_usage(
             "--support top needs --from: it is where a weight differs most from its low-rank part");
     int code = o.from != NULL ? open_start(&o, &from, &tokenizer, &config, stop)

@@ -49,7 +49,7 @@ static int print_values(struct slt_output *out, const char *name, const char *pa
 {
     int rc = 0;
     for (int64_t i = 0; rc == 0 && i < count; i++)
-        rc = slt_output_printf(out, err, "singular\t%s\t%s\t%lld\t%.9g\n", name, part,
+        rc = slt_output_printf(out, err, "singular\t%s\t%s\t%lld\t%.7g\n", name, part,
                                (long long)i + 1, value[i]);
     return rc;
 }
@@ -64,7 +64,7 @@ static int print_spectra(struct slt_output *out, const struct slt_inspection *r,
     for (int i = 0; rc == 0 && i < n; i++) {
         const struct slt_spectrum *s = list[i];
         rc = slt_output_printf(
-            out, err, "spectrum\t%s\t%s\t%lld\t%.9g\t%.9g\t%.9g\t%.9g\t%.9g\t%lld\t%lld\t%.9g\n",
+            out, err, "spectrum\t%s\t%s\t%lld\t%.7g\t%.7g\t%.7g\t%.7g\t%.7g\t%lld\t%lld\t%.7g\n",
             r->name, names[i], (long long)s->count, s->frobenius, s->value[0], s->energy_at_rank,
             s->effective_rank, s->stable_rank, (long long)s->rank_90, (long long)s->rank_99,
             s->error);
@@ -93,15 +93,15 @@ static int print_rows(struct session *s, const struct slt_inspection *r, struct 
     if (rc == 0)
         rc = print_spectra(out, r, s->options->spectra, err);
     if (rc == 0)
-        rc = slt_output_printf(out, err, "residual\t%s\t%.9g\t%.9g\t%.9g\t%.9g\t%.9g\t%.9g\t%.9g\n",
+        rc = slt_output_printf(out, err, "residual\t%s\t%.7g\t%.7g\t%.7g\t%.7g\t%.7g\t%.7g\t%.7g\n",
                                r->name, r->residual.share, quantile(r, .5), quantile(r, .9),
                                quantile(r, .97), quantile(r, .99), quantile(r, 1),
                                r->residual.below);
     if (rc == 0 && r->s.count > 0)
-        rc = slt_output_printf(out, err, "overlap\t%s\t%.9g\t%.9g\t%.9g\n", r->name, r->s_left,
+        rc = slt_output_printf(out, err, "overlap\t%s\t%.7g\t%.7g\t%.7g\n", r->name, r->s_left,
                                r->s_right, r->s_both);
     for (int i = 0; rc == 0 && s->options->spectra && i <= SLT_INSPECT_SHARES; i += 5)
-        rc = slt_output_printf(out, err, "cdf\t%s\t%.3f\t%.9g\n", r->name,
+        rc = slt_output_printf(out, err, "cdf\t%s\t%.3f\t%.7g\n", r->name,
                                (double)i / SLT_INSPECT_SHARES, r->residual.magnitude[i]);
     return rc;
 }
@@ -197,7 +197,16 @@ static int write_images(const struct session *s, const struct slt_inspection *r)
 static void send_values(FILE *plot, const double *value, int64_t from, int64_t count)
 {
     for (int64_t i = from; i < count; i++)
-        fprintf(plot, "%lld %.9g\n", (long long)(i - from) + 1, value[i]);
+        fprintf(plot, "%lld %.7g\n", (long long)(i - from) + 1, value[i]);
+    fprintf(plot, "e\n");
+}
+
+// The same for a logarithmic axis, which has no place for zeros: they lie on its floor.
+static void send_logarithms(FILE *plot, const struct slt_spectrum *s, int64_t from)
+{
+    const double largest = s->value[0] > 0 ? s->value[0] : 1;
+    for (int64_t i = from; i < s->count; i++)
+        fprintf(plot, "%lld %.7g\n", (long long)(i - from) + 1, fmax(s->value[i], largest * 1e-9));
     fprintf(plot, "e\n");
 }
 
@@ -218,9 +227,9 @@ static int plot_spectrum(const char *dir, const struct slt_inspection *r)
             r->w.count > r->rank
                 ? ", '-' with lines lw 2 lc rgb '#c0392b' title 'after its best rank-r part'"
                 : "");
-    send_values(plot, r->w.value, 0, r->w.count);
+    send_logarithms(plot, &r->w, 0);
     if (r->w.count > r->rank)
-        send_values(plot, r->w.value, r->rank, r->w.count);
+        send_logarithms(plot, &r->w, r->rank);
     return cli_gnuplot_finish(plot);
 }
 
@@ -234,9 +243,9 @@ static int plot_residual(const char *dir, const struct slt_inspection *r)
             plot,
             "set title 'residual of %s after rank %lld'\nset xlabel 'input'\n"
             "set ylabel 'output'\nset cblabel '|W - best rank-r part|%s'\nunset grid\n"
-            "set xrange [0:%lld]\nset yrange [%lld:0]\nset cbrange [0:%.9g]\n"
+            "set xrange [0:%lld]\nset yrange [%lld:0]\nset cbrange [0:%.7g]\n"
             "set palette defined (0 '#ffffff', 0.4 '#f4a259', 1 '#5b1a18')\n"
-            "plot '-' binary array=(%d,%d) dx=%.9g dy=%.9g format='%%float32' with image notitle\n",
+            "plot '-' binary array=(%d,%d) dx=%.7g dy=%.7g format='%%float32' with image notitle\n",
             r->name, (long long)r->rank,
             map.height < r->out || map.width < r->in ? ", mean of a cell" : "", (long long)r->in,
             (long long)r->out, fmax(quantile(r, .999), 1e-30), map.width, map.height,
@@ -257,14 +266,14 @@ static int plot_cdf(const char *dir, const struct slt_inspection *r)
     fprintf(
         plot,
         "set title '%s after rank %lld'\nset xlabel 'magnitude of an element of the residual'\n"
-        "set ylabel 'share of elements below'\nset yrange [0:1.02]\nset xrange [0:%.9g]\n"
-        "set key bottom right\nset arrow from %.9g, 0 to %.9g, 0.97 nohead dt 2 lc rgb '#c0392b'\n"
-        "set arrow from 0, 0.97 to %.9g, 0.97 nohead dt 2 lc rgb '#c0392b'\n"
-        "set label '97%% are below %.3g' at %.9g, 0.9 offset 1,0 tc rgb '#c0392b'\n"
+        "set ylabel 'share of elements below'\nset yrange [0:1.02]\nset xrange [0:%.7g]\n"
+        "set key bottom right\nset arrow from %.7g, 0 to %.7g, 0.97 nohead dt 2 lc rgb '#c0392b'\n"
+        "set arrow from 0, 0.97 to %.7g, 0.97 nohead dt 2 lc rgb '#c0392b'\n"
+        "set label '97%% are below %.3g' at %.7g, 0.9 offset 1,0 tc rgb '#c0392b'\n"
         "plot '-' using 2:1 with lines lw 2 lc rgb '#1f5fa8' title 'share of |R|'\n",
         r->name, (long long)r->rank, fmax(quantile(r, .999) * 1.2, 1e-30), q97, q97, q97, q97, q97);
     for (int i = 0; i <= SLT_INSPECT_SHARES; i++)
-        fprintf(plot, "%.3f %.9g\n", (double)i / SLT_INSPECT_SHARES, r->residual.magnitude[i]);
+        fprintf(plot, "%.3f %.7g\n", (double)i / SLT_INSPECT_SHARES, r->residual.magnitude[i]);
     fprintf(plot, "e\n");
     return cli_gnuplot_finish(plot);
 }
@@ -323,7 +332,7 @@ static int write_json(struct session *s)
 {
     struct slt_error err;
     json_t *root = json_pack("{s:O}", "linears", s->linears);
-    char *text = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(9));
+    char *text = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(7));
     int code = 0;
     if (text == NULL) {
         cli_say("cannot allocate the report");
@@ -393,7 +402,7 @@ int main(int argc, char **argv)
     cli_progress_start(&s.progress, &o.common);
     o.how.seed = (uint64_t)o.seed;
     o.how.stop = cli_catch_signals();
-    int code = o.plot != NULL ? cli_gnuplot_check() : 0;
+    int code = o.plot != NULL ? cli_gnuplot_check(o.plot) : 0;
     if (code == 0)
         code = inspect(&s, path);
     json_decref(s.linears);

@@ -118,6 +118,12 @@ static int on_validation(void *user, const struct slt_train_validation *v, struc
     return 0;
 }
 
+static void on_damaged(void *user, const char *why)
+{
+    (void)user;
+    cli_say("a state is passed over: %s", why);
+}
+
 static void on_checkpoint(void *user, const char *path, int64_t step)
 {
     struct session *s = user;
@@ -217,6 +223,7 @@ static int train(struct options *o, struct slt_device *device, struct slt_checkp
     o->run.on_step = on_step;
     o->run.on_validation = on_validation;
     o->run.on_checkpoint = on_checkpoint;
+    o->run.on_damaged = on_damaged;
     o->run.on_route = on_route;
     if (slt_train(out, device, reader, tokens, &o->train, &o->run, &err) != 0) {
         cli_progress_clear(&s.progress);

@@ -1,5 +1,7 @@
 // The CPU as a device: contexts, buffers, and activations in and out.
 #include <omp.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -9,6 +11,18 @@
 #include "kernels/cpu/cpu.h"
 
 #define HUGE_PAGE ((uint64_t)2 << 20)
+
+// Worker threads take no signals: a handler's frame on the stack of one that is inside a product of
+// oneDNN's can overwrite memory, and what signals mean is the main thread's business.
+static void block_signals(int threads)
+{
+#pragma omp parallel num_threads(threads)
+    if (omp_get_thread_num() > 0) {
+        sigset_t all;
+        sigfillset(&all);
+        pthread_sigmask(SIG_BLOCK, &all, NULL);
+    }
+}
 
 int cpu_open(struct slt_ctx **ctx, const struct slt_ops_options *options, struct slt_error *err)
 {
@@ -23,6 +37,7 @@ int cpu_open(struct slt_ctx **ctx, const struct slt_ops_options *options, struct
     cpu_codes_init(&codes[1], true);
     c->codes = codes;
     c->threads = options != NULL && options->threads > 0 ? options->threads : omp_get_num_procs();
+    block_signals(c->threads);
     *ctx = c;
     return 0;
 }

@@ -9,7 +9,7 @@
 static int64_t rank_for(const struct slt_spectrum *s, double square, double share)
 {
     double sum = 0;
-    for (int64_t i = 0; i < s->count; i++) {
+    for (int64_t i = 0; square > 0 && i < s->count; i++) {
         sum += s->value[i] * s->value[i];
         if (sum >= share * square)
             return i + 1;
@@ -30,6 +30,7 @@ void slt_spectrum_measure(struct slt_spectrum *s, double square, int64_t rank)
     // Rounding may lift a share just above what it can be.
     const double share = square > 0 ? leading / square : 0;
     s->frobenius = sqrt(square);
+    s->error = s->error < s->frobenius ? s->error : s->frobenius; // no value is above it
     s->energy_at_rank = share < 1 ? share : 1;
     s->effective_rank = s->error > 0 ? NAN : sum > 0 ? exp(entropy) : 0;
     s->stable_rank = s->count > 0 && s->value[0] > 0 ? square / (s->value[0] * s->value[0]) : 0;

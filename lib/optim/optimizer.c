@@ -63,8 +63,7 @@ int slt_optimizer_init(struct slt_optimizer *o, const struct slt_train_options *
     const bool sparse = strcmp(options->train_only, "sparse") == 0;
     const bool factors = strcmp(options->train_only, "factors") == 0;
     const enum slt_method method = model->config.method;
-    if ((sparse && method != SLT_SLTRAIN) ||
-        (factors && method != SLT_SLTRAIN && method != SLT_LOWRANK))
+    if ((sparse && method != SLT_SLTRAIN) || (factors && method == SLT_FULL))
         return slt_error_set(err, SLT_ERR_RANGE,
                              "there is nothing to train only (%s) in a model of method %s",
                              options->train_only, slt_method_name(method));

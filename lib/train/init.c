@@ -157,7 +157,9 @@ static int finish(struct maker *k, const char *provenance, struct slt_error *err
     char *text = NULL;
     int rc = from != NULL ? slt_checkpoint_verify(from, err) : 0;
     const char *before = from != NULL ? slt_checkpoint_provenance(from) : NULL;
-    if (rc == 0 && provenance != NULL && before != NULL) {
+    if (provenance == NULL)
+        provenance = before;
+    else if (rc == 0 && before != NULL) {
         const size_t size = strlen(before) + strlen(provenance) + 1;
         if ((text = malloc(size)) == NULL)
             rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate %zu bytes", size);

@@ -76,11 +76,13 @@ static int list_steps(int64_t **steps, size_t *count, const char *prefix, struct
 }
 
 // Whether the checkpoint at path can be read and verified to its end.
-static int is_whole(const char *path, slt_stop_flag *stop, bool *whole, struct slt_error *err)
+static int is_whole(const char *path, const struct slt_train_run *run, bool *whole,
+                    struct slt_error *err)
 {
     struct slt_input *in;
     struct slt_checkpoint_reader *reader;
     struct slt_error why;
+    slt_stop_flag *stop = run->stop;
     *whole = false;
     int rc = slt_input_open(&in, path, stop, &why);
     if (rc == 0)
@@ -92,12 +94,15 @@ static int is_whole(const char *path, slt_stop_flag *stop, bool *whole, struct s
     if (rc == SLT_ERR_STOPPED || rc == SLT_ERR_MEMORY)
         return slt_error_set(err, rc, "%s", why.message);
     *whole = rc == 0;
+    if (rc != 0 && run->on_damaged != NULL)
+        run->on_damaged(run->user, why.message);
     return 0;
 }
 
-int slt_state_newest(char *path, size_t size, const char *prefix, slt_stop_flag *stop,
+int slt_state_newest(char *path, size_t size, const struct slt_train_run *run,
                      struct slt_error *err)
 {
+    const char *prefix = run->checkpoint;
     int64_t *steps;
     size_t count;
     int rc = list_steps(&steps, &count, prefix, err);
@@ -106,7 +111,7 @@ int slt_state_newest(char *path, size_t size, const char *prefix, slt_stop_flag 
     bool whole = false;
     for (size_t i = 0; rc == 0 && !whole && i < count; i++) {
         if ((rc = slt_state_path(path, size, prefix, steps[i], err)) == 0)
-            rc = is_whole(path, stop, &whole, err);
+            rc = is_whole(path, run, &whole, err);
     }
     free(steps);
     if (!whole)

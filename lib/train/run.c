@@ -109,7 +109,7 @@ static int start(struct run *r, struct slt_device *device, struct slt_checkpoint
             return slt_error_set(err, SLT_ERR_RANGE,
                                  "cannot resume on '%s': a stream has no position to return to",
                                  slt_tokens_name(tokens));
-        if ((rc = slt_state_newest(path, sizeof path, r->how->checkpoint, r->how->stop, err)) != 0)
+        if ((rc = slt_state_newest(path, sizeof path, r->how, err)) != 0)
             return rc;
     }
     if (path[0] != '\0') {

@@ -78,8 +78,9 @@ int slt_trainer_load_state(struct slt_trainer *trainer, struct slt_checkpoint_re
 // PREFIX-<step>.slt into path.
 int slt_state_path(char *path, size_t size, const char *prefix, int64_t step,
                    struct slt_error *err);
-// The newest PREFIX-<step>.slt that is whole: its path, or path[0] = 0 if there is none.
-int slt_state_newest(char *path, size_t size, const char *prefix, slt_stop_flag *stop,
+// The newest of run's PREFIX-<step>.slt that is whole: its path, or path[0] = 0 if there is none.
+// What is passed over goes to run's on_damaged.
+int slt_state_newest(char *path, size_t size, const struct slt_train_run *run,
                      struct slt_error *err);
 // Removes all but the newest keep state checkpoints.
 int slt_state_prune(const char *prefix, int64_t keep, struct slt_error *err);

@@ -58,6 +58,31 @@ timeless() {
     diff <(timeless m.jsonl) <(timeless straight.jsonl)
 }
 
+@test "a newer state that is damaged is passed over, and named" {
+    run=(slt-train "${TRAIN[@]}" --steps 9 --checkpoint-every 2 --checkpoint s --keep 9 -o m.slt "$DATA/init.slt")
+    "${run[@]}"
+    cp m.slt straight.slt
+    printf 'XXXX' | dd of=s-8.slt bs=1 seek=5000 conv=notrunc status=none
+    "${run[@]}" --resume 2>err
+    grep -q "passed over.*s-8.slt" err
+    cmp m.slt straight.slt
+}
+
+@test "a storm of signals changes nothing" {
+    slt-init --preset nano --vocab-size 4096 --method full -o nano.slt
+    run=(slt-train --data "$DATA/train.tok" --batch 8 --seq 128 --steps 25 --no-provenance nano.slt)
+    "${run[@]}" -o quiet.slt
+    for ((k = 0; k < 3; k++)); do
+        "${run[@]}" --metrics m.jsonl -o noisy.slt 2>/dev/null &
+        pid=$!
+        until [ -s m.jsonl ]; do sleep 0.01; done
+        while kill -USR1 $pid 2>/dev/null; do sleep 0.002; done
+        wait $pid
+        cmp quiet.slt noisy.slt
+        rm noisy.slt m.jsonl
+    done
+}
+
 @test "a run killed with SIGKILL at any moment resumes from a whole checkpoint to the same bytes" {
     run=(slt-train -q "${TRAIN[@]}" --steps 120 --checkpoint-every 3 --keep 2)
     "${run[@]}" -o straight.slt "$DATA/init.slt"

@@ -28,7 +28,7 @@ struct slt_init_from {
 
 // Writes a checkpoint of config, whose support_crc is computed here, to out, which the caller still
 // owns and publishes. tokenizer may be NULL. provenance: JSON lines or NULL. from may be NULL; its
-// provenance goes before the given one, unless that is NULL.
+// provenance goes before the given one.
 SLT_API int slt_init_write(struct slt_output *out, const struct slt_config *config,
                            const struct slt_tokenizer *tokenizer, const struct slt_init_from *from,
                            const char *provenance, slt_stop_flag *stop, struct slt_error *err);

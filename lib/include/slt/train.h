@@ -106,6 +106,8 @@ struct slt_train_run {
     int (*on_validation)(void *user, const struct slt_train_validation *validation,
                          struct slt_error *err);
     void (*on_checkpoint)(void *user, const char *path, int64_t step);
+    // A newer state was passed over when resuming, and why.
+    void (*on_damaged)(void *user, const char *why);
     // One line about each group's route, for -v: name, route.
     void (*on_route)(void *user, const char *group, const char *route);
 };

@@ -1,0 +1,140 @@
+// Safetensors files of a directory.
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "core/bytes.h"
+#include "core/json.h"
+#include "files/safetensors.h"
+#include "files/tensor_directory.h"
+
+#define INDEX_MAX ((size_t)64 << 20)
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(((const struct slt_directory_tensor *)a)->info.name,
+                  ((const struct slt_directory_tensor *)b)->info.name);
+}
+
+static int compare_key(const void *name, const void *tensor)
+{
+    return strcmp(name, ((const struct slt_directory_tensor *)tensor)->info.name);
+}
+
+// Adds the tensors of one file.
+static int add_file(struct slt_tensor_directory *d, const char *path, slt_stop_flag *stop,
+                    struct slt_error *err)
+{
+    struct slt_input **files = realloc(d->file, (d->files + 1) * sizeof(struct slt_input *));
+    struct slt_tensor_info *infos;
+    const unsigned char *data;
+    const void *mapped;
+    uint64_t bytes, header;
+    size_t count;
+    if (files == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the list of files");
+    d->file = files;
+    int rc = slt_input_open(&d->file[d->files], path, stop, err);
+    if (rc != 0)
+        return rc;
+    d->files++;
+    if ((rc = slt_input_map(d->file[d->files - 1], &mapped, &bytes, err)) != 0)
+        return rc;
+    data = mapped;
+    if (bytes < SLT_SAFETENSORS_PREFIX || (header = slt_load_u64(data)) > bytes - 8 ||
+        header > SLT_SAFETENSORS_HEADER_MAX)
+        return slt_error_set(err, SLT_ERR_FORMAT, "'%s' is no safetensors file, or cut short",
+                             path);
+    if ((rc = slt_safetensors_parse(&infos, &count, path, (const char *)data + 8, (size_t)header,
+                                    bytes - 8 - header, err)) != 0)
+        return rc;
+    struct slt_directory_tensor *all =
+        realloc(d->tensor, (d->tensors + count + 1) * sizeof *d->tensor);
+    if (all == NULL) {
+        free(infos);
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the list of tensors");
+    }
+    d->tensor = all;
+    data += 8 + header;
+    for (size_t i = 0; i < count; data += infos[i++].bytes)
+        d->tensor[d->tensors++] = (struct slt_directory_tensor){infos[i], data, false};
+    free(infos);
+    return 0;
+}
+
+// The names of an index may not lead out of the directory.
+static int add_indexed(struct slt_tensor_directory *d, const char *directory, const char *index,
+                       const json_t *map, slt_stop_flag *stop, struct slt_error *err)
+{
+    json_t *seen = json_object();
+    const char *tensor;
+    json_t *file;
+    int rc = json_is_object(map)
+                 ? 0
+                 : slt_error_set(err, SLT_ERR_FORMAT, "'%s' has no object \"weight_map\"", index);
+    json_object_foreach((json_t *)map, tensor, file)
+    {
+        char path[PATH_MAX];
+        const char *name = json_string_value(file);
+        if (rc != 0 || (name != NULL && json_object_get(seen, name) != NULL))
+            continue;
+        if (name == NULL || strchr(name, '/') != NULL || *name == '\0') {
+            rc = slt_error_set(err, SLT_ERR_FORMAT, "'%s' names no file for '%s'", index, tensor);
+            continue;
+        }
+        json_object_set_new(seen, name, json_true());
+        snprintf(path, sizeof path, "%s/%s", directory, name);
+        rc = add_file(d, path, stop, err);
+    }
+    json_decref(seen);
+    return rc;
+}
+
+int slt_tensor_directory_open(struct slt_tensor_directory *d, const char *directory,
+                              slt_stop_flag *stop, struct slt_error *err)
+{
+    char path[PATH_MAX];
+    void *text = NULL;
+    size_t bytes;
+    json_t *root = NULL;
+    int rc;
+    *d = (struct slt_tensor_directory){0};
+    snprintf(path, sizeof path, "%s/model.safetensors.index.json", directory);
+    if (access(path, F_OK) == 0) {
+        if ((rc = slt_file_read(&text, &bytes, path, INDEX_MAX, stop, err)) == 0 &&
+            (rc = slt_json_parse(&root, path, text, bytes, err)) == 0)
+            rc = add_indexed(d, directory, path, json_object_get(root, "weight_map"), stop, err);
+    } else {
+        snprintf(path, sizeof path, "%s/model.safetensors", directory);
+        rc = add_file(d, path, stop, err);
+    }
+    free(text);
+    json_decref(root);
+    if (rc == 0)
+        qsort(d->tensor, d->tensors, sizeof *d->tensor, compare_names);
+    for (size_t i = 1; rc == 0 && i < d->tensors; i++)
+        if (strcmp(d->tensor[i].info.name, d->tensor[i - 1].info.name) == 0)
+            rc = slt_error_set(err, SLT_ERR_FORMAT, "'%s' has tensor '%s' twice", directory,
+                               d->tensor[i].info.name);
+    if (rc != 0)
+        slt_tensor_directory_close(d);
+    return rc;
+}
+
+void slt_tensor_directory_close(struct slt_tensor_directory *d)
+{
+    for (size_t i = 0; i < d->files; i++)
+        slt_input_close(d->file[i]);
+    free(d->file);
+    free(d->tensor);
+    *d = (struct slt_tensor_directory){0};
+}
+
+struct slt_directory_tensor *slt_tensor_directory_find(const struct slt_tensor_directory *d,
+                                                       const char *name)
+{
+    return bsearch(name, d->tensor, d->tensors, sizeof *d->tensor, compare_key);
+}

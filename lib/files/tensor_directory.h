@@ -1,0 +1,30 @@
+// The tensors of the safetensors files in a directory, by name; the files are mapped.
+#ifndef SLT_FILES_TENSOR_DIRECTORY_H
+#define SLT_FILES_TENSOR_DIRECTORY_H
+
+#include "slt/checkpoint.h"
+#include "slt/stream.h"
+
+struct slt_directory_tensor {
+    struct slt_tensor_info info;
+    const unsigned char *data;
+    bool used; // for the caller
+};
+
+struct slt_tensor_directory {
+    struct slt_input **file;
+    size_t files;
+    struct slt_directory_tensor *tensor; // sorted by name
+    size_t tensors;
+};
+
+// Opens model.safetensors, or the files that model.safetensors.index.json names. Errors: those of
+// files, SLT_ERR_FORMAT.
+int slt_tensor_directory_open(struct slt_tensor_directory *d, const char *directory,
+                              slt_stop_flag *stop, struct slt_error *err);
+void slt_tensor_directory_close(struct slt_tensor_directory *d);
+// NULL if there is none of this name.
+struct slt_directory_tensor *slt_tensor_directory_find(const struct slt_tensor_directory *d,
+                                                       const char *name);
+
+#endif

@@ -1,0 +1,38 @@
+// Models of other programs: Hugging Face directories, and the layout of the published SLTrain code.
+#ifndef SLT_CONVERT_H
+#define SLT_CONVERT_H
+
+#include <stdbool.h>
+
+#include "slt/checkpoint.h"
+#include "slt/stream.h"
+#include "slt/tokenizer.h"
+
+// What a directory does not say of itself, for models with factors; 0 where it is not given.
+struct slt_convert_hints {
+    double alpha, density;
+};
+
+// Reads a directory with config.json and safetensors (model.safetensors, or the files that
+// model.safetensors.index.json names) of type F32, F16 or BF16 and writes it as a checkpoint to
+// out, which the caller publishes. Where linears have lora_A and lora_B instead of weight, it is a
+// low-rank model, and with sparse_index and sparse_value as well (the published SLTrain code) a
+// sparse plus low-rank one with an explicit support; alpha and density are then in config.json's
+// "slt" object or in the hints. tokenizer and provenance (JSON lines) may be NULL. Tensors that the
+// configuration does not ask for are passed over, and on_ignored (may be NULL) is told their names.
+// Errors: SLT_ERR_FORMAT, SLT_ERR_RANGE where a hint is missing or does not fit.
+SLT_API int slt_convert_import(struct slt_output *out, const char *directory,
+                               const struct slt_convert_hints *hints,
+                               const struct slt_tokenizer *tokenizer, const char *provenance,
+                               void (*on_ignored)(void *user, const char *tensor), void *user,
+                               slt_stop_flag *stop, struct slt_error *err);
+
+// Writes model.safetensors of dtype (F32, F16 or BF16), config.json and the tokenizer into a
+// directory, which is made if it is missing. merge: linears as one matrix (any method); without it
+// a model with factors keeps them, its positions as 64-bit integers: the layout of the published
+// code. SLT_ERR_RANGE for what has no such layout (relora without merge).
+SLT_API int slt_convert_export(const char *directory, struct slt_checkpoint_reader *reader,
+                               enum slt_dtype dtype, bool merge, slt_stop_flag *stop,
+                               struct slt_error *err);
+
+#endif

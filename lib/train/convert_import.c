@@ -1,0 +1,261 @@
+// Hugging Face directories, and those of the published SLTrain code, to checkpoints.
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/bfloat.h"
+#include "core/bytes.h"
+#include "core/half.h"
+#include "files/tensor_directory.h"
+#include "model/dense.h"
+#include "slt/convert.h"
+#include "slt/support.h"
+
+#define CONFIG_MAX (1 << 20)
+#define CHUNK      ((int64_t)1 << 16) // values that are converted at once
+
+struct import {
+    const char *directory;
+    struct slt_tensor_directory tensors;
+    struct slt_config config;
+    slt_stop_flag *stop;
+    struct slt_checkpoint_writer *writer;
+    float *chunk;
+    int64_t *order; // of the positions that are being written, sorted
+    int64_t *position;
+};
+
+// ---- What the model is ----
+
+static struct slt_directory_tensor *find(const struct import *m, const char *linear,
+                                         const char *suffix)
+{
+    char name[SLT_TENSOR_NAME + 32];
+    snprintf(name, sizeof name, "%s.%s", linear, suffix);
+    return slt_tensor_directory_find(&m->tensors, name);
+}
+
+// The kind of linears, and their rank, by the first one.
+static int find_method(struct import *m, const struct slt_convert_hints *hints,
+                       struct slt_error *err)
+{
+    struct slt_config *c = &m->config;
+    char linear[100];
+    slt_linear_name(linear, sizeof linear, 0, SLT_GROUP_QKV, 0);
+    const struct slt_directory_tensor *a = find(m, linear, "lora_A");
+    if (a == NULL || find(m, linear, "weight") != NULL) {
+        c->method = SLT_FULL;
+        c->rank = 0;
+        c->alpha = c->density = 0;
+        c->support = (struct slt_support_spec){0};
+        return 0;
+    }
+    c->method = find(m, linear, "sparse_value") != NULL ? SLT_SLTRAIN : SLT_LOWRANK;
+    c->rank = a->info.dims == 2 ? a->info.shape[0] : 0;
+    c->alpha = hints->alpha > 0 ? hints->alpha : c->alpha;
+    if (!(c->alpha > 0))
+        return slt_error_set(err, SLT_ERR_RANGE, "'%s' does not say its alpha: give it",
+                             m->directory);
+    if (c->method == SLT_LOWRANK) {
+        c->density = 0;
+        c->support = (struct slt_support_spec){0};
+        return 0;
+    }
+    c->support = (struct slt_support_spec){SLT_SUPPORT_EXPLICIT, 0, 0};
+    c->support_crc = 0;
+    c->density = hints->density > 0 ? hints->density : c->density;
+    if (!(c->density > 0))
+        return slt_error_set(err, SLT_ERR_RANGE, "'%s' does not say its density: give it",
+                             m->directory);
+    return 0;
+}
+
+static int read_config(struct import *m, const struct slt_convert_hints *hints,
+                       struct slt_error *err)
+{
+    char path[PATH_MAX];
+    void *text;
+    size_t bytes;
+    snprintf(path, sizeof path, "%s/config.json", m->directory);
+    int rc = slt_file_read(&text, &bytes, path, CONFIG_MAX, m->stop, err);
+    if (rc != 0)
+        return rc;
+    rc = slt_config_parse(&m->config, path, text, bytes, err);
+    free(text);
+    if (rc != 0)
+        return rc;
+    if (m->config.quantization.type != SLT_QUANT_NONE)
+        return slt_error_set(err, SLT_ERR_FORMAT, "'%s' is quantized, which is not read", path);
+    if ((rc = find_method(m, hints, err)) != 0)
+        return rc;
+    return slt_config_check(&m->config, err);
+}
+
+// ---- Values ----
+
+static int check_shape(const struct import *m, const struct slt_directory_tensor *t,
+                       const struct slt_param_info *p, struct slt_error *err)
+{
+    const int dims = p->is_vector ? 1 : 2;
+    const struct slt_tensor_info *i = &t->info;
+    if (i->dims == dims && i->shape[dims - 1] == p->cols && (dims == 1 || i->shape[0] == p->rows))
+        return 0;
+    // The density decides how many positions there are.
+    return slt_error_set(err, p->role == SLT_ROLE_INDEX ? SLT_ERR_RANGE : SLT_ERR_FORMAT,
+                         "'%s': tensor '%s' does not have the shape (%lld, %lld) that the "
+                         "configuration asks for",
+                         m->directory, p->name, (long long)p->rows, (long long)p->cols);
+}
+
+// Element i of a tensor of F32, F16 or BF16; mapped data has no alignment.
+static float value_at(const struct slt_directory_tensor *t, int64_t i)
+{
+    float value;
+    uint16_t half;
+    if (t->info.dtype == SLT_F32) {
+        memcpy(&value, t->data + (size_t)i * sizeof value, sizeof value);
+        return value;
+    }
+    memcpy(&half, t->data + (size_t)i * sizeof half, sizeof half);
+    return t->info.dtype == SLT_BF16 ? slt_bf16_value(half) : slt_f16_value(half);
+}
+
+// order: the elements are those at these places of the tensor; NULL: all in turn.
+static int write_values(struct import *m, const struct slt_directory_tensor *t, int64_t count,
+                        const int64_t *order, struct slt_error *err)
+{
+    if (t->info.dtype != SLT_F32 && t->info.dtype != SLT_F16 && t->info.dtype != SLT_BF16)
+        return slt_error_set(err, SLT_ERR_FORMAT, "'%s': tensor '%s' is of type %s, not a float",
+                             m->directory, t->info.name, slt_dtype_name(t->info.dtype));
+    int rc = 0;
+    for (int64_t at = 0; rc == 0 && at < count; at += CHUNK) {
+        const int64_t n = count - at < CHUNK ? count - at : CHUNK;
+        if (m->stop != NULL && *m->stop != 0)
+            return slt_error_set(err, SLT_ERR_STOPPED, "stopped by a signal");
+        for (int64_t i = 0; i < n; i++)
+            m->chunk[i] = value_at(t, order != NULL ? order[at + i] : at + i);
+        rc = slt_checkpoint_write(m->writer, m->chunk, (size_t)n * sizeof *m->chunk, err);
+    }
+    return rc;
+}
+
+// ---- Supports ----
+
+struct place {
+    int64_t position, at;
+};
+
+static int compare_places(const void *a, const void *b)
+{
+    const int64_t x = ((const struct place *)a)->position, y = ((const struct place *)b)->position;
+    return (x > y) - (x < y);
+}
+
+// Sorts the positions of a linear; the published code keeps them as they were drawn.
+static int write_positions(struct import *m, const struct slt_directory_tensor *t,
+                           const struct slt_param_info *p, struct slt_error *err)
+{
+    const int64_t n = p->cols;
+    if (t->info.dtype != SLT_I64 && t->info.dtype != SLT_I32)
+        return slt_error_set(err, SLT_ERR_FORMAT, "'%s': tensor '%s' is of type %s, not I64",
+                             m->directory, t->info.name, slt_dtype_name(t->info.dtype));
+    struct place *place = malloc((size_t)n * sizeof *place + 1);
+    free(m->order);
+    free(m->position);
+    m->order = malloc((size_t)n * sizeof *m->order + 1);
+    m->position = malloc((size_t)n * sizeof *m->position + 1);
+    if (place == NULL || m->order == NULL || m->position == NULL) {
+        free(place);
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the support of '%s'", p->name);
+    }
+    for (int64_t i = 0; i < n; i++) {
+        const int64_t position = t->info.dtype == SLT_I64
+                                     ? (int64_t)slt_load_u64(t->data + (size_t)i * 8)
+                                     : (int32_t)slt_load_u32(t->data + (size_t)i * 4);
+        place[i] = (struct place){position, i};
+    }
+    qsort(place, (size_t)n, sizeof *place, compare_places);
+    int rc = 0;
+    for (int64_t i = 0; i < n; i++) {
+        m->position[i] = place[i].position;
+        m->order[i] = place[i].at;
+        if (place[i].position < 0 || place[i].position >= p->out * p->in ||
+            (i > 0 && place[i].position == place[i - 1].position))
+            rc = slt_error_set(err, SLT_ERR_FORMAT,
+                               "'%s': tensor '%s' has position %lld twice, or beyond %lld x %lld",
+                               m->directory, p->name, (long long)place[i].position,
+                               (long long)p->out, (long long)p->in);
+    }
+    free(place);
+    return rc == 0 ? slt_positions_store(m->writer, m->position, p, err) : rc;
+}
+
+// ---- The whole ----
+
+static int write_param(struct import *m, const struct slt_param_info *p, struct slt_error *err)
+{
+    struct slt_directory_tensor *t = slt_tensor_directory_find(&m->tensors, p->name);
+    if (t == NULL)
+        return slt_error_set(err, SLT_ERR_FORMAT, "'%s': tensor '%s' is missing", m->directory,
+                             p->name);
+    t->used = true;
+    int rc = check_shape(m, t, p, err);
+    if (rc != 0)
+        return rc;
+    if (p->role == SLT_ROLE_INDEX)
+        return write_positions(m, t, p, err);
+    return write_values(m, t, p->rows * p->cols, p->role == SLT_ROLE_SPARSE ? m->order : NULL, err);
+}
+
+static int write_all(struct import *m, struct slt_output *out,
+                     const struct slt_tokenizer *tokenizer, const char *provenance,
+                     struct slt_error *err)
+{
+    struct slt_param_info *params;
+    size_t count, bytes = 0;
+    const void *data = tokenizer != NULL ? slt_tokenizer_data(tokenizer, &bytes) : NULL;
+    int rc = slt_config_params(&m->config, &params, &count, err);
+    if (rc != 0)
+        return rc;
+    struct slt_tensor_info *infos = calloc(count, sizeof *infos);
+    m->chunk = malloc((size_t)CHUNK * sizeof *m->chunk);
+    if (infos == NULL || m->chunk == NULL)
+        rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a buffer for values");
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        slt_param_tensor(&infos[i], &params[i]);
+    if (rc == 0 &&
+        (rc = slt_checkpoint_create(&m->writer, out, &m->config,
+                                    tokenizer != NULL ? slt_tokenizer_info(tokenizer)->kind : NULL,
+                                    data, bytes, err)) == 0)
+        rc = slt_checkpoint_begin(m->writer, SLT_SECTION_MODEL, NULL, infos, count, err);
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = write_param(m, &params[i], err);
+    if (rc == 0) {
+        rc = slt_checkpoint_finish(m->writer, provenance, err);
+        m->writer = NULL;
+    }
+    free(infos);
+    free(params);
+    return rc;
+}
+
+int slt_convert_import(struct slt_output *out, const char *directory,
+                       const struct slt_convert_hints *hints, const struct slt_tokenizer *tokenizer,
+                       const char *provenance, void (*on_ignored)(void *user, const char *tensor),
+                       void *user, slt_stop_flag *stop, struct slt_error *err)
+{
+    struct import m = {.directory = directory, .stop = stop};
+    int rc = slt_tensor_directory_open(&m.tensors, directory, stop, err);
+    if (rc == 0 && (rc = read_config(&m, hints, err)) == 0)
+        rc = write_all(&m, out, tokenizer, provenance, err);
+    for (size_t i = 0; rc == 0 && on_ignored != NULL && i < m.tensors.tensors; i++)
+        if (!m.tensors.tensor[i].used)
+            on_ignored(user, m.tensors.tensor[i].info.name);
+    slt_checkpoint_abandon(m.writer);
+    slt_tensor_directory_close(&m.tensors);
+    free(m.chunk);
+    free(m.order);
+    free(m.position);
+    return rc;
+}

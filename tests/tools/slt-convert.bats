@@ -1,0 +1,112 @@
+# slt-convert: there and back, merged, in half the bytes, sharded, and in the layout of the published code.
+
+setup_file() {
+    load common
+    cd "$BATS_FILE_TMPDIR"
+    make_small_data
+    sed 's/"num_att/"num_key_value_heads": 1, "rope_theta": 5000, "num_att/; s/1e-6/1e-5/' tiny.json >grouped.json
+    slt-init --config grouped.json --tokenizer spm.model --method full --no-provenance -o new.slt
+    slt-train --data train.tok --batch 2 --seq 24 --steps 4 --no-provenance -o full.slt new.slt
+    for method in lowrank sltrain relora; do
+        slt-init --from full.slt --method $method --rank 8 --no-provenance -o $method.slt
+    done
+}
+
+setup() {
+    load common
+    mkdir "$BATS_TEST_TMPDIR/work"
+    cd "$BATS_TEST_TMPDIR/work"
+    DATA=$BATS_FILE_TMPDIR
+}
+
+loss() { slt-eval --data "$DATA/valid.tok" --seq 24 --limit 1000 "$1" | value_of loss; }
+near() { awk -v a="$1" -v b="$2" -v limit="$3" 'BEGIN { exit !(a > 0 && (a - b) ^ 2 < (limit * a) ^ 2) }'; }
+
+@test "a full-rank model goes there and back to the same tensors, configuration and tokenizer" {
+    slt-convert -o hf "$DATA/full.slt"
+    cmp hf/tokenizer.model "$DATA/spm.model"
+    slt-convert --no-provenance hf >back.slt
+    slt-info --check back.slt
+    for part in config.json model.safetensors tokenizer.model; do
+        cmp <(tar -xOf back.slt $part) <(tar -xOf "$DATA/full.slt" $part)
+    done
+    cat "$DATA/full.slt" | slt-convert -o piped -
+    cmp piped/model.safetensors hf/model.safetensors
+}
+
+@test "merged, every method has its loss" {
+    for method in full lowrank sltrain relora; do
+        slt-convert --merge -o $method "$DATA/$method.slt"
+        slt-convert -o $method.slt $method
+        [ "$(slt-info $method.slt | value_of config.slt.method)" = full ]
+        near "$(loss "$DATA/$method.slt")" "$(loss $method.slt)" 1e-5
+    done
+}
+
+@test "in f16 and bf16: half the bytes, nearly the loss, and no change the second time" {
+    slt-convert -o f32 "$DATA/full.slt"
+    for type in f16 bf16; do
+        slt-convert --dtype $type -o $type "$DATA/full.slt"
+        [ $(($(wc -c <$type/model.safetensors) * 10)) -lt $(($(wc -c <f32/model.safetensors) * 6)) ]
+        slt-convert -o $type.slt $type
+        near "$(loss "$DATA/full.slt")" "$(loss $type.slt)" 2e-3
+        slt-convert --dtype $type -o again $type.slt
+        cmp again/model.safetensors $type/model.safetensors
+        cmp again/config.json $type/config.json
+    done
+    grep -q '"torch_dtype": "bfloat16"' bf16/config.json
+}
+
+@test "the published layout: positions in any order, alpha and density from the command line" {
+    slt-convert --to reference -o reference "$DATA/sltrain.slt"
+    slt-convert -o back.slt reference
+    [ "$(loss back.slt)" = "$(loss "$DATA/sltrain.slt")" ]
+    # Without our own object in config.json they must be given.
+    sed -i '/"slt": {/,/}/d; s/"torch_dtype": "float32",/"torch_dtype": "float32"/' reference/config.json
+    run slt-convert -o x.slt reference
+    [ "$status" -eq 2 ]
+    [[ $output == *"does not say its alpha"* ]]
+    run slt-convert --alpha 2 --density 0.5 -o x.slt reference
+    [ "$status" -eq 2 ]
+    [[ $output == *sparse*shape* ]]
+    [ ! -e x.slt ]
+    slt-convert --alpha 2 --density 0.03 -o given.slt reference
+    [ "$(loss given.slt)" = "$(loss "$DATA/sltrain.slt")" ]
+    slt-init --config "$DATA/tiny.json" --tokenizer "$DATA/spm.model" --support block:4x4 --rank 4 -o block.slt
+    run slt-convert --to reference -o block block.slt
+    [ "$status" -eq 2 ]
+}
+
+@test "several files, as an index names them" {
+    slt-convert -o hf "$DATA/full.slt"
+    slt-convert --no-provenance -o one.slt hf
+    mkdir two
+    cp hf/config.json hf/tokenizer.model two
+    mv hf/model.safetensors two/model-00001-of-00001.safetensors
+    printf '{"weight_map": {"model.norm.weight": "model-00001-of-00001.safetensors"}}' >two/model.safetensors.index.json
+    slt-convert --no-provenance two | cmp - one.slt
+    printf '{"weight_map": {"model.norm.weight": "../hf/model.safetensors"}}' >two/model.safetensors.index.json
+    run slt-convert -o x.slt two
+    [ "$status" -eq 1 ]
+}
+
+@test "what is missing, damaged or does not fit is refused" {
+    slt-convert -o hf "$DATA/full.slt"
+    for wrong in "hf --merge" "--to hf hf" "--to slt $DATA/full.slt" "$DATA/full.slt" "-o x $DATA/sltrain.slt" \
+        "--to reference -o x $DATA/relora.slt" "--alpha 1 -o x $DATA/full.slt"; do
+        # shellcheck disable=SC2086 # several words
+        run slt-convert $wrong
+        echo "$wrong: $output"
+        [ "$status" -eq 2 ]
+    done
+    run slt-convert -o x.slt /nonexistent
+    [ "$status" -ne 0 ]
+    sed 's/"hidden_size": 32/"hidden_size": 64/; s/"head_dim": [0-9]*/"head_dim": 32/' hf/config.json >c && cp c hf/config.json
+    run slt-convert -o x.slt hf
+    [ "$status" -eq 1 ]
+    [[ $output == *"shape"* ]]
+    head -c 3000 hf/model.safetensors >s && cp s hf/model.safetensors
+    run slt-convert -o x.slt hf
+    [ "$status" -eq 1 ]
+    [ ! -e x.slt ]
+}

@@ -1,0 +1,137 @@
+// slt-convert: Hugging Face directories and the layout of the published SLTrain code to
+// checkpoints, and back.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "cli.h"
+#include "slt/convert.h"
+
+#define MAX_TOKENIZER (64 << 20)
+
+struct options {
+    struct cli_common common;
+    const char *tokenizer;
+    int to, dtype; // -1: not given
+    double alpha, density;
+    bool merge, no_provenance;
+};
+
+enum { TO_SLT, TO_HF, TO_REFERENCE };
+
+// ---- To a checkpoint ----
+
+static void on_ignored(void *user, const char *tensor)
+{
+    const struct options *o = user;
+    if (!o->common.quiet)
+        cli_say("tensor '%s' is not of this model, and left out", tensor);
+}
+
+// The tokenizer that is named, or that lies in the directory.
+static int load_tokenizer(struct slt_tokenizer **tokenizer, const char *named,
+                          const char *directory, slt_stop_flag *stop)
+{
+    struct slt_error err;
+    struct stat st;
+    char path[4096];
+    void *data;
+    size_t bytes;
+    snprintf(path, sizeof path, "%s/tokenizer.model", directory);
+    if (named == NULL && stat(path, &st) != 0)
+        return 0;
+    if (slt_file_read(&data, &bytes, named != NULL ? named : path, MAX_TOKENIZER, stop, &err) != 0)
+        return cli_error(&err);
+    const int rc = slt_tokenizer_load(tokenizer, named != NULL ? named : path, data, bytes, &err);
+    free(data);
+    return rc == 0 ? 0 : cli_error(&err);
+}
+
+static int import_model(struct options *o, const char *directory, slt_stop_flag *stop)
+{
+    const struct slt_convert_hints hints = {o->alpha, o->density};
+    struct slt_error err;
+    struct slt_tokenizer *tokenizer = NULL;
+    struct slt_output *out = NULL;
+    char *provenance = NULL;
+    int code = load_tokenizer(&tokenizer, o->tokenizer, directory, stop);
+    if (code == 0)
+        code = cli_open_binary_output(&out, o->common.output, stop);
+    if (code == 0 && !o->no_provenance &&
+        slt_provenance_add(&provenance, NULL, cli_name, "{\"from\": \"directory\"}", &err) != 0)
+        code = cli_error(&err);
+    if (code == 0) {
+        const int rc = slt_convert_import(out, directory, &hints, tokenizer, provenance, on_ignored,
+                                          o, stop, &err);
+        code = rc == SLT_ERR_RANGE ? (cli_error(&err), 2) : rc != 0 ? cli_error(&err) : 0;
+    }
+    if (out != NULL)
+        code = cli_close_output(out, code);
+    free(provenance);
+    slt_tokenizer_free(tokenizer);
+    return code;
+}
+
+// ---- From a checkpoint ----
+
+static int export_model(const struct options *o, const char *model, slt_stop_flag *stop)
+{
+    static const enum slt_dtype types[] = {SLT_F32, SLT_F16, SLT_BF16};
+    const enum slt_dtype dtype = types[o->dtype > 0 ? o->dtype : 0];
+    struct slt_error err;
+    struct slt_input *in;
+    struct slt_checkpoint_reader *reader = NULL;
+    int code = cli_open_input(&in, model, stop);
+    if (code != 0)
+        return code;
+    int rc = slt_checkpoint_open(&reader, in, &err);
+    if (rc == 0 && o->to == TO_HF && !o->merge && slt_checkpoint_config(reader)->method != SLT_FULL)
+        rc = slt_error_set(&err, SLT_ERR_RANGE,
+                           "'%s' is of method %s: --merge makes it dense, --to reference keeps its "
+                           "factors",
+                           model, slt_method_name(slt_checkpoint_config(reader)->method));
+    if (rc == 0)
+        rc = slt_convert_export(o->common.output, reader, dtype, o->merge, stop, &err);
+    if (rc != 0)
+        code = rc == SLT_ERR_RANGE ? (cli_error(&err), 2) : cli_error(&err);
+    slt_checkpoint_close(reader);
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct options o = {.common = {.output = "-"}, .to = -1, .dtype = -1};
+    const struct cli_option options[] = {
+        CLI_COMMON(&o.common),
+        {"to", 0, CLI_CHOICE, &o.to, "slt|hf|reference", 0, 0,
+         "what to write (slt from a directory, hf from a checkpoint)"},
+        {"merge", 'm', CLI_FLAG, &o.merge, NULL, 0, 0, "make factors and sparse parts one matrix"},
+        {"dtype", 0, CLI_CHOICE, &o.dtype, "f32|f16|bf16", 0, 0, "of the written weights (f32)"},
+        {"tokenizer", 't', CLI_TEXT, &o.tokenizer, "FILE", 0, 0,
+         "put this tokenizer in (the directory's tokenizer.model)"},
+        {"alpha", 'a', CLI_REAL, &o.alpha, "X", 1e-9, 1e6, "of factors that do not say it"},
+        {"density", 'd', CLI_REAL, &o.density, "X", 1e-12, 1, "of sparse parts that do not say it"},
+        {"no-provenance", 0, CLI_FLAG, &o.no_provenance, NULL, 0, 0, "add no provenance line"},
+    };
+    const struct cli_program program = {
+        "slt-convert", "[options] DIRECTORY | [MODEL.slt]",
+        "Turns a Hugging Face directory into a checkpoint, or a checkpoint into a directory.",
+        options, sizeof options / sizeof *options};
+    const int first = cli_parse(&program, argc, &argv);
+    const char *input = cli_one_input(argv, first);
+    struct stat st;
+    const bool is_directory =
+        strcmp(input, "-") != 0 && stat(input, &st) == 0 && S_ISDIR(st.st_mode);
+    o.to = o.to >= 0 ? o.to : is_directory ? TO_SLT : TO_HF;
+    if (is_directory != (o.to == TO_SLT))
+        cli_usage("a directory becomes a checkpoint, and a checkpoint a directory");
+    if (is_directory ? o.merge || o.dtype >= 0
+                     : o.tokenizer != NULL || o.alpha > 0 || o.density > 0 || o.no_provenance)
+        cli_usage("--merge and --dtype go with a checkpoint, --tokenizer, --alpha, --density and "
+                  "--no-provenance with a directory");
+    if (!is_directory && strcmp(o.common.output, "-") == 0)
+        cli_usage("--output names the directory to write");
+    slt_stop_flag *stop = cli_catch_signals();
+    return cli_finish(is_directory ? import_model(&o, input, stop) : export_model(&o, input, stop));
+}
