@@ -85,7 +85,8 @@ LR_galore ?= 1e-2
 endif
 LR_full8 ?= $(LR_full)
 LR_galore8 ?= $(LR_galore)
-LR_sltrain8 ?= $(LR_sltrain)
+# At the edge of what is stable 8-bit moments go over it: one step of the grid below.
+LR_sltrain8 ?= $(if $(filter nano,$(SCALE)),4e-3,$(LR_sltrain))
 # Grids of factors of two around the best.
 GRID_full ?= 1e-3 2e-3 4e-3
 GRID_lowrank ?= 2e-3 4e-3 8e-3
