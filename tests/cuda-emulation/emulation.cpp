@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <map>
+#include <memory>
 #include <string>
 #include <ucontext.h>
 #include <vector>
@@ -38,7 +39,7 @@ struct group { // the threads of a block, or of a warp
     unsigned alive = 0, arrived = 0;
 };
 
-std::vector<fiber *> fibers;
+std::vector<std::unique_ptr<fiber>> fibers;
 unsigned threads, current;
 jmp_buf scheduler;
 const std::function<void()> *body;
@@ -75,7 +76,7 @@ void fiber_main()
 void make_fibers(unsigned count)
 {
     while (fibers.size() < count) {
-        fibers.push_back(new fiber{});
+        fibers.push_back(std::make_unique<fiber>());
         fiber &f = *fibers.back();
         f.stack.resize(stack_bytes);
         getcontext(&f.context);
@@ -95,7 +96,7 @@ void release(group &g, unsigned first, unsigned count)
 
 void wait(group &g, unsigned first, unsigned count)
 {
-    fiber *me = fibers[current];
+    fiber *me = fibers[current].get();
     me->waiting = true;
     if (++g.arrived == g.alive)
         release(g, first, count);
@@ -142,7 +143,7 @@ void run_block()
     while (whole.alive > 0) {
         bool moved = false;
         for (unsigned i : round_order()) {
-            fiber *f = fibers[i];
+            fiber *f = fibers[i].get();
             if (f->ended || f->waiting)
                 continue;
             current = i;
