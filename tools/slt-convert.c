@@ -18,7 +18,7 @@ struct options {
     bool merge, no_provenance;
 };
 
-enum { TO_SLT, TO_HF, TO_REFERENCE };
+enum { TO_SLT, TO_HF, TO_REFERENCE, TO_GGUF };
 
 // ---- To a checkpoint ----
 
@@ -75,9 +75,24 @@ static int import_model(struct options *o, const char *directory, slt_stop_flag 
 
 // ---- From a checkpoint ----
 
+static int export_gguf(const struct options *o, struct slt_checkpoint_reader *reader,
+                       slt_stop_flag *stop, struct slt_error *err)
+{
+    struct slt_output *out;
+    int rc = slt_output_open(&out, o->common.output, stop, err);
+    if (rc != 0)
+        return rc;
+    rc =
+        slt_convert_gguf(out, reader, (enum slt_gguf_type)(o->dtype > 0 ? o->dtype : 0), stop, err);
+    if (rc == 0)
+        return slt_output_publish(out, err);
+    slt_output_abandon(out);
+    return rc;
+}
+
 static int export_model(const struct options *o, const char *model, slt_stop_flag *stop)
 {
-    static const enum slt_dtype types[] = {SLT_F32, SLT_F16, SLT_BF16};
+    static const enum slt_dtype types[] = {SLT_F32, SLT_F16, SLT_BF16, SLT_F32};
     const enum slt_dtype dtype = types[o->dtype > 0 ? o->dtype : 0];
     struct slt_error err;
     struct slt_input *in;
@@ -91,7 +106,9 @@ static int export_model(const struct options *o, const char *model, slt_stop_fla
                            "'%s' is of method %s: --merge makes it dense, --to reference keeps its "
                            "factors",
                            model, slt_method_name(slt_checkpoint_config(reader)->method));
-    if (rc == 0)
+    if (rc == 0 && o->to == TO_GGUF)
+        rc = export_gguf(o, reader, stop, &err);
+    else if (rc == 0)
         rc = slt_convert_export(o->common.output, reader, dtype, o->merge, stop, &err);
     if (rc != 0)
         code = rc == SLT_ERR_RANGE ? (cli_error(&err), 2) : cli_error(&err);
@@ -104,20 +121,21 @@ int main(int argc, char **argv)
     struct options o = {.common = {.output = "-"}, .to = -1, .dtype = -1};
     const struct cli_option options[] = {
         CLI_COMMON(&o.common),
-        {"to", 0, CLI_CHOICE, &o.to, "slt|hf|reference", 0, 0,
+        {"to", 0, CLI_CHOICE, &o.to, "slt|hf|reference|gguf", 0, 0,
          "what to write (slt from a directory, hf from a checkpoint)"},
         {"merge", 'm', CLI_FLAG, &o.merge, NULL, 0, 0, "make factors and sparse parts one matrix"},
-        {"dtype", 0, CLI_CHOICE, &o.dtype, "f32|f16|bf16", 0, 0, "of the written weights (f32)"},
+        {"dtype", 0, CLI_CHOICE, &o.dtype, "f32|f16|bf16|q8_0", 0, 0,
+         "of the written weights; q8_0 in gguf only (f32)"},
         {"tokenizer", 't', CLI_TEXT, &o.tokenizer, "FILE", 0, 0,
          "put this tokenizer in (the directory's tokenizer.model)"},
         {"alpha", 'a', CLI_REAL, &o.alpha, "X", 1e-9, 1e6, "of factors that do not say it"},
         {"density", 'd', CLI_REAL, &o.density, "X", 1e-12, 1, "of sparse parts that do not say it"},
         {"no-provenance", 0, CLI_FLAG, &o.no_provenance, NULL, 0, 0, "add no provenance line"},
     };
-    const struct cli_program program = {
-        "slt-convert", "[options] DIRECTORY | [MODEL.slt]",
-        "Turns a Hugging Face directory into a checkpoint, or a checkpoint into a directory.",
-        options, sizeof options / sizeof *options};
+    const struct cli_program program = {"slt-convert", "[options] DIRECTORY | [MODEL.slt]",
+                                        "Turns a Hugging Face directory into a checkpoint, and a "
+                                        "checkpoint into a directory or GGUF.",
+                                        options, sizeof options / sizeof *options};
     const int first = cli_parse(&program, argc, &argv);
     const char *input = cli_one_input(argv, first);
     struct stat st;
@@ -130,8 +148,10 @@ int main(int argc, char **argv)
                      : o.tokenizer != NULL || o.alpha > 0 || o.density > 0 || o.no_provenance)
         cli_usage("--merge and --dtype go with a checkpoint, --tokenizer, --alpha, --density and "
                   "--no-provenance with a directory");
-    if (!is_directory && strcmp(o.common.output, "-") == 0)
+    if (!is_directory && o.to != TO_GGUF && strcmp(o.common.output, "-") == 0)
         cli_usage("--output names the directory to write");
+    if (o.to != TO_GGUF && o.dtype == SLT_GGUF_Q8_0)
+        cli_usage("--dtype q8_0 goes with --to gguf");
     slt_stop_flag *stop = cli_catch_signals();
     return cli_finish(is_directory ? import_model(&o, input, stop) : export_model(&o, input, stop));
 }

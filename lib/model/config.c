@@ -143,6 +143,17 @@ void slt_config_method_defaults(struct slt_config *config, const char *preset)
     }
 }
 
+void slt_config_make_full(struct slt_config *c)
+{
+    c->method = SLT_FULL;
+    c->rank = 0;
+    c->alpha = c->density = 0;
+    c->support = (struct slt_support_spec){0};
+    c->support_crc = 0;
+    c->lora_b_zero = false;
+    c->quantization = (struct slt_quantization){0};
+}
+
 static int check_range(const char *key, int64_t value, int64_t min, int64_t max,
                        struct slt_error *err)
 {

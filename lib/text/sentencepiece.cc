@@ -156,6 +156,25 @@ void spm_info(const struct spm *model, struct slt_tokenizer_info *info)
     info->unk = id_or_none(p.unk_id());
 }
 
+struct slt_piece spm_piece(const struct spm *model, uint32_t number)
+{
+    const auto &p = model->processor;
+    const int id = static_cast<int>(number);
+    const slt_piece_type type = p.IsUnknown(id)   ? SLT_PIECE_UNKNOWN
+                                : p.IsControl(id) ? SLT_PIECE_CONTROL
+                                : p.IsUnused(id)  ? SLT_PIECE_UNUSED
+                                : p.IsByte(id)    ? SLT_PIECE_BYTE
+                                                  : SLT_PIECE_NORMAL;
+    return {p.IdToPiece(id).c_str(), p.GetScore(id), type};
+}
+
+bool spm_adds_space(const struct spm *model)
+{
+    std::vector<std::string> pieces;
+    return model->processor.Encode("x", &pieces).ok() && !pieces.empty() &&
+           pieces[0].compare(0, 3, "\xe2\x96\x81") == 0;
+}
+
 int spm_encode(const struct spm *model, struct slt_token_ids *ids, const char *text, size_t bytes,
                struct slt_error *err)
 {
@@ -196,8 +215,7 @@ int spm_decode(const struct spm *model, char **text, size_t *bytes, const uint32
         }
         const auto status = model->processor.Decode(in, &out);
         if (!status.ok())
-            return slt_error_set(err, SLT_ERR_FORMAT, "cannot decode: %s",
-                                 reason(status).c_str());
+            return slt_error_set(err, SLT_ERR_FORMAT, "cannot decode: %s", reason(status).c_str());
         auto *copy = static_cast<char *>(malloc(out.size() + 1));
         if (copy == nullptr)
             return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate decoded text");

@@ -55,6 +55,16 @@ const void *slt_tokenizer_data(const struct slt_tokenizer *t, size_t *bytes)
     return t->data;
 }
 
+struct slt_piece slt_tokenizer_piece(const struct slt_tokenizer *t, uint32_t id)
+{
+    return spm_piece(t->spm, id);
+}
+
+bool slt_tokenizer_adds_space(const struct slt_tokenizer *t)
+{
+    return spm_adds_space(t->spm);
+}
+
 void slt_token_ids_free(struct slt_token_ids *ids)
 {
     free(ids->id);

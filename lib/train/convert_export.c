@@ -208,11 +208,7 @@ int slt_convert_export(const char *directory, struct slt_checkpoint_reader *read
         return slt_error_set(err, SLT_ERR_RANGE,
                              "a relora model has a frozen matrix besides its factors: merge them");
     if (merge && x.config.method != SLT_FULL) {
-        x.config.method = SLT_FULL;
-        x.config.rank = 0;
-        x.config.alpha = x.config.density = 0;
-        x.config.support = (struct slt_support_spec){0};
-        x.config.support_crc = 0;
+        slt_config_make_full(&x.config);
     } else if (x.config.method == SLT_SLTRAIN) {
         if (x.config.support.kind == SLT_SUPPORT_BLOCK) // of which there are not density * out * in
             return slt_error_set(err, SLT_ERR_RANGE,

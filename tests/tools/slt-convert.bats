@@ -90,6 +90,32 @@ near() { awk -v a="$1" -v b="$2" -v limit="$3" 'BEGIN { exit !(a > 0 && (a - b) 
     [ "$status" -eq 1 ]
 }
 
+@test "GGUF: its header, its tensors where the header says, the tokenizer inside, and to a pipe" {
+    slt-convert --to gguf -o model.gguf "$DATA/sltrain.slt"
+    slt-convert --to gguf "$DATA/sltrain.slt" | cmp - model.gguf
+    number() { od -An -t "u$2" -j "$1" -N "$2" model.gguf | tr -d ' '; }
+    [ "$(head -c 4 model.gguf)" = GGUF ] && [ "$(number 4 4)" -eq 3 ]
+    [ "$(number 8 8)" -eq 21 ] && [ "$(number 16 8)" -gt 20 ]
+    grep -aq 'tokenizer.ggml.tokens' model.gguf
+    # The embedding is the first tensor, and the data is the end of the file, each tensor padded to 32 bytes.
+    slt-convert --merge -o hf "$DATA/sltrain.slt"
+    [ $(($(wc -c <model.gguf) % 32)) -eq 0 ]
+    read -r _ at bytes <<<"$(tail -c +9 hf/model.safetensors | head -c "$(od -An -t u8 -N 8 hf/model.safetensors | tr -d ' ')" |
+        grep -o '"model.embed_tokens.weight":{"dtype[^}]*}' | sed -E 's/.*\[([0-9]+), *([0-9]+)\].*/x \1 \2/')"
+    bytes=$((bytes - at)) at=$((at + 8 + $(od -An -t u8 -N 8 hf/model.safetensors | tr -d ' ')))
+    data=$(grep -abo "$(printf 'blk.1.ffn_down.weight')" model.gguf | head -n 1 | cut -d: -f 1)
+    [ "$data" -gt 0 ]
+    total=$(slt-info "$DATA/full.slt" | value_of parameters)
+    start=$(($(wc -c <model.gguf) - 4 * total)) # all tensors are multiples of 32 bytes here
+    cmp <(tail -c +$((start + 1)) model.gguf | head -c "$bytes") <(tail -c +$((at + 1)) hf/model.safetensors | head -c "$bytes")
+    for type in f16 bf16 q8_0; do
+        slt-convert --to gguf --dtype $type -o small.gguf "$DATA/sltrain.slt"
+        [ "$(wc -c <small.gguf)" -lt $(($(wc -c <model.gguf) * 2 / 3)) ]
+    done
+    run slt-convert --dtype q8_0 -o x "$DATA/full.slt"
+    [ "$status" -eq 2 ]
+}
+
 @test "what is missing, damaged or does not fit is refused" {
     slt-convert -o hf "$DATA/full.slt"
     for wrong in "hf --merge" "--to hf hf" "--to slt $DATA/full.slt" "$DATA/full.slt" "-o x $DATA/sltrain.slt" \

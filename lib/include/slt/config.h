@@ -82,6 +82,9 @@ SLT_API int slt_config_preset(struct slt_config *config, const char *name, struc
 // quarter of the hidden size, .03 and a quarter of the rank.
 SLT_API void slt_config_method_defaults(struct slt_config *config, const char *preset);
 
+// The configuration of the same model with its linears merged to dense weights.
+SLT_API void slt_config_make_full(struct slt_config *config);
+
 // Parses config.json text (a checkpoint's, or a Hugging Face LLaMA's: without an "slt" object the
 // method is full). Unknown keys are ignored, keys that change the function computed (rope_scaling,
 // biases, another activation) are refused.

@@ -35,4 +35,12 @@ SLT_API int slt_convert_export(const char *directory, struct slt_checkpoint_read
                                enum slt_dtype dtype, bool merge, slt_stop_flag *stop,
                                struct slt_error *err);
 
+// Writes the model, its linears merged, and its tokenizer as one GGUF file (version 3) for
+// llama.cpp's architecture "llama": rows of q and k in the order of its rotation, norms in F32,
+// matrices in the type; Q8_0 (blocks of 32 with a scale of 16 bits) only where a row is a multiple
+// of 32, else F16.
+enum slt_gguf_type { SLT_GGUF_F32, SLT_GGUF_F16, SLT_GGUF_BF16, SLT_GGUF_Q8_0 };
+SLT_API int slt_convert_gguf(struct slt_output *out, struct slt_checkpoint_reader *reader,
+                             enum slt_gguf_type type, slt_stop_flag *stop, struct slt_error *err);
+
 #endif

@@ -9,8 +9,8 @@ struct slt_device;
 
 // name: "cpu", "cpu-reference" (plain loops, for comparisons), "cuda", or "auto" (the best there
 // is). threads: of the CPU, 0 for all. Its worker threads take no signals, and a program's handlers
-// must run on a stack of their own (sigaltstack, SA_ONSTACK): the generated code of products demands
-// it. SLT_ERR_DEVICE with the reason if it cannot be used.
+// must run on a stack of their own (sigaltstack, SA_ONSTACK): the generated code of products
+// demands it. SLT_ERR_DEVICE with the reason if it cannot be used.
 SLT_API int slt_device_open(struct slt_device **device, const char *name, int threads,
                             struct slt_error *err);
 // One line for people: name, instruction set, threads. Owned by the device.

@@ -30,6 +30,24 @@ SLT_API const struct slt_tokenizer_info *slt_tokenizer_info(const struct slt_tok
 // The bytes it was loaded from, owned by the tokenizer.
 SLT_API const void *slt_tokenizer_data(const struct slt_tokenizer *tokenizer, size_t *bytes);
 
+// One piece of the vocabulary.
+enum slt_piece_type {
+    SLT_PIECE_NORMAL,
+    SLT_PIECE_UNKNOWN,
+    SLT_PIECE_CONTROL,
+    SLT_PIECE_UNUSED,
+    SLT_PIECE_BYTE
+};
+struct slt_piece {
+    const char *text; // owned by the tokenizer; U+2581 stands for a space
+    float score;
+    enum slt_piece_type type;
+};
+// id < vocab_size.
+SLT_API struct slt_piece slt_tokenizer_piece(const struct slt_tokenizer *tokenizer, uint32_t id);
+// Whether a space is put before text that is encoded.
+SLT_API bool slt_tokenizer_adds_space(const struct slt_tokenizer *tokenizer);
+
 // A growing array of ids, owned by the caller: start with {0}, free with slt_token_ids_free.
 struct slt_token_ids {
     uint32_t *id;
