@@ -29,6 +29,18 @@ static void on_ignored(void *user, const char *tensor)
         cli_say("tensor '%s' is not of this model, and left out", tensor);
 }
 
+// A file of llama2.c, mapped; NULL if it is none.
+static struct slt_input *open_llama2c(const char *path, const void **data, uint64_t *bytes)
+{
+    struct slt_input *in;
+    if (slt_input_open(&in, path, NULL, NULL) != 0)
+        return NULL;
+    if (slt_input_map(in, data, bytes, NULL) == 0 && slt_convert_is_llama2c(*data, *bytes))
+        return in;
+    slt_input_close(in);
+    return NULL;
+}
+
 // The tokenizer that is named, or that lies in the directory.
 static int load_tokenizer(struct slt_tokenizer **tokenizer, const char *named,
                           const char *directory, slt_stop_flag *stop)
@@ -48,7 +60,9 @@ static int load_tokenizer(struct slt_tokenizer **tokenizer, const char *named,
     return rc == 0 ? 0 : cli_error(&err);
 }
 
-static int import_model(struct options *o, const char *directory, slt_stop_flag *stop)
+// A directory, or a mapped file of llama2.c.
+static int import_model(struct options *o, const char *directory, const void *data, uint64_t bytes,
+                        slt_stop_flag *stop)
 {
     const struct slt_convert_hints hints = {o->alpha, o->density};
     struct slt_error err;
@@ -59,11 +73,15 @@ static int import_model(struct options *o, const char *directory, slt_stop_flag 
     if (code == 0)
         code = cli_open_binary_output(&out, o->common.output, stop);
     if (code == 0 && !o->no_provenance &&
-        slt_provenance_add(&provenance, NULL, cli_name, "{\"from\": \"directory\"}", &err) != 0)
+        slt_provenance_add(&provenance, NULL, cli_name,
+                           data != NULL ? "{\"from\": \"llama2.c\"}" : "{\"from\": \"directory\"}",
+                           &err) != 0)
         code = cli_error(&err);
     if (code == 0) {
-        const int rc = slt_convert_import(out, directory, &hints, tokenizer, provenance, on_ignored,
-                                          o, stop, &err);
+        const int rc = data != NULL ? slt_convert_llama2c(out, directory, data, bytes, tokenizer,
+                                                          provenance, &err)
+                                    : slt_convert_import(out, directory, &hints, tokenizer,
+                                                         provenance, on_ignored, o, stop, &err);
         code = rc == SLT_ERR_RANGE ? (cli_error(&err), 2) : rc != 0 ? cli_error(&err) : 0;
     }
     if (out != NULL)
@@ -132,7 +150,8 @@ int main(int argc, char **argv)
         {"density", 'd', CLI_REAL, &o.density, "X", 1e-12, 1, "of sparse parts that do not say it"},
         {"no-provenance", 0, CLI_FLAG, &o.no_provenance, NULL, 0, 0, "add no provenance line"},
     };
-    const struct cli_program program = {"slt-convert", "[options] DIRECTORY | [MODEL.slt]",
+    const struct cli_program program = {"slt-convert",
+                                        "[options] DIRECTORY | MODEL.bin | [MODEL.slt]",
                                         "Turns a Hugging Face directory into a checkpoint, and a "
                                         "checkpoint into a directory or GGUF.",
                                         options, sizeof options / sizeof *options};
@@ -141,17 +160,26 @@ int main(int argc, char **argv)
     struct stat st;
     const bool is_directory =
         strcmp(input, "-") != 0 && stat(input, &st) == 0 && S_ISDIR(st.st_mode);
-    o.to = o.to >= 0 ? o.to : is_directory ? TO_SLT : TO_HF;
-    if (is_directory != (o.to == TO_SLT))
-        cli_usage("a directory becomes a checkpoint, and a checkpoint a directory");
-    if (is_directory ? o.merge || o.dtype >= 0
-                     : o.tokenizer != NULL || o.alpha > 0 || o.density > 0 || o.no_provenance)
+    const void *data = NULL;
+    uint64_t bytes = 0;
+    struct slt_input *mapped =
+        strcmp(input, "-") != 0 && !is_directory ? open_llama2c(input, &data, &bytes) : NULL;
+    const bool imports = is_directory || mapped != NULL;
+    o.to = o.to >= 0 ? o.to : imports ? TO_SLT : TO_HF;
+    if (imports != (o.to == TO_SLT))
+        cli_usage("a model of another program becomes a checkpoint, and a checkpoint another's");
+    if (imports ? o.merge || o.dtype >= 0
+                : o.tokenizer != NULL || o.alpha > 0 || o.density > 0 || o.no_provenance)
         cli_usage("--merge and --dtype go with a checkpoint, --tokenizer, --alpha, --density and "
-                  "--no-provenance with a directory");
-    if (!is_directory && o.to != TO_GGUF && strcmp(o.common.output, "-") == 0)
+                  "--no-provenance with another program's model");
+    if (!imports && o.to != TO_GGUF && strcmp(o.common.output, "-") == 0)
         cli_usage("--output names the directory to write");
     if (o.to != TO_GGUF && o.dtype == SLT_GGUF_Q8_0)
         cli_usage("--dtype q8_0 goes with --to gguf");
     slt_stop_flag *stop = cli_catch_signals();
-    return cli_finish(is_directory ? import_model(&o, input, stop) : export_model(&o, input, stop));
+    const int code = imports ? import_model(&o, input, mapped != NULL ? data : NULL, bytes, stop)
+                             : export_model(&o, input, stop);
+    if (mapped != NULL)
+        slt_input_close(mapped);
+    return cli_finish(code);
 }

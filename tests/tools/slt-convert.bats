@@ -90,6 +90,16 @@ near() { awk -v a="$1" -v b="$2" -v limit="$3" 'BEGIN { exit !(a > 0 && (a - b) 
     [ "$status" -eq 1 ]
 }
 
+@test "a file of llama2.c is the same model as the directory of it" {
+    need_shared data/weights/stories260K/stories260K.bin
+    slt-convert --no-provenance -o a.slt "$SLT_SHARED/data/weights/stories260K/stories260K.bin"
+    slt-convert --no-provenance -o b.slt "$SLT_SHARED/data/weights/stories260K"
+    cmp a.slt b.slt
+    head -c 500000 "$SLT_SHARED/data/weights/stories260K/stories260K.bin" >cut.bin
+    run slt-convert -o x cut.bin
+    [ "$status" -eq 1 ]
+}
+
 @test "GGUF: its header, its tensors where the header says, the tokenizer inside, and to a pipe" {
     slt-convert --to gguf -o model.gguf "$DATA/sltrain.slt"
     slt-convert --to gguf "$DATA/sltrain.slt" | cmp - model.gguf

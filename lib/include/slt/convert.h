@@ -27,6 +27,13 @@ SLT_API int slt_convert_import(struct slt_output *out, const char *directory,
                                void (*on_ignored)(void *user, const char *tensor), void *user,
                                slt_stop_flag *stop, struct slt_error *err);
 
+// Whether a whole file is a model of llama2.c (version 0), by its header and its size, and the same
+// model as a checkpoint; name is for messages. SLT_ERR_FORMAT if it is none.
+SLT_API bool slt_convert_is_llama2c(const void *data, uint64_t bytes);
+SLT_API int slt_convert_llama2c(struct slt_output *out, const char *name, const void *data,
+                                uint64_t bytes, const struct slt_tokenizer *tokenizer,
+                                const char *provenance, struct slt_error *err);
+
 // Writes model.safetensors of dtype (F32, F16 or BF16), config.json and the tokenizer into a
 // directory, which is made if it is missing. merge: linears as one matrix (any method); without it
 // a model with factors keeps them, its positions as 64-bit integers: the layout of the published
