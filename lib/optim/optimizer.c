@@ -37,8 +37,10 @@ static int64_t galore_rank(const struct slt_train_options *options, const struct
 int64_t slt_optimizer_projects(const struct slt_train_options *o, const struct slt_config *config)
 {
     const bool galore = strncmp(o->optimizer, "galore", 6) == 0;
-    return galore && o->galore_stagger && (o->clip == 0 || o->per_layer) ? galore_rank(o, config)
-                                                                         : 0;
+    const int64_t rank = galore_rank(o, config);
+    if (!galore || !o->galore_stagger || (o->clip > 0 && !o->per_layer))
+        return 0;
+    return rank < config->hidden_size ? rank : config->hidden_size; // a side of every linear
 }
 
 int slt_optimizer_init(struct slt_optimizer *o, const struct slt_train_options *options,
