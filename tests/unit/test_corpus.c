@@ -1,8 +1,8 @@
 // Replays a small corpus through the fuzz targets: good-* must be taken, bad-* refused.
 //
-// `test_corpus write DIR` writes the corpus to DIR/checkpoint, DIR/tokens and DIR/safetensors, as
-// seeds for tests/fuzz/run; `test_corpus replay checkpoint|tokens|safetensors FILE...` replays
-// others, such as an input that libFuzzer found.
+// `test_corpus write DIR` writes the corpus to DIR/TARGET for each target, as seeds for
+// tests/fuzz/run; `test_corpus replay TARGET FILE...` replays others, such as an input that
+// libFuzzer found.
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -16,6 +16,12 @@
 #define LLVMFuzzerTestOneInput fuzz_safetensors
 #include "tests/fuzz/fuzz_safetensors.c"
 #undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_config
+#include "tests/fuzz/fuzz_config.c"
+#undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_llama2c
+#include "tests/fuzz/fuzz_llama2c.c"
+#undef LLVMFuzzerTestOneInput
 
 #include "check.h"
 
@@ -25,9 +31,9 @@ static const struct target {
     const char *name;
     reader_function *read;
 } targets[] = {
-    {"checkpoint", fuzz_read_checkpoint},
-    {"tokens", fuzz_read_tokens},
-    {"safetensors", fuzz_read_safetensors},
+    {"checkpoint", fuzz_read_checkpoint},   {"tokens", fuzz_read_tokens},
+    {"safetensors", fuzz_read_safetensors}, {"config", fuzz_read_config},
+    {"llama2c", fuzz_read_llama2c},
 };
 
 // Where the corpus goes: a folder, or the readers themselves.
@@ -212,6 +218,68 @@ static void make_safetensors(struct sink *s)
     emit(s, &targets[2], "bad-short", "1234567", 7);
 }
 
+#define SIZES                                                                                      \
+    "\"vocab_size\": 7, \"hidden_size\": 4, \"intermediate_size\": 6, \"num_hidden_layers\": 1, "  \
+    "\"num_attention_heads\": 2"
+
+static void make_configs(struct sink *s)
+{
+    static const struct {
+        const char *name, *text;
+    } files[] = {
+        {"good-plain", "{" SIZES "}"},
+        {"good-grouped",
+         "{" SIZES
+         ", \"num_key_value_heads\": 1, \"rope_theta\": 5e5, \"tie_word_embeddings\": true, "
+         "\"rms_norm_eps\": 1e-5, \"eos_token_id\": 2, \"rope_scaling\": null}"},
+        {"good-sltrain",
+         "{" SIZES
+         ", \"slt\": {\"method\": \"sltrain\", \"rank\": 2, \"alpha\": 1.5, \"density\": 0.25, "
+         "\"support\": \"block:2x2\", \"support_scheme\": \"slt-support-1\", \"support_crc32\": 1, "
+         "\"seed\": -3}}"},
+        {"good-explicit",
+         "{" SIZES
+         ", \"slt\": {\"method\": \"sltrain\", \"rank\": 2, \"alpha\": 1, \"density\": 1, "
+         "\"support\": \"explicit\", \"seed\": 1}}"},
+        {"good-quantized",
+         "{" SIZES
+         ", \"slt\": {\"method\": \"full\", \"seed\": 1, \"quantization\": {\"type\": \"nf4\", "
+         "\"block\": 64}}}"},
+        {"bad-scaled", "{" SIZES ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}}"},
+        {"bad-heads", "{" SIZES ", \"num_key_value_heads\": 3}"},
+        {"bad-twice", "{" SIZES ", \"vocab_size\": 7}"},
+        {"bad-huge", "{" SIZES ", \"head_dim\": 1000000000000}"},
+        {"bad-support",
+         "{" SIZES
+         ", \"slt\": {\"method\": \"sltrain\", \"rank\": 2, \"alpha\": 1, \"density\": 1, "
+         "\"support\": \"round\", \"seed\": 1}}"},
+        {"bad-empty", ""},
+        {"bad-list", "[]"},
+    };
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        emit(s, &targets[3], files[i].name, files[i].text, strlen(files[i].text));
+}
+
+static void make_llama2c(struct sink *s)
+{
+    // d 4, f 6, 1 layer, 2 heads of 2, 1 kv head, vocabulary 7, 3 positions; tied, and not.
+    static const int32_t header[7] = {4, 6, 1, 2, 1, 7, 3};
+    const size_t floats = 7 * 4 + 4 + 16 + 8 + 8 + 16 + 4 + 3 * 24 + 4 + 3 * 2;
+    uint8_t file[1000] = {0};
+    for (int i = 0; i < 7; i++)
+        slt_store_u32(file + 4 * i, (uint32_t)header[i]);
+    const size_t tied = 28 + 4 * floats;
+    emit(s, &targets[4], "good-tied", file, tied);
+    emit(s, &targets[4], "bad-short", file, tied - 1);
+    emit(s, &targets[4], "bad-long", file, tied + 4);
+    emit(s, &targets[4], "bad-header", file, 20);
+    slt_store_u32(file + 20, (uint32_t)-7);
+    emit(s, &targets[4], "good-untied", file, tied + 4 * 28);
+    emit(s, &targets[4], "bad-untied", file, tied);
+    slt_store_u32(file + 12, 0);
+    emit(s, &targets[4], "bad-no-heads", file, tied + 4 * 28);
+}
+
 static void make_corpus(struct sink *s)
 {
     static const struct {
@@ -247,6 +315,8 @@ static void make_corpus(struct sink *s)
         free(data);
     }
     make_safetensors(s);
+    make_configs(s);
+    make_llama2c(s);
     rmdir(folder);
 }
 
