@@ -5,6 +5,8 @@
 
 PREFIX ?= /usr/local
 LIBDIR ?= $(PREFIX)/lib
+BASH_COMPLETIONS ?= $(PREFIX)/share/bash-completion/completions
+ZSH_COMPLETIONS ?= $(PREFIX)/share/zsh/site-functions
 BUILD ?= build
 CC ?= cc
 CXX ?= c++
@@ -72,7 +74,8 @@ UNIT_BIN := $(UNIT:%=$(BUILD)/tests/%)
 .PHONY: all deps check check-unit check-bats check-man check-asan check-gpu bench bench-gpu demo install uninstall clean help FORCE
 
 ## all: build the library and the tools (the default)
-all: $(BUILD)/libslt.a $(BUILD)/libslt.so $(CUDA_LIB) $(TOOL_BIN) $(BUILD)/slt.pc
+all: $(BUILD)/libslt.a $(BUILD)/libslt.so $(CUDA_LIB) $(TOOL_BIN) $(BUILD)/slt.pc \
+	$(BUILD)/completions/slt.bash $(BUILD)/completions/_slt
 
 # Changed compilers or flags rebuild everything.
 STAMP := $(CC)|$(CXX)|$(CPPFLAGS)|$(CFLAGS)|$(CXXFLAGS)|$(SANITIZE)|$(LDFLAGS)|$(BASE)|$(ISAS)
@@ -162,6 +165,14 @@ $(BUILD)/slt.pc: Makefile lib/include/slt/version.h
 		'Description: sparse plus low-rank pretraining of LLaMA models' 'Version: $(VERSION)' \
 		'Libs: -L$${libdir} -lslt' 'Cflags: -I$${includedir}' >$@
 
+$(BUILD)/completions/slt.bash: $(TOOL_BIN) tools/make-completions
+	@mkdir -p $(@D)
+	tools/make-completions bash $(TOOL_BIN) >$@
+
+$(BUILD)/completions/_slt: $(TOOL_BIN) tools/make-completions
+	@mkdir -p $(@D)
+	tools/make-completions zsh $(TOOL_BIN) >$@
+
 # ---- Tests ----
 
 $(BUILD)/tests/%.o: tests/unit/%.c $(BUILD)/flags.stamp | $(BUILD)/deps.stamp
@@ -240,6 +251,9 @@ install: all
 	install -m 644 $(BUILD)/libslt.a $(DESTDIR)$(LIBDIR)
 	install -m 644 $(wildcard lib/include/slt/*.h) $(DESTDIR)$(PREFIX)/include/slt
 	install -m 644 $(BUILD)/slt.pc $(DESTDIR)$(LIBDIR)/pkgconfig
+	install -d $(DESTDIR)$(BASH_COMPLETIONS) $(DESTDIR)$(ZSH_COMPLETIONS)
+	for tool in $(TOOLS); do install -m 644 $(BUILD)/completions/slt.bash $(DESTDIR)$(BASH_COMPLETIONS)/$$tool || exit 1; done
+	install -m 644 $(BUILD)/completions/_slt $(DESTDIR)$(ZSH_COMPLETIONS)
 	for page in $(MAN); do \
 		install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} || exit 1; done
 
@@ -247,6 +261,7 @@ install: all
 uninstall:
 	rm -f $(TOOLS:%=$(DESTDIR)$(PREFIX)/bin/%) $(DESTDIR)$(LIBDIR)/libslt.so* $(DESTDIR)$(LIBDIR)/libslt.a \
 		$(DESTDIR)$(LIBDIR)/pkgconfig/slt.pc $(foreach p,$(MAN),$(DESTDIR)$(PREFIX)/share/man/man$(subst .,,$(suffix $(p)))/$(notdir $(p)))
+	rm -f $(TOOLS:%=$(DESTDIR)$(BASH_COMPLETIONS)/%) $(DESTDIR)$(ZSH_COMPLETIONS)/_slt
 	rm -rf $(DESTDIR)$(PREFIX)/include/slt $(DESTDIR)$(LIBDIR)/slt
 
 ## clean: remove $(BUILD)
