@@ -71,7 +71,7 @@ UNIT_BIN := $(UNIT:%=$(BUILD)/tests/%)
 # Not on the list of `make help`: the steps of others, once what they need is installed.
 .PHONY: check-run check-asan-run
 
-.PHONY: all deps check check-unit check-bats check-man check-asan check-gpu bench bench-gpu demo install uninstall clean help FORCE
+.PHONY: all deps check check-unit check-bats check-man check-asan check-gpu bench bench-gpu demo install deb uninstall clean help FORCE
 
 ## all: build the library and the tools (the default)
 all: $(BUILD)/libslt.a $(BUILD)/libslt.so $(CUDA_LIB) $(TOOL_BIN) $(BUILD)/slt.pc \
@@ -256,6 +256,10 @@ install: all
 	install -m 644 $(BUILD)/completions/_slt $(DESTDIR)$(ZSH_COMPLETIONS)
 	for page in $(MAN); do \
 		install -m 644 $$page $(DESTDIR)$(PREFIX)/share/man/man$${page##*.} || exit 1; done
+
+## deb: Debian packages of it in $(BUILD)/deb
+deb: all
+	BUILD=$(BUILD) VERSION=$(VERSION) tools/make-deb $(BUILD)/deb
 
 ## uninstall: remove what install put there
 uninstall:
