@@ -16,6 +16,7 @@
 #define MAX_TOKENIZER   (64 << 20)
 
 struct options {
+    int64_t skip, limit; // documents
     struct cli_common common;
     const char *tokenizer, *train_tokenizer, *valid_output, *field;
     int64_t vocab_size, seed, threads, split;
@@ -117,6 +118,19 @@ static struct slt_corpus_options corpus_options(const struct options *o, slt_sto
 // ---- Training a tokenizer ----
 
 // The lines, with their newlines, of all documents that are not held out.
+// The next document that --skip and --limit leave: 1, or 0 behind the last one, or an error.
+static int next_document(const struct options *o, struct slt_corpus *corpus, const char **text,
+                         size_t *bytes, struct slt_error *err)
+{
+    const struct slt_corpus_counts *c = slt_corpus_counts(corpus);
+    const uint64_t skip = (uint64_t)o->skip, last = skip + (uint64_t)o->limit;
+    int rc = 1;
+    do
+        rc = o->limit > 0 && c->documents >= last ? 0 : slt_corpus_next(corpus, text, bytes, err);
+    while (rc == 1 && c->documents <= skip);
+    return rc;
+}
+
 struct line_source {
     const struct options *options;
     struct slt_corpus *corpus;
@@ -128,7 +142,7 @@ static int next_line(void *user, const char **text, size_t *bytes, struct slt_er
 {
     struct line_source *s = user;
     while (s->bytes == 0) {
-        const int rc = slt_corpus_next(s->corpus, &s->text, &s->bytes, err);
+        const int rc = next_document(s->options, s->corpus, &s->text, &s->bytes, err);
         if (rc <= 0)
             return rc;
         if (is_held_out(s->options, slt_corpus_counts(s->corpus)->documents - 1))
@@ -185,7 +199,7 @@ static int read_batch(const struct options *o, struct batch *b, struct slt_corpu
     while (b->count < BATCH_DOCUMENTS && b->total < BATCH_BYTES) {
         const char *text;
         size_t bytes;
-        const int rc = slt_corpus_next(corpus, &text, &bytes, err);
+        const int rc = next_document(o, corpus, &text, &bytes, err);
         if (rc <= 0)
             return rc;
         b->text[b->count] = malloc(bytes + 1);
@@ -302,12 +316,12 @@ static void report(const struct options *o, const struct files *f,
     if (o->common.verbose == 0)
         return;
     const double tokens = (double)(f->train_totals.tokens + f->valid_totals.tokens);
+    const uint64_t bytes = f->train_totals.text_bytes + f->valid_totals.text_bytes;
     cli_say("%llu documents, %llu bytes, %.0f tokens (%llu held out), %.3f bytes per token, "
             "%.1f MB/s",
-            (unsigned long long)c->documents, (unsigned long long)c->text_bytes, tokens,
-            (unsigned long long)f->valid_totals.tokens,
-            tokens > 0 ? (double)c->text_bytes / tokens : 0,
-            (double)c->text_bytes * 1e-6 / seconds);
+            (unsigned long long)(f->train_totals.documents + f->valid_totals.documents),
+            (unsigned long long)bytes, tokens, (unsigned long long)f->valid_totals.tokens,
+            tokens > 0 ? (double)bytes / tokens : 0, (double)bytes * 1e-6 / seconds);
 }
 
 static int open_outputs(const struct options *o, struct files *f, slt_stop_flag *stop)
@@ -503,6 +517,8 @@ int main(int argc, char **argv)
         {"field", 0, CLI_TEXT, &o.field, "NAME", 0, 0, "field of JSON lines (text)"},
         {"document", 0, CLI_CHOICE, &o.document, "file|line|blank", 0, 0,
          "a document is a file, a line, or what stands between blank lines (file)"},
+        {"skip", 0, CLI_WHOLE, &o.skip, "N", 0, 9.2e18, "pass over the first N documents"},
+        {"limit", 0, CLI_WHOLE, &o.limit, "N", 0, 9.2e18, "stop after N documents; 0: never (0)"},
         {"split", 0, CLI_WHOLE, &o.split, "BYTES", 0, 1e15,
          "cut longer documents at a newline; 0: never (64Ki)"},
         {"threads", 0, CLI_WHOLE, &o.threads, "N", 0, 4096, "threads; 0: all (0)"},

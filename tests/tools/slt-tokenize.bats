@@ -120,6 +120,20 @@ golden() { # MODEL IDS EOS
     [ "$(info documents a.tok)" = 2 ]
 }
 
+@test "parts by --skip and --limit are the whole, with the same hold-out" {
+    for ((i = 0; i < 90; i++)); do echo "document $i says nothing new"; done >lines
+    slt-tokenize --train-tokenizer s.model --vocab-size 300 --document line -o x.tok lines
+    run=(slt-tokenize --tokenizer s.model --document line --valid-fraction 0.2)
+    "${run[@]}" --valid-output v.tok -o t.tok lines
+    for part in 0:40 40:30 70:0; do
+        "${run[@]}" --skip "${part%:*}" --limit "${part#*:}" --valid-output "v$part.tok" -o "t$part.tok" lines
+    done
+    for kind in t v; do
+        for part in 0:40 40:30 70:0; do slt-tokenize --decode "$kind$part.tok"; done | cmp - <(slt-tokenize --decode $kind.tok)
+    done
+    slt-tokenize -v --tokenizer s.model --document line --skip 10 --limit 5 -o p.tok lines 2>&1 | grep -q '^slt-tokenize: 5 documents'
+}
+
 @test "a cut gzip file is refused, and nothing is written" {
     gzip -c "$TEXT" | head -c 5000 >cut.gz
     run slt-tokenize --tokenizer "$MODEL" -o a.tok cut.gz
