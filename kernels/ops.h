@@ -26,7 +26,7 @@
 #include "slt/error.h"
 #include "slt/random.h"
 
-#define SLT_OPS_VERSION 1u
+#define SLT_OPS_VERSION 2u
 
 // The type of an operation, to declare the function that implements it.
 #define SLT_OP_TYPE(op) __typeof__(*((struct slt_ops *)0)->op)
@@ -167,6 +167,11 @@ struct slt_ops {
     void (*zero)(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset, uint64_t bytes);
     // Waits and returns the first error since the last call.
     int (*synchronize)(struct slt_ctx *ctx, struct slt_error *err);
+
+    // From now on dense products may round their factors to a faster format of the device's (TF32:
+    // 10 bits of mantissa, more than bfloat16 has), or not; at first they may not. Sums stay in
+    // F32.
+    void (*allow_reduced)(struct slt_ctx *ctx, bool allow);
 
     // to = from, element by element, each F32 or BF16 (F64 in the double-precision reference), of
     // the same number of contiguous elements. To BF16 by rounding, NULL: to nearest even.

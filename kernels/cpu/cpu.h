@@ -105,6 +105,7 @@ SLT_OP_TYPE(write) cpu_write;
 SLT_OP_TYPE(read) cpu_read;
 SLT_OP_TYPE(zero) cpu_zero;
 SLT_OP_TYPE(synchronize) cpu_synchronize;
+SLT_OP_TYPE(allow_reduced) cpu_allow_reduced;
 SLT_OP_TYPE(convert) cpu_convert;
 SLT_OP_TYPE(act_bytes) cpu_act_bytes;
 SLT_OP_TYPE(act_write) cpu_act_write;

@@ -154,6 +154,13 @@ void cpu_zero(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset, u
     }
 }
 
+// There is no faster format here.
+void cpu_allow_reduced(struct slt_ctx *ctx, bool allow)
+{
+    (void)ctx;
+    (void)allow;
+}
+
 // ---- Conversion ----
 
 // Elements [at, at + n), n a multiple of 8 but for the last ones, as at is.

@@ -52,6 +52,7 @@ const struct slt_ops TABLE = {
     .read = cpu_read,
     .zero = cpu_zero,
     .synchronize = cpu_synchronize,
+    .allow_reduced = cpu_allow_reduced,
     .convert = cpu_convert,
     .act_bytes = cpu_act_bytes,
     .act_write = cpu_act_write,

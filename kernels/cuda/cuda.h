@@ -131,6 +131,7 @@ CUDA_OP(write);
 CUDA_OP(read);
 CUDA_OP(zero);
 CUDA_OP(synchronize);
+CUDA_OP(allow_reduced);
 CUDA_OP(convert);
 CUDA_OP(act_bytes);
 CUDA_OP(act_write);

@@ -1,5 +1,12 @@
-// Dense products by cuBLAS, in full float32.
+// Dense products by cuBLAS, in full float32 or with factors rounded to TF32.
 #include "kernels/cuda/cuda.h"
+
+void cuda_allow_reduced(struct slt_ctx *ctx, bool allow)
+{
+    cuda_check_blas(
+        ctx, cublasSetMathMode(ctx->blas, allow ? CUBLAS_TF32_TENSOR_OP_MATH : CUBLAS_DEFAULT_MATH),
+        "choosing a format");
+}
 
 // cuBLAS is column-major: a row-major matrix is the transpose of what it sees, so that c^T =
 // op(b)^T op(a)^T is asked for.

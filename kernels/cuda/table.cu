@@ -44,6 +44,7 @@ static struct slt_ops make_table()
     t.read = cuda_read;
     t.zero = cuda_zero;
     t.synchronize = cuda_synchronize;
+    t.allow_reduced = cuda_allow_reduced;
     t.convert = cuda_convert;
     t.act_bytes = cuda_act_bytes;
     t.act_write = cuda_act_write;

@@ -463,6 +463,7 @@ int slt_model_create(struct slt_model **model, const struct slt_device *device,
         goto out;
     m->ops->set_workspace(m->ctx, m->memory.buffer[SLT_REGION_WORKSPACE], m->work_offset,
                           m->work_bytes);
+    m->ops->allow_reduced(m->ctx, shape->bf16);
     if ((rc = write_rope(m, err)) != 0)
         goto out;
     if (config->method == SLT_SLTRAIN && config->support.kind != SLT_SUPPORT_EXPLICIT)

@@ -349,6 +349,20 @@ cublasStatus_t cublasSetWorkspace(cublasHandle_t, void *, size_t)
     return CUBLAS_STATUS_SUCCESS;
 }
 
+static bool is_reduced;
+
+cublasStatus_t cublasSetMathMode(cublasHandle_t, cublasMath_t mode)
+{
+    is_reduced = mode == CUBLAS_TF32_TENSOR_OP_MATH;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+static double factor(float x)
+{
+    return is_reduced ? (double)__uint_as_float((__float_as_uint(x) + 0x1000u) & ~0x1fffu)
+                      : (double)x;
+}
+
 cublasStatus_t cublasSgemm(cublasHandle_t, cublasOperation_t op_a, cublasOperation_t op_b, int m,
                            int n, int k, const float *alpha, const float *a, int lda,
                            const float *b, int ldb, const float *beta, float *c, int ldc)
@@ -358,9 +372,8 @@ cublasStatus_t cublasSgemm(cublasHandle_t, cublasOperation_t op_a, cublasOperati
             double sum = 0;
             for (int p = 0; p < k; p++)
                 sum +=
-                    (double)(op_a == CUBLAS_OP_N ? a[i + (size_t)p * lda]
-                                                 : a[p + (size_t)i * lda]) *
-                    (double)(op_b == CUBLAS_OP_N ? b[p + (size_t)j * ldb] : b[j + (size_t)p * ldb]);
+                    factor(op_a == CUBLAS_OP_N ? a[i + (size_t)p * lda] : a[p + (size_t)i * lda]) *
+                    factor(op_b == CUBLAS_OP_N ? b[p + (size_t)j * ldb] : b[j + (size_t)p * ldb]);
             float *to = &c[i + (size_t)j * ldc];
             *to = (float)(*alpha * sum) + (*beta == 0 ? 0 : *beta * *to);
         }
