@@ -202,10 +202,16 @@ int slt_train_resolve(struct slt_train_options *o, struct slt_error *err)
                              "a batch of %lld is no multiple of the micro-batch of %lld",
                              (long long)o->batch, (long long)o->micro_batch);
     if (o->clip_exact && !(o->per_layer && o->clip > 0))
-        return slt_error_set(err, SLT_ERR_RANGE, "clip_exact is a way of clip with per_layer");
+        return slt_error_set(
+            err, SLT_ERR_RANGE,
+            "clip_exact says how per_layer clips: it needs both per_layer and clip");
     if (o->schedule == SLT_SCHEDULE_JAGGED && o->relora_every == 0)
         return slt_error_set(err, SLT_ERR_RANGE,
                              "the jagged schedule needs relora_every, the updates between merges");
+    if (o->relora_warmup > 0 && o->relora_every == 0)
+        return slt_error_set(
+            err, SLT_ERR_RANGE,
+            "relora_warmup follows a merge, and without relora_every there is none");
     if (o->relora_warmup > 0 && o->relora_warmup >= o->relora_every)
         return slt_error_set(
             err, SLT_ERR_RANGE,
