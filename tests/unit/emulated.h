@@ -10,8 +10,8 @@
 #include "check.h"
 #include "kernels/ops.h"
 
-// Its table, from the build folder that BUILD names, or from the library that SLT_TEST_CUDA names: the
-// real one, for tests on a GPU. A failed check and NULL if it is not there.
+// Its table, from the build folder that BUILD names, or from the library that SLT_TEST_CUDA names:
+// the real one, for tests on a GPU. A failed check and NULL if it is not there.
 static inline const struct slt_ops *emulated_ops(void)
 {
     typedef const struct slt_ops *table_fn(void);
@@ -29,7 +29,9 @@ static inline const struct slt_ops *emulated_ops(void)
     memcpy(&table, &symbol, sizeof table);
     CHECK(table != NULL, "%s: %s", path, library == NULL ? dlerror() : "no table");
     ops = table != NULL ? table() : NULL;
-    return ops;
+    CHECK(ops == NULL || ops->version == SLT_OPS_VERSION, "%s has version %u of the operations",
+          path, ops->version);
+    return ops != NULL && ops->version == SLT_OPS_VERSION ? ops : NULL;
 }
 
 // "forward", "reverse", "random".
