@@ -179,7 +179,7 @@ static int write_images(const struct session *s, const struct slt_inspection *r)
     const char *dir = s->options->images;
     struct cli_map map;
     int code = cli_map_make(&map, r->weight, r->out, r->in);
-    // Both in one scale, so that they can be compared: white is where 99.9% of |W| would be.
+    // Both in one scale, so that they can be compared: white is the largest cell of W.
     double top = 0;
     for (int i = 0; code == 0 && i < map.height * map.width; i++)
         top = fmax(top, (double)map.value[i]);
@@ -210,20 +210,27 @@ static void send_logarithms(FILE *plot, const struct slt_spectrum *s, int64_t fr
     fprintf(plot, "e\n");
 }
 
+static void mark_rank(FILE *plot, int64_t rank)
+{
+    const long long r = (long long)rank;
+    fprintf(plot,
+            "set arrow from %lld, graph 0 to %lld, graph 1 nohead dt 2 lc rgb '#888888'\n"
+            "set label 'r = %lld' at %lld, graph 0.04 offset 0.6,0 tc rgb '#666666'\n",
+            r, r, r, r);
+}
+
 // Singular values of W, and those of what its best approximation leaves.
 static int plot_spectrum(const char *dir, const struct slt_inspection *r)
 {
     FILE *plot = cli_gnuplot_start(dir, r->name, "spectrum", "svg");
     if (plot == NULL)
         return 1;
+    mark_rank(plot, r->rank);
     fprintf(plot,
             "set title '%s, %lld x %lld'\nset xlabel 'index'\nset ylabel 'singular value'\n"
             "set logscale y\nset format y '%%g'\nset key top right\n"
-            "set arrow from %lld, graph 0 to %lld, graph 1 nohead dt 2 lc rgb '#888888'\n"
-            "set label 'r = %lld' at %lld, graph 0.04 offset 0.6,0 tc rgb '#666666'\n"
             "plot '-' with lines lw 2 lc rgb '#1f5fa8' title 'W'%s\n",
-            r->name, (long long)r->out, (long long)r->in, (long long)r->rank, (long long)r->rank,
-            (long long)r->rank, (long long)r->rank,
+            r->name, (long long)r->out, (long long)r->in,
             r->w.count > r->rank
                 ? ", '-' with lines lw 2 lc rgb '#c0392b' title 'after its best rank-r part'"
                 : "");
@@ -284,16 +291,14 @@ static int plot_parts(const char *dir, const struct slt_inspection *r)
     FILE *plot = cli_gnuplot_start(dir, r->name, "parts", "svg");
     if (plot == NULL)
         return 1;
+    mark_rank(plot, r->rank);
     fprintf(plot,
             "set title '%s: what BA and S give to W'\nset xlabel 'index'\n"
             "set ylabel 'singular value of W'\nset key top right\n"
-            "set arrow from %lld, graph 0 to %lld, graph 1 nohead dt 2 lc rgb '#888888'\n"
-            "set label 'r = %lld' at %lld, graph 0.04 offset 0.6,0 tc rgb '#666666'\n"
             "plot '-' with lines lw 2 lc rgb '#222222' title 'W',"
             " '-' with lines lw 1.5 lc rgb '#1f5fa8' title 'from BA',"
             " '-' with lines lw 1.5 lc rgb '#c0392b' title 'from S'\n",
-            r->name, (long long)r->rank, (long long)r->rank, (long long)r->rank,
-            (long long)r->rank);
+            r->name);
     send_values(plot, r->w.value, 0, r->w.count);
     send_values(plot, r->w_ba, 0, r->w.count);
     send_values(plot, r->w_s, 0, r->w.count);

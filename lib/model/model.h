@@ -144,9 +144,7 @@ void slt_tensor_write(struct slt_model *model, struct slt_tensor t, int64_t firs
 void slt_tensor_read(struct slt_model *model, void *values, struct slt_tensor t, int64_t first,
                      int64_t count);
 
-// Host copies of the positions row * in + column of an explicit support, whose parameter p is.
-void slt_positions_write(struct slt_model *model, const struct slt_param *p,
-                         const int64_t *row_start, const void *column);
+// Host copy of the positions row * in + column of an explicit support, whose parameter p is.
 int slt_positions_read(struct slt_model *model, int64_t *position, const struct slt_param *p,
                        struct slt_error *err);
 

@@ -101,8 +101,8 @@ static int64_t first_row(const struct slt_group *g, const struct slt_param *p)
     return row;
 }
 
-void slt_positions_write(struct slt_model *m, const struct slt_param *p, const int64_t *row_start,
-                         const void *column)
+static void write_positions(struct slt_model *m, const struct slt_param *p,
+                            const int64_t *row_start, const void *column)
 {
     const struct slt_group *g = &m->layer[p->info.layer].group[p->info.group];
     const struct slt_csr *s = &g->support;
@@ -162,7 +162,7 @@ static int load_positions(struct slt_model *m, const struct slt_param *p,
     for (int64_t i = 0; rc == 0 && i <= p->info.out; i++)
         row_start[i] += p->first;
     if (rc == 0)
-        slt_positions_write(m, p, row_start, column);
+        write_positions(m, p, row_start, column);
     else
         slt_error_prefix(err, rc, "'%s'", slt_checkpoint_name(reader));
     free(position);

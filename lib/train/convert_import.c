@@ -10,7 +10,6 @@
 #include "files/tensor_directory.h"
 #include "model/dense.h"
 #include "slt/convert.h"
-#include "slt/support.h"
 
 #define CONFIG_MAX (1 << 20)
 #define CHUNK      ((int64_t)1 << 16) // values that are converted at once
