@@ -118,7 +118,7 @@ $(BUILD)/kernels/cuda/%.o: kernels/cuda/%.cu $(BUILD)/flags.stamp
 	@$(CUDA_C) -Xptxas -v -c -o $@ $< 2>$(@:.o=.ptxas) || { cat $(@:.o=.ptxas) >&2; exit 1; }
 
 $(BUILD)/libslt-cuda.so: $(CUDA_SRC:%.cu=$(BUILD)/%.o) $(BUILD)/lib/core/codes.o
-	$(NVCC) -shared -cudart static -o $@ $^ -lcublas
+	$(NVCC) -shared -cudart static -o $@ $^ -lcublasLt
 
 # The same sources as host C++, see tests/cuda-emulation/cuda_runtime.h.
 EMULATION_C := $(CXX) -std=c++17 -O2 -g -fPIC -fvisibility=hidden -MMD -MP -Wall -Wextra -Wno-unused-parameter \
@@ -127,7 +127,7 @@ $(BUILD)/emulation/%.o: kernels/cuda/%.cu $(BUILD)/flags.stamp
 	@mkdir -p $(@D)
 	$(EMULATION_C) -x c++ -c -o $@ $<
 
-$(BUILD)/emulation/emulation.o: tests/cuda-emulation/emulation.cpp $(BUILD)/flags.stamp
+$(BUILD)/emulation/%.o: tests/cuda-emulation/%.cpp $(BUILD)/flags.stamp
 	@mkdir -p $(@D)
 	$(EMULATION_C) -c -o $@ $<
 
@@ -136,7 +136,8 @@ $(BUILD)/emulation/codes.o: lib/core/codes.c $(BUILD)/flags.stamp
 	$(CC) -std=c11 -O2 -fPIC -fvisibility=hidden -Ilib -c -o $@ $<
 
 EMULATION := $(BUILD)/emulation/libslt-cuda.so
-$(EMULATION): $(patsubst kernels/cuda/%.cu,$(BUILD)/emulation/%.o,$(CUDA_SRC)) $(BUILD)/emulation/emulation.o \
+$(EMULATION): $(patsubst kernels/cuda/%.cu,$(BUILD)/emulation/%.o,$(CUDA_SRC)) \
+		$(patsubst tests/cuda-emulation/%.cpp,$(BUILD)/emulation/%.o,$(wildcard tests/cuda-emulation/*.cpp)) \
 		$(BUILD)/emulation/codes.o
 	$(CXX) -shared -Wl,-z,defs -o $@ $^
 

@@ -26,13 +26,14 @@
 #include "slt/error.h"
 #include "slt/random.h"
 
-#define SLT_OPS_VERSION 2u
+#define SLT_OPS_VERSION 3u
 
 // The type of an operation, to declare the function that implements it.
 #define SLT_OP_TYPE(op) __typeof__(*((struct slt_ops *)0)->op)
 
 struct slt_ctx;    // a device, its stream, workspace and first error
 struct slt_buffer; // device memory of one region
+struct slt_graph;  // recorded operations
 
 struct slt_tensor {
     struct slt_buffer *buffer; // NULL: no tensor
@@ -64,11 +65,15 @@ enum slt_scalar {
     SLT_SCALAR_C2,         // 1 - beta2^t
     SLT_SCALAR_LOSS_SCALE, // 1 / predicted tokens of the global batch
     SLT_SCALAR_CLIP,       // largest gradient norm, 0: no clipping
-    SLT_SCALAR_NORM,       // out of grad_norm: norm of all gradients before clipping
+    SLT_SCALAR_LAST_NORM,  // norm that clips instead of the gradients' own, 0: none
+    SLT_SCALAR_UPDATE,     // updates before this one: the lanes of stochastic rounding
+    SLT_SCALAR_NORM,       // out of grad_norm: norm of the gradients before clipping
     SLT_SCALAR_GRAD_SCALE, // out of grad_norm: factor that clips, 1 if the norm is within bounds
-    SLT_SCALAR_SKIP, // out of grad_norm: 1 if the norm is not finite: the optimizer then changes
-                     // nothing
-    SLT_SCALAR_LOSS, // accumulated by head_loss: sum of the losses of predicted tokens
+    SLT_SCALAR_SKIP, // out of grad_norm: 1 if the norm or the loss is not finite: the optimizer
+                     // then changes nothing
+    SLT_SCALAR_SQUARES, // accumulated by grad_norm over the parts of a step: squares of their norms
+    SLT_SCALAR_SKIPPED, // set by grad_norm: 1 once a part of the step was skipped
+    SLT_SCALAR_LOSS,    // accumulated by head_loss: sum of the losses of predicted tokens
     SLT_SCALARS
 };
 
@@ -84,10 +89,17 @@ struct slt_attention {
 // of elements in m_max, v_max (1, blocks). Where direction is given, param is not touched:
 // direction = scale * the step that would have been subtracted. Where grad is absent, only weight
 // decay happens.
+//
+// A backend that supports SLT_OP_ADAM in BF16 also takes param, m and v in BF16: they are computed
+// with in F32 and rounded as they are stored, to nearest even, or with hyper.stochastic as convert
+// rounds under the item's key and lanes 4 scalars[UPDATE] + 0, 1, 2 (param, m, v), first = 0. With
+// a master (F32) the step is taken on that, and param is it rounded.
 struct slt_adam_item {
     struct slt_tensor param, grad, m, v;
     struct slt_tensor m_max, v_max; // absent with F32 moments
     struct slt_tensor direction;    // absent: param is updated
+    struct slt_tensor master;
+    struct slt_random_key rounding;
 };
 
 struct slt_adam {
@@ -97,6 +109,7 @@ struct slt_adam {
     bool decay_last; // decay follows the step (bitsandbytes, GaLore), else it goes before (PyTorch)
     double scale;    // of directions
     int64_t block;   // elements of a block of 8-bit moments
+    bool stochastic; // how BF16 is rounded
 };
 
 // Stochastic rounding: the random bits of element i of a conversion are 16-bit word (first + i) % 8
@@ -123,7 +136,8 @@ enum slt_op {
 struct slt_op_shape {
     enum slt_dtype dtype;
     int64_t tokens, in, out,
-        nnz; // embedding, head: in = d, out = V; grad_norm: nnz = values in all tensors
+        nnz; // embedding, head: in = d, out = V; grad_norm: nnz = values in all tensors; linear: of
+             // a factor of another type than the activations'
     struct slt_attention attention;
 };
 
@@ -149,6 +163,8 @@ struct slt_ops {
     void (*close)(struct slt_ctx *ctx);
     // One line for people: device, instruction set, threads. Returns text.
     char *(*describe)(struct slt_ctx *ctx, char *text, size_t size);
+    // Of shape.dtype: F32; BF16 for weights and activations, beside gradients, gains, sums and
+    // tables in F32; or F64 in the double-precision reference.
     bool (*supports)(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape);
     uint64_t (*work_bytes)(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape);
     // The workspace of all operations; the caller keeps the buffer.
@@ -167,6 +183,14 @@ struct slt_ops {
     void (*zero)(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset, uint64_t bytes);
     // Waits and returns the first error since the last call.
     int (*synchronize)(struct slt_ctx *ctx, struct slt_error *err);
+    // Between begin and end operations are recorded and not run; nothing may be created, written or
+    // read meanwhile. launch runs what was recorded, in order with all else. Absent (NULL, all
+    // four) where a backend gains nothing by it. NULL from capture_end: it could not be recorded,
+    // and synchronize says why.
+    void (*capture_begin)(struct slt_ctx *ctx);
+    struct slt_graph *(*capture_end)(struct slt_ctx *ctx);
+    void (*graph_launch)(struct slt_ctx *ctx, struct slt_graph *graph);
+    void (*graph_free)(struct slt_ctx *ctx, struct slt_graph *graph);
 
     // From now on dense products may round their factors to a faster format of the device's (TF32:
     // 10 bits of mantissa, more than bfloat16 has), or not; at first they may not. Sums stay in
@@ -181,7 +205,7 @@ struct slt_ops {
     // ---- Activations ----
     uint64_t (*act_bytes)(struct slt_ctx *ctx, enum slt_dtype dtype, int64_t tokens,
                           int64_t features);
-    // values (tokens, features), row-major floats (doubles for F64 activations).
+    // values (tokens, features), row-major floats, also for BF16 (doubles for F64 activations).
     void (*act_write)(struct slt_ctx *ctx, struct slt_act act, const void *values);
     void (*act_read)(struct slt_ctx *ctx, void *values, struct slt_act act);
     void (*act_copy)(struct slt_ctx *ctx, struct slt_act y, struct slt_act x);
@@ -279,8 +303,9 @@ struct slt_ops {
     // ---- Optimizer ----
     // Empty tensors among grads are passed over.
     // scalars[NORM] = sqrt of the sum of squares of grads (count), summed in double in a fixed
-    // order; scalars[GRAD_SCALE] = clip > 0 && norm > clip ? clip / (norm + 1e-6) : 1;
-    // scalars[SKIP] = !isfinite(norm).
+    // order; scalars[GRAD_SCALE] = clip > 0 && n > clip ? clip / (n + 1e-6) : 1, n = LAST_NORM > 0
+    // ? LAST_NORM : NORM; scalars[SKIP] = NORM or LOSS is not finite. These are a part of the
+    // step's gradients or all: SQUARES += NORM^2, or SKIPPED = 1 if they are skipped.
     void (*grad_norm)(struct slt_ctx *ctx, struct slt_tensor scalars,
                       const struct slt_tensor *grads, int64_t count);
     // Adam with decoupled weight decay: g *= scalars[GRAD_SCALE]; m = beta1 m + (1-beta1) g; v =

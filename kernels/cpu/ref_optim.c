@@ -1,12 +1,12 @@
 // Reference: norm of all gradients, Adam.
 #include "core/codes.h"
 #include "kernels/cpu/ref.h"
+#include "kernels/norm.h"
 
 void REF(ref_grad_norm)(struct slt_ctx *ctx, struct slt_tensor scalars,
                         const struct slt_tensor *grads, int64_t count)
 {
     double *scalar = cpu_tensor_f64(scalars);
-    const double clip = scalar[SLT_SCALAR_CLIP];
     double squares = 0;
     for (int64_t k = 0; k < count; k++)
         for (int64_t i = 0; i < grads[k].rows; i++)
@@ -14,10 +14,7 @@ void REF(ref_grad_norm)(struct slt_ctx *ctx, struct slt_tensor scalars,
                 const double g = (double)ref_tensor(grads[k])[i * grads[k].ld + j];
                 squares += g * g;
             }
-    const double norm = sqrt(squares);
-    scalar[SLT_SCALAR_NORM] = norm;
-    scalar[SLT_SCALAR_GRAD_SCALE] = clip > 0 && norm > clip ? clip / (norm + 1e-6) : 1;
-    scalar[SLT_SCALAR_SKIP] = !isfinite(norm);
+    slt_norm_finish(scalar, sqrt(squares));
 }
 
 struct rates {

@@ -3,6 +3,7 @@
 
 #include "kernels/cpu/codes.h"
 #include "kernels/cpu/simd_ops.h"
+#include "kernels/norm.h"
 
 #define BLOCK CPU_NORM_BLOCK
 #define PIECE CPU_ADAM_PIECE
@@ -41,10 +42,7 @@ void SIMD(cpu_grad_norm)(struct slt_ctx *ctx, struct slt_tensor scalars,
         for (int64_t b = 0; b < blocks; b++)
             sum += partial[b];
     }
-    const double norm = sqrt(sum), clip = scalar[SLT_SCALAR_CLIP];
-    scalar[SLT_SCALAR_NORM] = norm;
-    scalar[SLT_SCALAR_GRAD_SCALE] = clip > 0 && norm > clip ? clip / (norm + 1e-6) : 1;
-    scalar[SLT_SCALAR_SKIP] = !isfinite(norm);
+    slt_norm_finish(scalar, sqrt(sum));
 }
 
 struct update {

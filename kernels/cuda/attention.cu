@@ -1,36 +1,19 @@
-// Causal attention with rotate-half RoPE. A thread owns a query (or, for dk and dv, a key) and
-// keeps its row in registers; the block walks the other side in tiles of shared memory, so that no
-// L x L matrix exists and no sum has two owners.
+// Causal attention with rotate-half RoPE. Tensor cores (attention_mma.cu) do what they can; the
+// kernels here do the rest: F32, and heads that do not fit. A thread owns a query (or, for dk and
+// dv, a key) and keeps its row in registers; the block walks the other side in tiles of shared
+// memory, so that no L x L matrix exists and no sum has two owners.
 //
 // Bytes moved: each tile of TILE keys and values is read once by a block of QUERIES queries.
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/attention.h"
 
 #define QUERIES 64 // threads of a block, each with a row
 #define TILE    16 // rows of the other side in shared memory
 
-// Where rows lie: those of head h of sequence b start at base + (b * seq) * ld + h * head_dim.
-struct rows {
-    float *base;
-    int64_t ld;
-};
-
-struct shape {
-    int64_t seq, keys; // queries and keys of a sequence
-    int64_t offset;    // query i sees keys j <= i + offset
-    int heads, kv_heads, dim;
-    float scale; // 1 / sqrt(dim)
-};
-
-static __device__ __forceinline__ const float *row_of(struct rows r, int64_t sequence, int64_t rows,
-                                                      int64_t i, int64_t head, int dim)
-{
-    return r.base + (sequence * rows + i) * r.ld + head * dim;
-}
-
 // ---- Rotation ----
 
 // A thread for each pair (f, f + half) of q and k heads of each token; sign -1 turns back.
-static __global__ void rotate_pairs(struct rows x, const float *rope, int64_t positions,
+template <class T>
+static __global__ void rotate_pairs(struct cuda_rows<T> x, const float *rope, int64_t positions,
                                     int64_t seq, int64_t first, int heads, int dim, float sign,
                                     int64_t n)
 {
@@ -41,44 +24,45 @@ static __global__ void rotate_pairs(struct rows x, const float *rope, int64_t po
     const int64_t position = first + t % seq;
     const float c = rope[f * positions + position];
     const float s = sign * rope[(half + f) * positions + position];
-    float *row = x.base + t * x.ld + h * dim;
-    const float a = row[f], b = row[half + f];
-    row[f] = a * c - b * s;
-    row[half + f] = b * c + a * s;
+    T *row = x.base + t * x.ld + h * dim;
+    const float a = cuda_value(row[f]), b = cuda_value(row[half + f]);
+    cuda_set(&row[f], a * c - b * s);
+    cuda_set(&row[half + f], b * c + a * s);
 }
 
+template <class T>
 static void rotate(struct slt_ctx *ctx, struct slt_act x, struct slt_tensor rope,
                    struct slt_attention a, float sign)
 {
-    const struct rows r = {cuda_act(x), x.width};
+    const struct cuda_rows<T> r = {cuda_act<T>(x), cuda_ld(x)};
     const int heads = (int)(a.heads + a.kv_heads);
     const int64_t n = x.tokens * heads * (a.head_dim / 2);
-    SLT_LAUNCH_FLAT(ctx, rotate_pairs, (unsigned)cuda_blocks(n, CUDA_BLOCK), CUDA_BLOCK, r,
+    SLT_LAUNCH_FLAT(ctx, rotate_pairs<T>, (unsigned)cuda_blocks(n, CUDA_BLOCK), CUDA_BLOCK, r,
                     cuda_tensor(rope), rope.ld, a.seq, a.position, heads, (int)a.head_dim, sign, n);
 }
 
 // ---- Tiles ----
 
 // Copies rows [first, first + TILE) of a head into tile, zeros beyond the last.
-template <int DIM>
-static __device__ void load_tile(float (*tile)[DIM], struct rows r, int64_t sequence, int64_t rows,
-                                 int64_t first, int64_t head, int dim)
+template <int DIM, class T>
+static __device__ void load_tile(float (*tile)[DIM], struct cuda_rows<T> r, int64_t sequence,
+                                 int64_t rows, int64_t first, int64_t head, int dim)
 {
+    const T *at = cuda_head(r, sequence, rows, head, dim);
     for (int k = threadIdx.x; k < TILE * DIM; k += blockDim.x) {
         const int i = k / DIM, f = k % DIM;
-        tile[i][f] =
-            first + i < rows && f < dim ? row_of(r, sequence, rows, first + i, head, dim)[f] : 0;
+        tile[i][f] = first + i < rows && f < dim ? cuda_value(at[(first + i) * r.ld + f]) : 0;
     }
 }
 
-template <int DIM>
-static __device__ void load_row(float *to, struct rows r, int64_t sequence, int64_t rows, int64_t i,
-                                int64_t head, int dim)
+template <int DIM, class T>
+static __device__ void load_row(float *to, struct cuda_rows<T> r, int64_t sequence, int64_t rows,
+                                int64_t i, int64_t head, int dim)
 {
-    const float *from = row_of(r, sequence, rows, i, head, dim);
+    const T *from = cuda_head(r, sequence, rows, head, dim) + i * r.ld;
 #pragma unroll
     for (int f = 0; f < DIM; f++)
-        to[f] = f < dim ? from[f] : 0;
+        to[f] = f < dim ? cuda_value(from[f]) : 0;
 }
 
 template <int DIM> static __device__ float dot_row(const float *a, const float *b)
@@ -90,21 +74,21 @@ template <int DIM> static __device__ float dot_row(const float *a, const float *
     return sum;
 }
 
-template <int DIM>
-static __device__ void store_row(float *to, const float *from, float scale, int dim)
+template <int DIM, class T>
+static __device__ void store_row(T *to, const float *from, float scale, int dim)
 {
 #pragma unroll
     for (int f = 0; f < DIM; f++)
         if (f < dim)
-            to[f] = from[f] * scale;
+            cuda_set(&to[f], from[f] * scale);
 }
 
 // ---- Forward ----
 
 // Grid: tiles of queries, heads, sequences. lse may be NULL.
-template <int DIM>
-static __global__ void attend(struct rows o, float *lse, int64_t lse_ld, struct rows q,
-                              struct rows k, struct rows v, struct shape s)
+template <int DIM, class T>
+static __global__ void attend(struct cuda_rows<T> o, float *lse, int64_t lse_ld, struct cuda_rows<T> q,
+                              struct cuda_rows<T> k, struct cuda_rows<T> v, struct cuda_attention s)
 {
     __shared__ float key[TILE][DIM], value[TILE][DIM];
     const int64_t i = (int64_t)blockIdx.x * QUERIES + threadIdx.x, b = blockIdx.z;
@@ -140,10 +124,10 @@ static __global__ void attend(struct rows o, float *lse, int64_t lse_ld, struct 
 // ---- Backward ----
 
 // dq: a thread for each query. dS = P (do v - do o) scale.
-template <int DIM>
-static __global__ void attend_backward_q(struct rows dq, struct rows q, struct rows k,
-                                         struct rows v, struct rows o, struct rows do_,
-                                         const float *lse, int64_t lse_ld, struct shape s)
+template <int DIM, class T>
+static __global__ void attend_backward_q(struct cuda_rows<T> dq, struct cuda_rows<T> q, struct cuda_rows<T> k,
+                                         struct cuda_rows<T> v, struct cuda_rows<T> o, struct cuda_rows<T> do_,
+                                         const float *lse, int64_t lse_ld, struct cuda_attention s)
 {
     __shared__ float key[TILE][DIM], value[TILE][DIM];
     const int64_t i = (int64_t)blockIdx.x * QUERIES + threadIdx.x, b = blockIdx.z;
@@ -175,10 +159,10 @@ static __global__ void attend_backward_q(struct rows dq, struct rows q, struct r
 }
 
 // dk and dv: a thread for each key, over the query heads that read it.
-template <int DIM>
+template <int DIM, class T>
 static __global__ void
-attend_backward_kv(struct rows dk, struct rows dv, struct rows q, struct rows k, struct rows v,
-                   struct rows o, struct rows do_, const float *lse, int64_t lse_ld, struct shape s)
+attend_backward_kv(struct cuda_rows<T> dk, struct cuda_rows<T> dv, struct cuda_rows<T> q, struct cuda_rows<T> k, struct cuda_rows<T> v,
+                   struct cuda_rows<T> o, struct cuda_rows<T> do_, const float *lse, int64_t lse_ld, struct cuda_attention s)
 {
     __shared__ float query[TILE][DIM], grad[TILE][DIM], base[TILE], log_sum[TILE];
     const int64_t j = (int64_t)blockIdx.x * QUERIES + threadIdx.x, b = blockIdx.z;
@@ -197,10 +181,11 @@ attend_backward_kv(struct rows dk, struct rows dv, struct rows q, struct rows k,
             load_tile<DIM>(grad, do_, b, s.seq, first, h, s.dim);
             __syncthreads();
             if (threadIdx.x < TILE && first + threadIdx.x < s.seq) {
-                const float *out = row_of(o, b, s.seq, first + threadIdx.x, h, s.dim);
+                const T *out =
+                    cuda_head(o, b, s.seq, h, s.dim) + (first + threadIdx.x) * o.ld;
                 float sum = 0;
                 for (int f = 0; f < s.dim; f++)
-                    sum += out[f] * grad[threadIdx.x][f];
+                    sum += cuda_value(out[f]) * grad[threadIdx.x][f];
                 base[threadIdx.x] = sum;
                 log_sum[threadIdx.x] = lse[h * lse_ld + b * s.seq + first + threadIdx.x];
             }
@@ -225,22 +210,23 @@ attend_backward_kv(struct rows dk, struct rows dv, struct rows q, struct rows k,
 
 // ---- Launchers ----
 
-static struct shape shape_of(struct slt_attention a, int64_t keys)
+static struct cuda_attention shape_of(struct slt_attention a, int64_t keys)
 {
-    struct shape s = {a.seq,
-                      keys,
-                      a.position,
-                      (int)a.heads,
-                      (int)a.kv_heads,
-                      (int)a.head_dim,
-                      1 / sqrtf((float)a.head_dim)};
+    struct cuda_attention s = {a.seq,
+                               keys,
+                               a.position,
+                               (int)a.heads,
+                               (int)a.kv_heads,
+                               (int)a.head_dim,
+                               1 / sqrtf((float)a.head_dim)};
     return s;
 }
 
 // Rows of the heads from number head on.
-static struct rows heads_from(struct slt_act x, int64_t head, int64_t dim)
+template <class T>
+static struct cuda_rows<T> heads_from(struct slt_act x, int64_t head, int64_t dim)
 {
-    struct rows r = {cuda_act(x) + head * dim, x.width};
+    struct cuda_rows<T> r = {cuda_act<T>(x) + head * dim, cuda_ld(x)};
     return r;
 }
 
@@ -248,50 +234,97 @@ static struct rows heads_from(struct slt_act x, int64_t head, int64_t dim)
 #define WITH_DIM(dim, f, ...)                                                                      \
     do {                                                                                           \
         if ((dim) <= 32)                                                                           \
-            f<32>(__VA_ARGS__);                                                                    \
+            f<32, T>(__VA_ARGS__);                                                                 \
         else if ((dim) <= 64)                                                                      \
-            f<64>(__VA_ARGS__);                                                                    \
+            f<64, T>(__VA_ARGS__);                                                                 \
         else if ((dim) <= 128)                                                                     \
-            f<128>(__VA_ARGS__);                                                                   \
+            f<128, T>(__VA_ARGS__);                                                                \
         else                                                                                       \
-            f<256>(__VA_ARGS__);                                                                   \
+            f<256, T>(__VA_ARGS__);                                                                \
     } while (0)
 
-template <int DIM>
-static void forward(struct slt_ctx *ctx, struct rows o, float *lse, int64_t lse_ld, struct rows q,
-                    struct rows k, struct rows v, struct shape s, int64_t batch)
+template <int DIM, class T>
+static void forward(struct slt_ctx *ctx, struct cuda_rows<T> o, float *lse, int64_t lse_ld,
+                    struct cuda_rows<T> q, struct cuda_rows<T> k, struct cuda_rows<T> v,
+                    struct cuda_attention s, int64_t batch)
 {
     const dim3 grid((unsigned)cuda_blocks(s.seq, QUERIES), (unsigned)s.heads, (unsigned)batch);
-    SLT_LAUNCH(ctx, attend<DIM>, grid, QUERIES, o, lse, lse_ld, q, k, v, s);
+    SLT_LAUNCH(ctx, (attend<DIM, T>), grid, QUERIES, o, lse, lse_ld, q, k, v, s);
+}
+
+template <class T>
+static void forward_rows(struct slt_ctx *ctx, struct slt_act o, struct slt_tensor lse,
+                         struct slt_act qkv, struct slt_tensor rope, struct slt_attention a)
+{
+    const int64_t dim = a.head_dim;
+    rotate<T>(ctx, qkv, rope, a, 1);
+    if (cuda_attention_has_tiles(qkv, o, dim))
+        cuda_attention_tiles(ctx, heads_from<bf16>(o, 0, dim), cuda_tensor(lse), lse.ld,
+                             heads_from<bf16>(qkv, 0, dim), heads_from<bf16>(qkv, a.heads, dim),
+                             heads_from<bf16>(qkv, a.heads + a.kv_heads, dim), shape_of(a, a.seq),
+                             a.batch);
+    else
+        WITH_DIM(dim, forward, ctx, heads_from<T>(o, 0, dim), cuda_tensor(lse), lse.ld,
+                 heads_from<T>(qkv, 0, dim), heads_from<T>(qkv, a.heads, dim),
+                 heads_from<T>(qkv, a.heads + a.kv_heads, dim), shape_of(a, a.seq), a.batch);
 }
 
 void cuda_attention_forward(struct slt_ctx *ctx, struct slt_act o, struct slt_tensor lse,
                             struct slt_act qkv, struct slt_tensor rope, struct slt_attention a)
 {
-    const int64_t dim = a.head_dim;
     a.position = 0;
-    rotate(ctx, qkv, rope, a, 1);
-    WITH_DIM(dim, forward, ctx, heads_from(o, 0, dim), cuda_tensor(lse), lse.ld,
-             heads_from(qkv, 0, dim), heads_from(qkv, a.heads, dim),
-             heads_from(qkv, a.heads + a.kv_heads, dim), shape_of(a, a.seq), a.batch);
+    CUDA_TYPED(qkv.dtype, forward_rows, ctx, o, lse, qkv, rope, a);
 }
 
-template <int DIM>
+template <int DIM, class T>
 static void backward(struct slt_ctx *ctx, struct slt_act dqkv, struct slt_act do_,
                      struct slt_act qkv, struct slt_act o, struct slt_tensor lse,
                      struct slt_attention a)
 {
-    const struct shape s = shape_of(a, a.seq);
+    const struct cuda_attention s = shape_of(a, a.seq);
     const int64_t dim = a.head_dim, v_head = a.heads + a.kv_heads;
     const unsigned tiles = (unsigned)cuda_blocks(a.seq, QUERIES);
-    const struct rows q = heads_from(qkv, 0, dim), k = heads_from(qkv, a.heads, dim);
-    const struct rows v = heads_from(qkv, v_head, dim), out = heads_from(o, 0, dim);
-    const struct rows dout = heads_from(do_, 0, dim);
-    SLT_LAUNCH(ctx, attend_backward_q<DIM>, dim3(tiles, (unsigned)a.heads, (unsigned)a.batch),
-               QUERIES, heads_from(dqkv, 0, dim), q, k, v, out, dout, cuda_tensor(lse), lse.ld, s);
-    SLT_LAUNCH(ctx, attend_backward_kv<DIM>, dim3(tiles, (unsigned)a.kv_heads, (unsigned)a.batch),
-               QUERIES, heads_from(dqkv, a.heads, dim), heads_from(dqkv, v_head, dim), q, k, v, out,
+    const struct cuda_rows<T> q = heads_from<T>(qkv, 0, dim), k = heads_from<T>(qkv, a.heads, dim);
+    const struct cuda_rows<T> v = heads_from<T>(qkv, v_head, dim), out = heads_from<T>(o, 0, dim);
+    const struct cuda_rows<T> dout = heads_from<T>(do_, 0, dim);
+    SLT_LAUNCH(ctx, (attend_backward_q<DIM, T>), dim3(tiles, (unsigned)a.heads, (unsigned)a.batch),
+               QUERIES, heads_from<T>(dqkv, 0, dim), q, k, v, out, dout, cuda_tensor(lse), lse.ld,
+               s);
+    SLT_LAUNCH(ctx, (attend_backward_kv<DIM, T>),
+               dim3(tiles, (unsigned)a.kv_heads, (unsigned)a.batch), QUERIES,
+               heads_from<T>(dqkv, a.heads, dim), heads_from<T>(dqkv, v_head, dim), q, k, v, out,
                dout, cuda_tensor(lse), lse.ld, s);
+}
+
+static void backward_tiles(struct slt_ctx *ctx, struct slt_act dqkv, struct slt_act do_,
+                           struct slt_act qkv, struct slt_act o, struct slt_tensor lse,
+                           struct slt_attention a)
+{
+    const int64_t dim = a.head_dim, v_head = a.heads + a.kv_heads;
+    const struct cuda_gradients g = {heads_from<bf16>(dqkv, 0, dim),
+                                     heads_from<bf16>(dqkv, a.heads, dim),
+                                     heads_from<bf16>(dqkv, v_head, dim),
+                                     heads_from<bf16>(qkv, 0, dim),
+                                     heads_from<bf16>(qkv, a.heads, dim),
+                                     heads_from<bf16>(qkv, v_head, dim),
+                                     heads_from<bf16>(o, 0, dim),
+                                     heads_from<bf16>(do_, 0, dim),
+                                     cuda_tensor(lse),
+                                     lse.ld,
+                                     shape_of(a, a.seq)};
+    cuda_attention_tiles_backward(ctx, &g, qkv.tokens);
+}
+
+template <class T>
+static void backward_rows(struct slt_ctx *ctx, struct slt_act dqkv, struct slt_act do_,
+                          struct slt_act qkv, struct slt_act o, struct slt_tensor lse,
+                          struct slt_tensor rope, struct slt_attention a)
+{
+    if (cuda_attention_has_tiles(qkv, o, a.head_dim))
+        backward_tiles(ctx, dqkv, do_, qkv, o, lse, a);
+    else
+        WITH_DIM(a.head_dim, backward, ctx, dqkv, do_, qkv, o, lse, a);
+    rotate<T>(ctx, dqkv, rope, a, -1);
 }
 
 void cuda_attention_backward(struct slt_ctx *ctx, struct slt_act dqkv, struct slt_act do_,
@@ -299,24 +332,32 @@ void cuda_attention_backward(struct slt_ctx *ctx, struct slt_act dqkv, struct sl
                              struct slt_tensor rope, struct slt_attention a)
 {
     a.position = 0;
-    WITH_DIM(a.head_dim, backward, ctx, dqkv, do_, qkv, o, lse, a);
-    rotate(ctx, dqkv, rope, a, -1);
+    CUDA_TYPED(qkv.dtype, backward_rows, ctx, dqkv, do_, qkv, o, lse, rope, a);
+}
+
+// ---- Generation ----
+
+template <class T>
+static void cached_rows(struct slt_ctx *ctx, struct slt_act o, struct slt_act qkv,
+                        struct slt_act cache, struct slt_tensor rope, struct slt_attention a)
+{
+    const int64_t dim = a.head_dim, kv = a.kv_heads * dim;
+    rotate<T>(ctx, qkv, rope, a, 1);
+    cuda_check(ctx,
+               cudaMemcpy2DAsync(cuda_act<T>(cache) + a.position * cuda_ld(cache),
+                                 (size_t)cuda_ld(cache) * sizeof(T),
+                                 cuda_act<T>(qkv) + a.heads * dim, (size_t)cuda_ld(qkv) * sizeof(T),
+                                 (size_t)(2 * kv) * sizeof(T), (size_t)qkv.tokens,
+                                 cudaMemcpyDeviceToDevice, ctx->stream),
+               "filling the cache");
+    WITH_DIM(dim, forward, ctx, heads_from<T>(o, 0, dim), NULL, 0, heads_from<T>(qkv, 0, dim),
+             heads_from<T>(cache, 0, dim), heads_from<T>(cache, a.kv_heads, dim),
+             shape_of(a, a.position + a.seq), 1);
 }
 
 void cuda_attention_cached(struct slt_ctx *ctx, struct slt_act o, struct slt_act qkv,
                            struct slt_act cache, struct slt_tensor rope, struct slt_attention a)
 {
-    const int64_t dim = a.head_dim, kv = a.kv_heads * dim;
     a.seq = qkv.tokens;
-    rotate(ctx, qkv, rope, a, 1);
-    cuda_check(ctx,
-               cudaMemcpy2DAsync(cuda_act(cache) + a.position * cache.width,
-                                 (size_t)cache.width * sizeof(float), cuda_act(qkv) + a.heads * dim,
-                                 (size_t)qkv.width * sizeof(float),
-                                 (size_t)(2 * kv) * sizeof(float), (size_t)qkv.tokens,
-                                 cudaMemcpyDeviceToDevice, ctx->stream),
-               "filling the cache");
-    WITH_DIM(dim, forward, ctx, heads_from(o, 0, dim), NULL, 0, heads_from(qkv, 0, dim),
-             heads_from(cache, 0, dim), heads_from(cache, a.kv_heads, dim),
-             shape_of(a, a.position + a.seq), 1);
+    CUDA_TYPED(qkv.dtype, cached_rows, ctx, o, qkv, cache, rope, a);
 }

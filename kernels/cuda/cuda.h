@@ -1,12 +1,15 @@
 // What the files of the CUDA backend share. It links nothing of libslt: it is opened at run time
 // and hands over one table (kernels/ops.h).
 //
-// Activations are row-major (T, width) floats: element (t, f) at t * width + first + f. Everything
-// runs on one stream; a kernel's errors are kept in the context and returned by synchronize.
+// Activations are row-major, F32 or BF16: element (t, f) at t * cuda_ld(act) + first + f, rows padded
+// so that each starts where vectors of 16 bytes may. Arithmetic, sums and products are in F32.
+// Everything runs on one stream; a kernel's errors are kept in the context and returned by
+// synchronize.
 #ifndef SLT_KERNELS_CUDA_H
 #define SLT_KERNELS_CUDA_H
 
-#include <cublas_v2.h>
+#include <cublasLt.h>
+#include <cuda_bf16.h>
 #include <cuda_runtime.h>
 
 #include "kernels/ops.h"
@@ -16,12 +19,14 @@ struct slt_buffer {
     uint64_t bytes;
 };
 
+struct cuda_products; // plans of cuBLASLt by shape (linear.cu)
+
 struct slt_ctx {
     int device;
     char name[256], text[400];
     cudaStream_t stream;
-    cublasHandle_t blas;
-    void *blas_work; // a workspace of our own makes its results reproducible
+    struct cuda_products *products;
+    bool reduced; // F32 factors may be rounded to TF32
     char *work;
     uint64_t work_bytes;
     float *codes; // (2, 256): the maps of second and first moments, ascending
@@ -47,6 +52,8 @@ static inline int64_t cuda_blocks(int64_t n, int64_t each)
     return (n + each - 1) / each;
 }
 
+typedef __nv_bfloat16 bf16;
+
 template <class T> static inline T *cuda_pointer(struct slt_tensor t)
 {
     return t.buffer == NULL ? NULL : (T *)(void *)(t.buffer->data + t.offset);
@@ -57,9 +64,39 @@ static inline float *cuda_tensor(struct slt_tensor t)
     return cuda_pointer<float>(t);
 }
 
-static inline float *cuda_act(struct slt_act a)
+#define CUDA_ROW_ALIGN 8 // elements
+
+static inline int64_t cuda_padded(int64_t width)
 {
-    return a.buffer == NULL ? NULL : (float *)(void *)(a.buffer->data + a.offset) + a.first;
+    return cuda_blocks(width, CUDA_ROW_ALIGN) * CUDA_ROW_ALIGN;
+}
+
+static inline int64_t cuda_ld(struct slt_act a)
+{
+    return cuda_padded(a.width);
+}
+
+template <class T> static inline T *cuda_act(struct slt_act a)
+{
+    return a.buffer == NULL ? NULL : (T *)(void *)(a.buffer->data + a.offset) + a.first;
+}
+
+// Calls f<float> or f<bf16>, by the type of an activation or tensor.
+#define CUDA_TYPED(dtype, f, ...)                                                                  \
+    do {                                                                                           \
+        if ((dtype) == SLT_BF16)                                                                   \
+            f<bf16>(__VA_ARGS__);                                                                  \
+        else                                                                                       \
+            f<float>(__VA_ARGS__);                                                                 \
+    } while (0)
+
+// Whether rows at these places (NULL passes) can be read 16 bytes at a time.
+template <class T>
+static inline bool cuda_aligned(int64_t features, const T *a, const T *b = NULL, const T *c = NULL,
+                                const T *d = NULL)
+{
+    const uintptr_t all = (uintptr_t)a | (uintptr_t)b | (uintptr_t)c | (uintptr_t)d;
+    return all % 16 == 0 && features % (int64_t)(16 / sizeof(T)) == 0;
 }
 
 // Keeps the first error of a context; what says which call it was.
@@ -68,10 +105,26 @@ void cuda_check_blas(struct slt_ctx *ctx, cublasStatus_t status, const char *wha
 // Fills err (may be NULL) and returns code.
 int cuda_error(struct slt_error *err, int code, const char *format, ...) SLT_PRINTF(3, 4);
 
-// c (m, n) = beta c + alpha op(a) op(b), row-major with leading dimensions.
+// A row-major matrix on the device.
+struct cuda_matrix {
+    void *data;
+    enum slt_dtype dtype; // F32 or BF16
+    int64_t ld;
+};
+
+// c (m, n) = beta c + alpha op(a) op(b); a and b have one type, c has it or F32.
 void cuda_gemm(struct slt_ctx *ctx, bool transpose_a, bool transpose_b, int64_t m, int64_t n,
-               int64_t k, double alpha, const float *a, int64_t lda, const float *b, int64_t ldb,
-               double beta, float *c, int64_t ldc);
+               int64_t k, double alpha, struct cuda_matrix a, struct cuda_matrix b, double beta,
+               struct cuda_matrix c);
+struct cuda_matrix cuda_matrix_of_act(struct slt_act a);
+// The tensor as a factor beside one of dtype: itself, or a copy in BF16 at *used of the workspace
+// where its type or the alignment of its rows needs one.
+struct cuda_matrix cuda_factor(struct slt_ctx *ctx, struct slt_tensor t, enum slt_dtype dtype,
+                               uint64_t *used);
+// What such a copy takes.
+uint64_t cuda_factor_bytes(enum slt_dtype dtype, int64_t rows, int64_t cols);
+int cuda_products_create(struct cuda_products **products, struct slt_error *err);
+void cuda_products_free(struct cuda_products *products);
 
 // ---- Device helpers ----
 
@@ -118,6 +171,49 @@ static __device__ __forceinline__ float cuda_blend(float beta, const float *old,
     return beta == 0 ? value : beta * *old + value;
 }
 
+// Values as F32, whatever their type; rounded to nearest even on the way back.
+static __device__ __forceinline__ float cuda_value(float x)
+{
+    return x;
+}
+
+static __device__ __forceinline__ float cuda_value(bf16 x)
+{
+    return __bfloat162float(x);
+}
+
+static __device__ __forceinline__ void cuda_set(float *to, float x)
+{
+    *to = x;
+}
+
+static __device__ __forceinline__ void cuda_set(bf16 *to, float x)
+{
+    *to = __float2bfloat16_rn(x);
+}
+
+// N neighbours at once, by one access of memory.
+template <class T, int N> struct alignas(sizeof(T) * N < 16 ? sizeof(T) * N : 16) cuda_pack {
+    T v[N];
+};
+
+template <int N, class T> static __device__ __forceinline__ void cuda_load(float *to, const T *from)
+{
+    const cuda_pack<T, N> pack = *(const cuda_pack<T, N> *)(const void *)from;
+#pragma unroll
+    for (int i = 0; i < N; i++)
+        to[i] = cuda_value(pack.v[i]);
+}
+
+template <int N, class T> static __device__ __forceinline__ void cuda_store(T *to, const float *from)
+{
+    cuda_pack<T, N> pack;
+#pragma unroll
+    for (int i = 0; i < N; i++)
+        cuda_set(&pack.v[i], from[i]);
+    *(cuda_pack<T, N> *)(void *)to = pack;
+}
+
 // ---- The table's rows (by file) ----
 
 #define CUDA_OP(op) extern __typeof__(*((struct slt_ops *)0)->op) cuda_##op
@@ -131,6 +227,10 @@ CUDA_OP(write);
 CUDA_OP(read);
 CUDA_OP(zero);
 CUDA_OP(synchronize);
+CUDA_OP(capture_begin);
+CUDA_OP(capture_end);
+CUDA_OP(graph_launch);
+CUDA_OP(graph_free);
 CUDA_OP(allow_reduced);
 CUDA_OP(convert);
 CUDA_OP(act_bytes);
@@ -161,7 +261,9 @@ CUDA_OP(adam_step);
 
 // Workspace.
 #define CUDA_HEAD_CHUNK   2048      // tokens whose logits exist at once
+#define CUDA_GAIN_BLOCKS  512       // partial sums of a gain's gradient
 #define CUDA_NORM_BLOCK   (1 << 16) // elements of a partial sum of squares
 #define CUDA_HEAD_DIM_MAX 256
+#define CUDA_NORM_FEATURES 8192 // the most that a norm keeps in registers
 
 #endif

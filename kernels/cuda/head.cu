@@ -1,33 +1,81 @@
-// LM head and cross-entropy by chunks of tokens: logits by GEMM, then one kernel that reads a row
-// twice and leaves its gradient in place. Only one chunk's logits exist.
+// LM head and cross-entropy by chunks of tokens: logits in F32 by a product, then one kernel that
+// reads each row twice and leaves its gradient in place, in the activations' type: a row of BF16
+// takes the first half of its row of logits. Only one chunk's logits exist.
 //
-// Workspace: logits (chunk, V), losses (T).
+// Workspace: a copy of w where a product needs one, logits (chunk, V padded), losses (T).
 #include "kernels/cuda/cuda.h"
 
-// A block for each token: loss[t] = log sum exp - logit of the target, 0 without one; the logits
-// become (softmax - one-hot) * scalars[LOSS_SCALE].
-static __global__ void cross_entropy_rows(float *logits, float *loss, const int32_t *target,
-                                          const double *scalars, int64_t vocab, bool gradient)
+// Largest logit so far and the sum of exponentials below it.
+struct running {
+    float most, sum;
+};
+
+static __device__ __forceinline__ struct running join(struct running a, struct running b)
 {
-    __shared__ float slots[CUDA_WARP];
+    const float most = a.most > b.most ? a.most : b.most;
+    struct running r = {most, 0};
+    if (most > -INFINITY)
+        r.sum = a.sum * expf(a.most - most) + b.sum * expf(b.most - most);
+    else
+        r.sum = most == most ? a.sum + b.sum : most;
+    return r;
+}
+
+static __device__ struct running join_block(struct running r, float *most, float *sum)
+{
+    for (int step = CUDA_WARP / 2; step > 0; step /= 2) {
+        const struct running other = {__shfl_xor_sync(0xffffffffu, r.most, step),
+                                      __shfl_xor_sync(0xffffffffu, r.sum, step)};
+        r = join(r, other);
+    }
+    if (threadIdx.x % CUDA_WARP == 0) {
+        most[threadIdx.x / CUDA_WARP] = r.most;
+        sum[threadIdx.x / CUDA_WARP] = r.sum;
+    }
+    __syncthreads();
+    r.most = most[0];
+    r.sum = sum[0];
+    for (unsigned w = 1; w < blockDim.x / CUDA_WARP; w++) {
+        const struct running other = {most[w], sum[w]};
+        r = join(r, other);
+    }
+    return r;
+}
+
+// A block for each token: loss[t] = log sum exp - logit of the target, 0 without one; the logits
+// become (softmax - one-hot) * scalars[LOSS_SCALE]. A narrower T trails behind what is still to be
+// read: all threads read before any writes.
+template <class T>
+static __global__ void cross_entropy_rows(float *logits, int64_t ld, float *loss,
+                                          const int32_t *target, const double *scalars,
+                                          int64_t vocab, bool gradient)
+{
+    __shared__ float most[CUDA_WARP], sum[CUDA_WARP];
     const int64_t t = blockIdx.x;
-    float *row = logits + t * vocab;
-    float most = -INFINITY, sum = 0;
-    for (int64_t v = threadIdx.x; v < vocab; v += blockDim.x)
-        most = row[v] > most ? row[v] : most;
-    most = cuda_block_max(most, slots);
-    for (int64_t v = threadIdx.x; v < vocab; v += blockDim.x)
-        sum += expf(row[v] - most);
-    const float lse = most + logf(cuda_block_sum(sum, slots));
+    const float *row = logits + t * ld;
+    T *out = (T *)(void *)(logits + t * ld);
+    struct running r = {-INFINITY, 0};
+    for (int64_t v = threadIdx.x; v < vocab; v += blockDim.x) {
+        const struct running one = {row[v], 1};
+        r = join(r, one);
+    }
+    r = join_block(r, most, sum);
+    const float lse = r.most + logf(r.sum);
     const int32_t want = target[t];
     if (threadIdx.x == 0)
         loss[t] = want < 0 ? 0 : lse - row[want];
     if (!gradient)
         return;
-    __syncthreads(); // the target's logit has been read
     const float scale = want < 0 ? 0 : (float)scalars[SLT_SCALAR_LOSS_SCALE];
-    for (int64_t v = threadIdx.x; v < vocab; v += blockDim.x)
-        row[v] = want < 0 ? 0 : (expf(row[v] - lse) - (v == want ? 1.0f : 0.0f)) * scale;
+    for (int64_t first = 0; first < vocab; first += blockDim.x) {
+        const int64_t v = first + threadIdx.x;
+        float x = 0;
+        if (want >= 0 && v < vocab)
+            x = (expf(row[v] - lse) - (v == want ? 1.0f : 0.0f)) * scale;
+        __syncthreads(); // this round's logits have been read, and the target's
+        if (v < vocab)
+            cuda_set(&out[v], x);
+    }
 }
 
 // scalars[LOSS] += the losses, by one block in a fixed order.
@@ -42,28 +90,47 @@ static __global__ void add_losses(double *scalars, const float *loss, int64_t to
         scalars[SLT_SCALAR_LOSS] += sum;
 }
 
+template <class T>
+static void lose(struct slt_ctx *ctx, float *logits, int64_t ld, float *loss, const int32_t *target,
+                 const double *scalars, int64_t vocab, bool gradient, int64_t tokens)
+{
+    SLT_LAUNCH(ctx, cross_entropy_rows<T>, (unsigned)tokens, CUDA_BLOCK, logits, ld, loss, target,
+               scalars, vocab, gradient);
+}
+
+// Rows [first, ...) of an activation.
+static struct cuda_matrix rows_from(struct slt_act x, int64_t first)
+{
+    struct cuda_matrix m = cuda_matrix_of_act(x);
+    m.data = (char *)m.data + (uint64_t)(first * m.ld) * slt_dtype_size(x.dtype);
+    return m;
+}
+
 void cuda_head_loss(struct slt_ctx *ctx, struct slt_tensor scalars, struct slt_act dx,
                     struct slt_tensor dw, double beta, struct slt_act x, struct slt_tensor w,
                     struct slt_tensor targets)
 {
-    const int64_t tokens = x.tokens, d = x.features, vocab = w.rows;
+    const int64_t tokens = x.tokens, d = x.features, vocab = w.rows, ld = cuda_padded(vocab);
     const int64_t most = tokens < CUDA_HEAD_CHUNK ? tokens : CUDA_HEAD_CHUNK;
-    float *logits = (float *)(void *)ctx->work, *loss = logits + most * vocab;
     double *scalar = cuda_pointer<double>(scalars);
+    uint64_t used = 0;
+    const struct cuda_matrix head = cuda_factor(ctx, w, x.dtype, &used);
+    float *logits = (float *)(void *)(ctx->work + used), *loss = logits + most * ld;
+    const struct cuda_matrix out = {logits, SLT_F32, ld};
+    // The gradient as it lies in the same rows.
+    const struct cuda_matrix grad = {logits, x.dtype, x.dtype == SLT_BF16 ? 2 * ld : ld};
+    const struct cuda_matrix result = {cuda_pointer<void>(dw), dw.dtype, dw.ld};
     for (int64_t first = 0; first < tokens; first += most) {
         const int64_t n = tokens - first < most ? tokens - first : most;
-        const float *in = cuda_act(x) + first * x.width;
-        cuda_gemm(ctx, false, true, n, vocab, d, 1, in, x.width, cuda_tensor(w), w.ld, 0, logits,
-                  vocab);
-        SLT_LAUNCH(ctx, cross_entropy_rows, (unsigned)n, CUDA_BLOCK, logits, loss + first,
-                   cuda_pointer<int32_t>(targets) + first, scalar, vocab, dx.buffer != NULL);
+        const struct cuda_matrix in = rows_from(x, first);
+        cuda_gemm(ctx, false, true, n, vocab, d, 1, in, head, 0, out);
+        CUDA_TYPED(x.dtype, lose, ctx, logits, ld, loss + first,
+                   cuda_pointer<int32_t>(targets) + first, scalar, vocab, dx.buffer != NULL, n);
         if (dx.buffer == NULL)
             continue;
         if (dw.buffer != NULL)
-            cuda_gemm(ctx, true, false, vocab, d, n, 1, logits, vocab, in, x.width,
-                      first == 0 ? beta : 1, cuda_tensor(dw), dw.ld);
-        cuda_gemm(ctx, false, false, n, d, vocab, 1, logits, vocab, cuda_tensor(w), w.ld, 0,
-                  cuda_act(dx) + first * dx.width, dx.width);
+            cuda_gemm(ctx, true, false, vocab, d, n, 1, grad, in, first == 0 ? beta : 1, result);
+        cuda_gemm(ctx, false, false, n, d, vocab, 1, grad, head, 0, rows_from(dx, first));
     }
     SLT_LAUNCH(ctx, add_losses, 1, CUDA_BLOCK, scalar, loss, tokens);
 }

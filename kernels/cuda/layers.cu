@@ -1,34 +1,46 @@
-// Embedding, residual + RMSNorm, addition, SwiGLU.
+// Embedding, residual + RMSNorm, addition, SwiGLU. All are bound by memory: a thread moves 16 bytes
+// at once where rows allow it, and what a norm reads twice stays in registers between.
+//
+// Workspace of the norm's backward: (CUDA_GAIN_BLOCKS, d) partial gradients of the gain.
 #include "kernels/cuda/cuda.h"
+
+#define NORM_MOST CUDA_NORM_FEATURES
 
 // ---- Embedding ----
 
-static __device__ float weight_at(const void *w, bool half, int64_t i)
-{
-    return half ? __uint_as_float((unsigned)((const uint16_t *)w)[i] << 16) : ((const float *)w)[i];
-}
-
 // A block for each token.
-static __global__ void embedding_rows(float *y, int64_t ld, const void *w, bool half,
-                                      const int32_t *token, int64_t d)
+template <class T, class W>
+static __global__ void embedding_rows(T *y, int64_t ld, const W *w, const int32_t *token, int64_t d)
 {
     const int64_t row = token[blockIdx.x];
     for (int64_t f = threadIdx.x; f < d; f += blockDim.x)
-        y[blockIdx.x * ld + f] = weight_at(w, half, row * d + f);
+        cuda_set(&y[blockIdx.x * ld + f], cuda_value(w[row * d + f]));
+}
+
+template <class T>
+static void embed(struct slt_ctx *ctx, struct slt_act y, struct slt_tensor w,
+                  struct slt_tensor tokens)
+{
+    const int32_t *token = cuda_pointer<int32_t>(tokens);
+    if (w.dtype == SLT_BF16)
+        SLT_LAUNCH_FLAT(ctx, (embedding_rows<T, bf16>), (unsigned)y.tokens, CUDA_BLOCK,
+                        cuda_act<T>(y), cuda_ld(y), cuda_pointer<bf16>(w), token, w.cols);
+    else
+        SLT_LAUNCH_FLAT(ctx, (embedding_rows<T, float>), (unsigned)y.tokens, CUDA_BLOCK,
+                        cuda_act<T>(y), cuda_ld(y), cuda_tensor(w), token, w.cols);
 }
 
 void cuda_embedding_forward(struct slt_ctx *ctx, struct slt_act y, struct slt_tensor w,
                             struct slt_tensor tokens)
 {
-    SLT_LAUNCH_FLAT(ctx, embedding_rows, (unsigned)y.tokens, CUDA_BLOCK, cuda_act(y), y.width,
-                    cuda_pointer<void>(w), w.dtype == SLT_BF16, cuda_pointer<int32_t>(tokens),
-                    w.cols);
+    CUDA_TYPED(y.dtype, embed, ctx, y, w, tokens);
 }
 
 // Block b owns the rows v with v % gridDim.x == b: it looks at all tokens in their order and adds
 // the gradients of its own, so that sums are in the order of tokens whatever the grid. Each thread
 // has its own features.
-static __global__ void embedding_sums(float *dw, float beta, const float *dy, int64_t ld,
+template <class T>
+static __global__ void embedding_sums(float *dw, float beta, const T *dy, int64_t ld,
                                       const int32_t *token, int64_t tokens, int64_t vocab,
                                       int64_t d)
 {
@@ -39,82 +51,171 @@ static __global__ void embedding_sums(float *dw, float beta, const float *dy, in
         if (token[t] % gridDim.x != blockIdx.x)
             continue;
         for (int64_t f = threadIdx.x; f < d; f += blockDim.x)
-            dw[token[t] * d + f] += dy[t * ld + f];
+            dw[token[t] * d + f] += cuda_value(dy[t * ld + f]);
     }
+}
+
+template <class T>
+static void embed_backward(struct slt_ctx *ctx, struct slt_tensor dw, double beta,
+                           struct slt_act dy, struct slt_tensor tokens)
+{
+    const int64_t blocks = dw.rows < 1024 ? dw.rows : 1024;
+    SLT_LAUNCH_FLAT(ctx, embedding_sums<T>, (unsigned)blocks, CUDA_BLOCK, cuda_tensor(dw),
+                    (float)beta, cuda_act<T>(dy), cuda_ld(dy), cuda_pointer<int32_t>(tokens),
+                    dy.tokens, dw.rows, dw.cols);
 }
 
 void cuda_embedding_backward(struct slt_ctx *ctx, struct slt_tensor dw, double beta,
                              struct slt_act dy, struct slt_tensor tokens)
 {
-    const int64_t blocks = dw.rows < 1024 ? dw.rows : 1024;
-    SLT_LAUNCH_FLAT(ctx, embedding_sums, (unsigned)blocks, CUDA_BLOCK, cuda_tensor(dw), (float)beta,
-                    cuda_act(dy), dy.width, cuda_pointer<int32_t>(tokens), dy.tokens, dw.rows,
-                    dw.cols);
+    CUDA_TYPED(dy.dtype, embed_backward, ctx, dw, beta, dy, tokens);
 }
 
 // ---- Residual + RMSNorm ----
 
+// Calls f<T, N, E>: N neighbours at once, at most E features for each of a block's threads.
+#define WITH_NORM(T, wide, d, f, ...)                                                              \
+    do {                                                                                           \
+        constexpr int most = NORM_MOST / CUDA_BLOCK, few = most / 4;                               \
+        if (!(wide))                                                                               \
+            f<T, 1, most>(__VA_ARGS__);                                                            \
+        else if ((d) <= few * CUDA_BLOCK)                                                          \
+            f<T, 16 / sizeof(T), few>(__VA_ARGS__);                                                \
+        else                                                                                       \
+            f<T, 16 / sizeof(T), most>(__VA_ARGS__);                                               \
+    } while (0)
+
+// The first of the N features that a thread has in round k; all rounds cover a row.
+template <int N> static __device__ __forceinline__ int64_t feature(int k)
+{
+    return ((int64_t)k * blockDim.x + threadIdx.x) * N;
+}
+
 // A block for each token.
-static __global__ void rmsnorm_rows(float *y, int64_t ldy, float *z, int64_t ldz, float *rstd,
-                                    const float *x, int64_t ldx, const float *r, int64_t ldr,
-                                    const float *g, int64_t d, float eps)
+template <class T, int N, int E>
+static __global__ void rmsnorm_rows(T *y, int64_t ldy, T *z, int64_t ldz, float *rstd, const T *x,
+                                    int64_t ldx, const T *r, int64_t ldr, const float *g, int64_t d,
+                                    float eps)
 {
     __shared__ float slots[CUDA_WARP];
     const int64_t t = blockIdx.x;
-    float square = 0;
-    for (int64_t f = threadIdx.x; f < d; f += blockDim.x) {
-        float v = x[t * ldx + f];
-        if (r != NULL) {
-            v += r[t * ldr + f];
-            z[t * ldz + f] = v;
+    float v[E], square = 0;
+#pragma unroll
+    for (int k = 0; k < E / N; k++) {
+        const int64_t f = feature<N>(k);
+        float *mine = &v[k * N], add[N];
+        if (f >= d)
+            continue;
+        cuda_load<N>(mine, &x[t * ldx + f]);
+        if (r != NULL) { // the norm is of what is stored, rounding included
+            cuda_load<N>(add, &r[t * ldr + f]);
+            for (int i = 0; i < N; i++)
+                mine[i] += add[i];
+            cuda_store<N>(&z[t * ldz + f], mine);
+            cuda_load<N>(mine, &z[t * ldz + f]);
         }
-        square += v * v;
+        for (int i = 0; i < N; i++)
+            square += mine[i] * mine[i];
     }
     const float inverse = 1 / sqrtf(cuda_block_sum(square, slots) / (float)d + eps);
     if (threadIdx.x == 0)
         rstd[t] = inverse;
-    for (int64_t f = threadIdx.x; f < d; f += blockDim.x) {
-        const float v = r != NULL ? z[t * ldz + f] : x[t * ldx + f];
-        y[t * ldy + f] = v * inverse * g[f];
+#pragma unroll
+    for (int k = 0; k < E / N; k++) {
+        const int64_t f = feature<N>(k);
+        if (f >= d)
+            continue;
+        for (int i = 0; i < N; i++)
+            v[k * N + i] *= inverse * g[f + i];
+        cuda_store<N>(&y[t * ldy + f], &v[k * N]);
     }
+}
+
+template <class T, int N, int E>
+static void norm_rows(struct slt_ctx *ctx, struct slt_act y, struct slt_act z,
+                      struct slt_tensor rstd, struct slt_act x, struct slt_act r,
+                      struct slt_tensor g, double eps)
+{
+    SLT_LAUNCH(ctx, (rmsnorm_rows<T, N, E>), (unsigned)y.tokens, CUDA_BLOCK, cuda_act<T>(y),
+               cuda_ld(y), cuda_act<T>(z), cuda_ld(z), cuda_tensor(rstd), cuda_act<T>(x),
+               cuda_ld(x), cuda_act<T>(r), cuda_ld(r), cuda_tensor(g), y.features, (float)eps);
+}
+
+template <class T>
+static void norm_forward(struct slt_ctx *ctx, struct slt_act y, struct slt_act z,
+                         struct slt_tensor rstd, struct slt_act x, struct slt_act r,
+                         struct slt_tensor g, double eps)
+{
+    const bool wide =
+        cuda_aligned<T>(y.features, cuda_act<T>(y), cuda_act<T>(z), cuda_act<T>(x), cuda_act<T>(r));
+    WITH_NORM(T, wide, y.features, norm_rows, ctx, y, z, rstd, x, r, g, eps);
 }
 
 void cuda_rmsnorm_forward(struct slt_ctx *ctx, struct slt_act y, struct slt_act z,
                           struct slt_tensor rstd, struct slt_act x, struct slt_act r,
                           struct slt_tensor g, double eps)
 {
-    SLT_LAUNCH(ctx, rmsnorm_rows, (unsigned)y.tokens, CUDA_BLOCK, cuda_act(y), y.width, cuda_act(z),
-               z.width, cuda_tensor(rstd), cuda_act(x), x.width, cuda_act(r), r.width,
-               cuda_tensor(g), y.features, (float)eps);
+    CUDA_TYPED(y.dtype, norm_forward, ctx, y, z, rstd, x, r, g, eps);
 }
 
-// dx += rstd (dy g - z rstd^2 mean(dy g z)); a block for each token.
-static __global__ void rmsnorm_backward_rows(float *dx, int64_t ldx, const float *dy, int64_t ldy,
-                                             const float *z, int64_t ldz, const float *rstd,
-                                             const float *g, int64_t d)
+// dx += rstd (dy g - z rstd^2 mean(dy g z)). Each block has a run of tokens and leaves its share of
+// the gain's gradient, the sum over its tokens of dy z rstd, in its row of partial.
+template <class T, int N, int E>
+static __global__ void rmsnorm_backward_rows(T *dx, int64_t ldx, float *partial, const T *dy,
+                                             int64_t ldy, const T *z, int64_t ldz,
+                                             const float *rstd, const float *g, int64_t d,
+                                             int64_t run, int64_t tokens)
 {
     __shared__ float slots[CUDA_WARP];
-    const int64_t t = blockIdx.x;
-    const float inverse = rstd[t];
-    float dot = 0;
-    for (int64_t f = threadIdx.x; f < d; f += blockDim.x)
-        dot += dy[t * ldy + f] * g[f] * z[t * ldz + f];
-    const float scale = cuda_block_sum(dot, slots) * inverse * inverse * inverse / (float)d;
-    for (int64_t f = threadIdx.x; f < d; f += blockDim.x)
-        dx[t * ldx + f] += dy[t * ldy + f] * g[f] * inverse - z[t * ldz + f] * scale;
+    const int64_t first = blockIdx.x * run, last = first + run < tokens ? first + run : tokens;
+    float gain[E] = {0};
+    for (int64_t t = first; t < last; t++) {
+        const float inverse = rstd[t];
+        float normed[E], grad[E], dot = 0;
+#pragma unroll
+        for (int k = 0; k < E / N; k++) {
+            const int64_t f = feature<N>(k);
+            if (f >= d)
+                continue;
+            cuda_load<N>(&grad[k * N], &dy[t * ldy + f]);
+            cuda_load<N>(&normed[k * N], &z[t * ldz + f]);
+            for (int i = k * N; i < (k + 1) * N; i++) {
+                normed[i] *= inverse;
+                gain[i] += grad[i] * normed[i];
+                grad[i] *= g[f + i - k * N];
+                dot += grad[i] * normed[i];
+            }
+        }
+        const float scale = cuda_block_sum(dot, slots) / (float)d;
+#pragma unroll
+        for (int k = 0; k < E / N; k++) {
+            const int64_t f = feature<N>(k);
+            float sum[N];
+            if (f >= d)
+                continue;
+            cuda_load<N>(sum, &dx[t * ldx + f]);
+            for (int i = 0; i < N; i++)
+                sum[i] += (grad[k * N + i] - normed[k * N + i] * scale) * inverse;
+            cuda_store<N>(&dx[t * ldx + f], sum);
+        }
+    }
+#pragma unroll
+    for (int k = 0; k < E / N; k++)
+        for (int i = 0; partial != NULL && i < N; i++)
+            if (feature<N>(k) < d)
+                partial[blockIdx.x * d + feature<N>(k) + i] = gain[k * N + i];
 }
 
-// dg of 32 features by a block of 32 x 8 threads: each row of threads sums every eighth token, then
-// the eight sums are added in order.
-static __global__ void rmsnorm_gain(float *dg, float beta, const float *dy, int64_t ldy,
-                                    const float *z, int64_t ldz, const float *rstd, int64_t tokens,
-                                    int64_t d)
+// dg of 32 features by a block of 32 x 8 threads: each row of threads sums every eighth partial
+// row, then the eight sums are added in order.
+static __global__ void add_gains(float *dg, float beta, const float *partial, int64_t rows,
+                                 int64_t d)
 {
     __shared__ float sums[8][CUDA_WARP];
     const int64_t f = (int64_t)blockIdx.x * CUDA_WARP + threadIdx.x;
     float sum = 0;
-    for (int64_t t = threadIdx.y; f < d && t < tokens; t += 8)
-        sum += dy[t * ldy + f] * z[t * ldz + f] * rstd[t];
+    for (int64_t k = threadIdx.y; f < d && k < rows; k += 8)
+        sum += partial[k * d + f];
     sums[threadIdx.y][threadIdx.x] = sum;
     __syncthreads();
     if (threadIdx.y > 0 || f >= d)
@@ -124,76 +225,158 @@ static __global__ void rmsnorm_gain(float *dg, float beta, const float *dy, int6
     dg[f] = cuda_blend(beta, &dg[f], sum);
 }
 
+template <class T, int N, int E>
+static void backward_rows(struct slt_ctx *ctx, struct slt_act dx, float *partial, struct slt_act dy,
+                          struct slt_act z, struct slt_tensor rstd, struct slt_tensor g,
+                          int64_t run)
+{
+    SLT_LAUNCH(ctx, (rmsnorm_backward_rows<T, N, E>), (unsigned)cuda_blocks(z.tokens, run),
+               CUDA_BLOCK, cuda_act<T>(dx), cuda_ld(dx), partial, cuda_act<T>(dy), cuda_ld(dy),
+               cuda_act<T>(z), cuda_ld(z), cuda_tensor(rstd), cuda_tensor(g), z.features, run,
+               z.tokens);
+}
+
+template <class T>
+static void norm_backward(struct slt_ctx *ctx, struct slt_act dx, struct slt_tensor dg, double beta,
+                          struct slt_act dy, struct slt_act z, struct slt_tensor rstd,
+                          struct slt_tensor g)
+{
+    const int64_t d = z.features, run = cuda_blocks(z.tokens, CUDA_GAIN_BLOCKS);
+    const bool wide = cuda_aligned<T>(d, cuda_act<T>(dx), cuda_act<T>(dy), cuda_act<T>(z));
+    float *partial = dg.buffer != NULL ? (float *)(void *)ctx->work : NULL;
+    WITH_NORM(T, wide, d, backward_rows, ctx, dx, partial, dy, z, rstd, g, run);
+    if (partial != NULL)
+        SLT_LAUNCH(ctx, add_gains, (unsigned)cuda_blocks(d, CUDA_WARP), dim3(CUDA_WARP, 8),
+                   cuda_tensor(dg), (float)beta, partial, cuda_blocks(z.tokens, run), d);
+}
+
 void cuda_rmsnorm_backward(struct slt_ctx *ctx, struct slt_act dx, struct slt_tensor dg,
                            double beta, struct slt_act dy, struct slt_act z, struct slt_tensor rstd,
                            struct slt_tensor g)
 {
-    const int64_t d = z.features;
-    if (dg.buffer != NULL)
-        SLT_LAUNCH(ctx, rmsnorm_gain, (unsigned)cuda_blocks(d, CUDA_WARP), dim3(CUDA_WARP, 8),
-                   cuda_tensor(dg), (float)beta, cuda_act(dy), dy.width, cuda_act(z), z.width,
-                   cuda_tensor(rstd), z.tokens, d);
-    SLT_LAUNCH(ctx, rmsnorm_backward_rows, (unsigned)z.tokens, CUDA_BLOCK, cuda_act(dx), dx.width,
-               cuda_act(dy), dy.width, cuda_act(z), z.width, cuda_tensor(rstd), cuda_tensor(g), d);
+    CUDA_TYPED(z.dtype, norm_backward, ctx, dx, dg, beta, dy, z, rstd, g);
 }
 
-// ---- Element by element ----
+// ---- Element by element: a block for each token ----
 
-static __global__ void add_elements(float *y, int64_t ldy, const float *x, int64_t ldx, int64_t d,
-                                    int64_t n)
+#define WITH_PACK(T, wide, f, ...)                                                                 \
+    do {                                                                                           \
+        if (wide)                                                                                  \
+            f<T, 16 / sizeof(T)>(__VA_ARGS__);                                                     \
+        else                                                                                       \
+            f<T, 1>(__VA_ARGS__);                                                                  \
+    } while (0)
+
+template <class T, int N>
+static __global__ void add_rows(T *y, int64_t ldy, const T *x, int64_t ldx, int64_t d)
 {
-    const int64_t i = cuda_index();
-    if (i < n)
-        y[i / d * ldy + i % d] += x[i / d * ldx + i % d];
+    const int64_t t = blockIdx.x;
+    for (int64_t f = threadIdx.x * N; f < d; f += blockDim.x * N) {
+        float a[N], b[N];
+        cuda_load<N>(a, &y[t * ldy + f]);
+        cuda_load<N>(b, &x[t * ldx + f]);
+        for (int i = 0; i < N; i++)
+            a[i] += b[i];
+        cuda_store<N>(&y[t * ldy + f], a);
+    }
+}
+
+template <class T, int N> static void add_packs(struct slt_ctx *ctx, struct slt_act y, struct slt_act x)
+{
+    SLT_LAUNCH_FLAT(ctx, (add_rows<T, N>), (unsigned)x.tokens, CUDA_BLOCK, cuda_act<T>(y),
+                    cuda_ld(y), cuda_act<T>(x), cuda_ld(x), x.features);
+}
+
+template <class T> static void add(struct slt_ctx *ctx, struct slt_act y, struct slt_act x)
+{
+    const bool wide = cuda_aligned<T>(x.features, cuda_act<T>(y), cuda_act<T>(x));
+    WITH_PACK(T, wide, add_packs, ctx, y, x);
 }
 
 void cuda_add(struct slt_ctx *ctx, struct slt_act y, struct slt_act x)
 {
-    const int64_t n = x.tokens * x.features;
-    SLT_LAUNCH_FLAT(ctx, add_elements, (unsigned)cuda_blocks(n, CUDA_BLOCK), CUDA_BLOCK,
-                    cuda_act(y), y.width, cuda_act(x), x.width, x.features, n);
+    CUDA_TYPED(x.dtype, add, ctx, y, x);
 }
+
+// ---- SwiGLU ----
 
 static __device__ float sigmoid(float x)
 {
     return 1 / (1 + expf(-x));
 }
 
-static __global__ void swiglu_elements(float *y, int64_t ldy, const float *gu, int64_t ld,
-                                       int64_t d, int64_t n)
+template <class T, int N>
+static __global__ void swiglu_rows(T *y, int64_t ldy, const T *gu, int64_t ld, int64_t d)
 {
-    const int64_t i = cuda_index();
-    if (i >= n)
-        return;
-    const float gate = gu[i / d * ld + i % d], up = gu[i / d * ld + d + i % d];
-    y[i / d * ldy + i % d] = gate * sigmoid(gate) * up;
+    const int64_t t = blockIdx.x;
+    for (int64_t f = threadIdx.x * N; f < d; f += blockDim.x * N) {
+        float gate[N], up[N];
+        cuda_load<N>(gate, &gu[t * ld + f]);
+        cuda_load<N>(up, &gu[t * ld + d + f]);
+        for (int i = 0; i < N; i++)
+            up[i] *= gate[i] * sigmoid(gate[i]);
+        cuda_store<N>(&y[t * ldy + f], up);
+    }
+}
+
+template <class T, int N>
+static void swiglu_packs(struct slt_ctx *ctx, struct slt_act y, struct slt_act gu)
+{
+    SLT_LAUNCH_FLAT(ctx, (swiglu_rows<T, N>), (unsigned)y.tokens, CUDA_BLOCK, cuda_act<T>(y),
+                    cuda_ld(y), cuda_act<T>(gu), cuda_ld(gu), y.features);
+}
+
+template <class T> static void swiglu(struct slt_ctx *ctx, struct slt_act y, struct slt_act gu)
+{
+    const bool wide = cuda_aligned<T>(y.features, cuda_act<T>(y), cuda_act<T>(gu));
+    WITH_PACK(T, wide, swiglu_packs, ctx, y, gu);
 }
 
 void cuda_swiglu_forward(struct slt_ctx *ctx, struct slt_act y, struct slt_act gu)
 {
-    const int64_t n = y.tokens * y.features;
-    SLT_LAUNCH_FLAT(ctx, swiglu_elements, (unsigned)cuda_blocks(n, CUDA_BLOCK), CUDA_BLOCK,
-                    cuda_act(y), y.width, cuda_act(gu), gu.width, y.features, n);
+    CUDA_TYPED(y.dtype, swiglu, ctx, y, gu);
 }
 
-static __global__ void swiglu_gradients(float *dgu, int64_t ldd, const float *dy, int64_t ldy,
-                                        const float *gu, int64_t ld, int64_t d, int64_t n)
+template <class T, int N>
+static __global__ void swiglu_gradients(T *dgu, int64_t ldd, const T *dy, int64_t ldy, const T *gu,
+                                        int64_t ld, int64_t d)
 {
-    const int64_t i = cuda_index();
-    if (i >= n)
-        return;
-    const int64_t t = i / d, f = i % d;
-    const float gate = gu[t * ld + f], up = gu[t * ld + d + f], s = sigmoid(gate);
-    const float grad = dy[t * ldy + f];
-    dgu[t * ldd + f] = grad * up * s * (1 + gate * (1 - s));
-    dgu[t * ldd + d + f] = grad * gate * s;
+    const int64_t t = blockIdx.x;
+    for (int64_t f = threadIdx.x * N; f < d; f += blockDim.x * N) {
+        float gate[N], up[N], grad[N];
+        cuda_load<N>(gate, &gu[t * ld + f]);
+        cuda_load<N>(up, &gu[t * ld + d + f]);
+        cuda_load<N>(grad, &dy[t * ldy + f]);
+        for (int i = 0; i < N; i++) {
+            const float s = sigmoid(gate[i]), dup = grad[i] * gate[i] * s;
+            gate[i] = grad[i] * up[i] * s * (1 + gate[i] * (1 - s));
+            up[i] = dup;
+        }
+        cuda_store<N>(&dgu[t * ldd + f], gate);
+        cuda_store<N>(&dgu[t * ldd + d + f], up);
+    }
+}
+
+template <class T, int N>
+static void swiglu_backward_packs(struct slt_ctx *ctx, struct slt_act dgu, struct slt_act dy,
+                                  struct slt_act gu)
+{
+    SLT_LAUNCH_FLAT(ctx, (swiglu_gradients<T, N>), (unsigned)dy.tokens, CUDA_BLOCK,
+                    cuda_act<T>(dgu), cuda_ld(dgu), cuda_act<T>(dy), cuda_ld(dy), cuda_act<T>(gu),
+                    cuda_ld(gu), dy.features);
+}
+
+template <class T>
+static void swiglu_backward(struct slt_ctx *ctx, struct slt_act dgu, struct slt_act dy,
+                            struct slt_act gu)
+{
+    const bool wide =
+        cuda_aligned<T>(dy.features, cuda_act<T>(dgu), cuda_act<T>(dy), cuda_act<T>(gu));
+    WITH_PACK(T, wide, swiglu_backward_packs, ctx, dgu, dy, gu);
 }
 
 void cuda_swiglu_backward(struct slt_ctx *ctx, struct slt_act dgu, struct slt_act dy,
                           struct slt_act gu)
 {
-    const int64_t n = dy.tokens * dy.features;
-    SLT_LAUNCH_FLAT(ctx, swiglu_gradients, (unsigned)cuda_blocks(n, CUDA_BLOCK), CUDA_BLOCK,
-                    cuda_act(dgu), dgu.width, cuda_act(dy), dy.width, cuda_act(gu), gu.width,
-                    dy.features, n);
+    CUDA_TYPED(dy.dtype, swiglu_backward, ctx, dgu, dy, gu);
 }

@@ -7,10 +7,9 @@
 #include "kernels/cuda/cuda.h"
 
 extern "C" {
+#include "core/bfloat.h"
 #include "core/codes.h"
 }
-
-#define BLAS_WORK ((size_t)32 << 20)
 
 // ---- Errors ----
 
@@ -37,7 +36,7 @@ void cuda_check_blas(struct slt_ctx *ctx, cublasStatus_t status, const char *wha
 {
     if (status != CUBLAS_STATUS_SUCCESS && ctx->error.code == 0)
         cuda_error(&ctx->error, SLT_ERR_DEVICE, "cuBLAS failed in %s: %s", what,
-                   cublasGetStatusString(status));
+                   cublasLtGetStatusString(status));
 }
 
 int cuda_synchronize(struct slt_ctx *ctx, struct slt_error *err)
@@ -76,19 +75,17 @@ int cuda_open(struct slt_ctx **ctx, const struct slt_ops_options *options, struc
     struct slt_ctx *c = (struct slt_ctx *)calloc(1, sizeof *c);
     if (c == NULL)
         return cuda_error(err, SLT_ERR_MEMORY, "cannot allocate a CUDA context");
-    cublasStatus_t blas = CUBLAS_STATUS_SUCCESS;
+    int code = 0;
     if ((status = cudaGetDevice(&c->device)) != cudaSuccess ||
         (status = cudaGetDeviceProperties(&device, c->device)) != cudaSuccess ||
         (status = cudaDriverGetVersion(&driver)) != cudaSuccess ||
         (status = cudaStreamCreate(&c->stream)) != cudaSuccess ||
-        (status = cudaMalloc(&c->blas_work, BLAS_WORK)) != cudaSuccess ||
-        (status = write_codes(c)) != cudaSuccess ||
-        (blas = cublasCreate(&c->blas)) != CUBLAS_STATUS_SUCCESS ||
-        (blas = cublasSetStream(c->blas, c->stream)) != CUBLAS_STATUS_SUCCESS ||
-        (blas = cublasSetWorkspace(c->blas, c->blas_work, BLAS_WORK)) != CUBLAS_STATUS_SUCCESS) {
-        const int code = cuda_error(err, SLT_ERR_DEVICE, "cannot use device 'cuda': %s",
-                                    status != cudaSuccess ? cudaGetErrorString(status)
-                                                          : cublasGetStatusString(blas));
+        (status = write_codes(c)) != cudaSuccess)
+        code = cuda_error(err, SLT_ERR_DEVICE, "cannot use device 'cuda': %s",
+                          cudaGetErrorString(status));
+    if (code == 0)
+        code = cuda_products_create(&c->products, err);
+    if (code != 0) {
         cuda_close(c);
         return code;
     }
@@ -102,9 +99,7 @@ int cuda_open(struct slt_ctx **ctx, const struct slt_ops_options *options, struc
 
 void cuda_close(struct slt_ctx *ctx)
 {
-    if (ctx->blas != NULL)
-        cublasDestroy(ctx->blas);
-    cudaFree(ctx->blas_work);
+    cuda_products_free(ctx->products);
     cudaFree(ctx->codes);
     if (ctx->stream != NULL)
         cudaStreamDestroy(ctx->stream);
@@ -191,14 +186,14 @@ void cuda_zero(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset, 
 uint64_t cuda_act_bytes(struct slt_ctx *ctx, enum slt_dtype dtype, int64_t tokens, int64_t features)
 {
     (void)ctx;
-    return (uint64_t)tokens * (uint64_t)features * slt_dtype_size(dtype);
+    return (uint64_t)tokens * (uint64_t)cuda_padded(features) * slt_dtype_size(dtype);
 }
 
 // Copies T rows of so many features between row-major memories.
 static void copy_rows(struct slt_ctx *ctx, void *to, int64_t to_ld, const void *from,
-                      int64_t from_ld, int64_t features, int64_t tokens, enum cudaMemcpyKind kind)
+                      int64_t from_ld, size_t size, int64_t features, int64_t tokens,
+                      enum cudaMemcpyKind kind)
 {
-    const size_t size = sizeof(float);
     if (features > 0 && tokens > 0)
         cuda_check(ctx,
                    cudaMemcpy2DAsync(to, (size_t)to_ld * size, from, (size_t)from_ld * size,
@@ -206,22 +201,48 @@ static void copy_rows(struct slt_ctx *ctx, void *to, int64_t to_ld, const void *
                    "copying activations");
 }
 
+// Values that the host has as floats and the device in BF16.
+static uint16_t *host_values(struct slt_ctx *ctx, struct slt_act act)
+{
+    uint16_t *half = (uint16_t *)malloc((size_t)(act.tokens * act.features) * sizeof *half + 1);
+    if (half == NULL)
+        cuda_check(ctx, cudaErrorMemoryAllocation, "copying activations");
+    return half;
+}
+
 void cuda_act_write(struct slt_ctx *ctx, struct slt_act act, const void *values)
 {
-    copy_rows(ctx, cuda_act(act), act.width, values, act.features, act.features, act.tokens,
-              cudaMemcpyHostToDevice);
+    const size_t size = slt_dtype_size(act.dtype);
+    uint16_t *half = NULL;
+    if (act.dtype == SLT_BF16) {
+        if ((half = host_values(ctx, act)) == NULL)
+            return;
+        for (int64_t i = 0; i < act.tokens * act.features; i++)
+            half[i] = slt_bf16_nearest(((const float *)values)[i]);
+        values = half;
+    }
+    copy_rows(ctx, cuda_matrix_of_act(act).data, cuda_ld(act), values, act.features, size,
+              act.features, act.tokens, cudaMemcpyHostToDevice);
     cuda_check(ctx, cudaStreamSynchronize(ctx->stream), "copying activations");
+    free(half);
 }
 
 void cuda_act_read(struct slt_ctx *ctx, void *values, struct slt_act act)
 {
-    copy_rows(ctx, values, act.features, cuda_act(act), act.width, act.features, act.tokens,
-              cudaMemcpyDeviceToHost);
+    const size_t size = slt_dtype_size(act.dtype);
+    uint16_t *half = NULL;
+    if (act.dtype == SLT_BF16 && (half = host_values(ctx, act)) == NULL)
+        return;
+    copy_rows(ctx, half != NULL ? half : values, act.features, cuda_matrix_of_act(act).data,
+              cuda_ld(act), size, act.features, act.tokens, cudaMemcpyDeviceToHost);
     cuda_check(ctx, cudaStreamSynchronize(ctx->stream), "copying activations");
+    for (int64_t i = 0; half != NULL && i < act.tokens * act.features; i++)
+        ((float *)values)[i] = slt_bf16_value(half[i]);
+    free(half);
 }
 
 void cuda_act_copy(struct slt_ctx *ctx, struct slt_act y, struct slt_act x)
 {
-    copy_rows(ctx, cuda_act(y), y.width, cuda_act(x), x.width, x.features, x.tokens,
-              cudaMemcpyDeviceToDevice);
+    copy_rows(ctx, cuda_matrix_of_act(y).data, cuda_ld(y), cuda_matrix_of_act(x).data, cuda_ld(x),
+              slt_dtype_size(x.dtype), x.features, x.tokens, cudaMemcpyDeviceToDevice);
 }

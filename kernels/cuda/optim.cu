@@ -1,7 +1,14 @@
-// Norm of all gradients, Adam with moments of 32 and 8 bits, conversion to and from bfloat16.
+// Norm of all gradients, and Adam with moments of 32, 16 and 8 bits. A thread has the eight
+// neighbours whose random bits one Philox block holds.
 //
 // Workspace of the norm: a double for each block of elements.
 #include "kernels/cuda/cuda.h"
+#include "kernels/cuda/rounding.h"
+#include "kernels/norm.h"
+
+extern "C" {
+#include "core/codes.h"
+}
 
 // ---- Norm ----
 
@@ -24,12 +31,9 @@ static __global__ void finish_norm(double *scalars, const double *partial, int64
     double sum = 0;
     for (int64_t i = threadIdx.x; i < n; i += blockDim.x)
         sum += partial[i];
-    const double norm = sqrt(cuda_block_sum(sum, slots)), clip = scalars[SLT_SCALAR_CLIP];
-    if (threadIdx.x > 0)
-        return;
-    scalars[SLT_SCALAR_NORM] = norm;
-    scalars[SLT_SCALAR_GRAD_SCALE] = clip > 0 && norm > clip ? clip / (norm + 1e-6) : 1;
-    scalars[SLT_SCALAR_SKIP] = isfinite(norm) ? 0 : 1;
+    const double norm = sqrt(cuda_block_sum(sum, slots));
+    if (threadIdx.x == 0)
+        slt_norm_finish(scalars, norm);
 }
 
 void cuda_grad_norm(struct slt_ctx *ctx, struct slt_tensor scalars, const struct slt_tensor *grads,
@@ -70,87 +74,196 @@ static __device__ struct rates rates_of(const struct update &u, const double *sc
     return r;
 }
 
-static __device__ void apply(float *param, float *direction, int64_t i, float m, float v,
-                             const struct update &u, const struct rates &r)
+// p after the step of its moments; the step itself goes to *direction if there is one.
+static __device__ __forceinline__ float stepped(float p, float *direction, float m, float v,
+                                                const struct update &u, const struct rates &r)
 {
     const float step = r.rate * m / (sqrtf(v) + r.eps);
     if (direction != NULL)
-        direction[i] = u.scale * step;
-    else
-        param[i] = u.decay_last ? (param[i] - step) * r.keep : param[i] * r.keep - step;
+        *direction = u.scale * step;
+    return u.decay_last ? (p - step) * r.keep : p * r.keep - step;
 }
 
-static __global__ void adam_elements(float *param, const float *grad, float *m, float *v,
-                                     float *direction, struct update u, const double *scalars,
+// The tensors of an item.
+template <class P, class M> struct item {
+    P *param;
+    float *master; // or NULL
+    const float *grad;
+    M *m, *v;
+    float *direction; // or NULL
+    struct cuda_rounding rounding;
+};
+
+// Elements [i, i + N): the first count of them exist.
+template <int N, class T> static __device__ void load_some(float *to, const T *from, int count)
+{
+    if (count == N)
+        cuda_load<N>(to, from);
+    else
+        for (int k = 0; k < N; k++)
+            to[k] = k < count ? cuda_value(from[k]) : 0;
+}
+
+template <int N> static __device__ void store_some(float *to, const float *from, int64_t i,
+                                                   int count, const struct cuda_rounding &, int)
+{
+    (void)i;
+    if (count == N)
+        cuda_store<N>(to, from);
+    else
+        for (int k = 0; k < count; k++)
+            to[k] = from[k];
+}
+
+template <int N>
+static __device__ void store_some(bf16 *to, const float *from, int64_t i, int count,
+                                  const struct cuda_rounding &rounding, int what)
+{
+    cuda_pack<bf16, N> pack;
+    uint32_t word[4];
+    if (rounding.stochastic)
+        cuda_random_block(word, rounding.key, (uint64_t)i / 8, rounding.lane + (uint64_t)what);
+    for (int k = 0; k < N; k++)
+        pack.v[k] = cuda_rounded(from[k], rounding.stochastic, word, (uint64_t)i + (uint64_t)k);
+    if (count == N)
+        *(cuda_pack<bf16, N> *)(void *)to = pack;
+    else
+        for (int k = 0; k < count; k++)
+            to[k] = pack.v[k];
+}
+
+template <class P, class M, int N>
+static __global__ void adam_elements(struct item<P, M> t, struct update u, const double *scalars,
                                      int64_t n)
 {
-    const int64_t i = cuda_index();
+    const int64_t i = cuda_index() * N;
     if (i >= n || scalars[SLT_SCALAR_SKIP] != 0)
         return;
+    const int count = n - i < N ? (int)(n - i) : N;
     const struct rates r = rates_of(u, scalars);
-    if (grad == NULL) { // decay alone
-        param[i] *= r.keep;
+    float p[N] = {0}, g[N], m[N], v[N], direction[N] = {0};
+    t.rounding.lane = 4 * (uint64_t)scalars[SLT_SCALAR_UPDATE];
+    if (t.master != NULL)
+        load_some<N>(p, t.master + i, count);
+    else if (t.param != NULL)
+        load_some<N>(p, t.param + i, count);
+    if (t.grad != NULL) {
+        load_some<N>(g, t.grad + i, count);
+        load_some<N>(m, t.m + i, count);
+        load_some<N>(v, t.v + i, count);
+    }
+    for (int k = 0; k < N; k++) {
+        if (t.grad == NULL) { // decay alone
+            p[k] *= r.keep;
+            continue;
+        }
+        g[k] *= r.grad;
+        m[k] = u.beta1 * m[k] + u.add1 * g[k];
+        v[k] = u.beta2 * v[k] + u.add2 * g[k] * g[k];
+        p[k] = stepped(p[k], t.direction != NULL ? &direction[k] : NULL, m[k], v[k], u, r);
+    }
+    if (t.grad != NULL) {
+        store_some<N>(t.m + i, m, i, count, t.rounding, 1);
+        store_some<N>(t.v + i, v, i, count, t.rounding, 2);
+    }
+    if (t.direction != NULL) {
+        store_some<N>(t.direction + i, direction, i, count, t.rounding, 0);
         return;
     }
-    const float g = grad[i] * r.grad;
-    m[i] = u.beta1 * m[i] + u.add1 * g;
-    v[i] = u.beta2 * v[i] + u.add2 * g * g;
-    apply(param, direction, i, m[i], v[i], u, r);
-}
-
-// The index of the value nearest to x in an ascending map of 256; of two equally near the lower.
-static __device__ int nearest(const float *map, float x)
-{
-    int low = 0, high = 255;
-    while (high - low > 1) {
-        const int middle = (low + high) / 2;
-        if (map[middle] <= x)
-            low = middle;
-        else
-            high = middle;
-    }
-    return x - map[low] <= map[high] - x ? low : high;
+    if (t.master != NULL)
+        store_some<N>(t.master + i, p, i, count, t.rounding, 0);
+    store_some<N>(t.param + i, p, i, count, t.rounding, 0);
 }
 
 // A block for each block of moments, which share their maxima; the moments are worked out twice, as
 // the new maxima are known only after all of them.
-static __global__ void adam_codes(float *param, const float *grad, uint8_t *m_code, uint8_t *v_code,
-                                  float *m_max, float *v_max, float *direction, const float *codes,
-                                  struct update u, const double *scalars, int64_t block, int64_t n)
+template <class P>
+static __global__ void adam_codes(struct item<P, uint8_t> t, float *m_max, float *v_max,
+                                  const float *codes, struct update u, const double *scalars,
+                                  int64_t block, int64_t n)
 {
-    __shared__ float map[2][256], slots[CUDA_WARP];
+    __shared__ float map[2][SLT_CODES_8BIT], slots[CUDA_WARP];
     const int64_t first = blockIdx.x * block, last = first + block < n ? first + block : n;
     if (scalars[SLT_SCALAR_SKIP] != 0)
         return;
     const struct rates r = rates_of(u, scalars);
-    for (int i = threadIdx.x; i < 512; i += blockDim.x)
-        map[i / 256][i % 256] = codes[i];
+    t.rounding.lane = 4 * (uint64_t)scalars[SLT_SCALAR_UPDATE];
+    for (int i = threadIdx.x; i < 2 * SLT_CODES_8BIT; i += blockDim.x)
+        map[i / SLT_CODES_8BIT][i % SLT_CODES_8BIT] = codes[i];
     __syncthreads();
     const float *v_map = map[0], *m_map = map[1];
     const float old_m = m_max[blockIdx.x], old_v = v_max[blockIdx.x];
     float top_m = 0, top_v = 0;
     for (int64_t i = first + threadIdx.x; i < last; i += blockDim.x) {
-        const float g = grad[i] * r.grad;
-        top_m = fmaxf(top_m, fabsf(u.beta1 * (m_map[m_code[i]] * old_m) + u.add1 * g));
-        top_v = fmaxf(top_v, u.beta2 * (v_map[v_code[i]] * old_v) + u.add2 * g * g);
+        const float g = t.grad[i] * r.grad;
+        top_m = fmaxf(top_m, fabsf(u.beta1 * (m_map[t.m[i]] * old_m) + u.add1 * g));
+        top_v = fmaxf(top_v, u.beta2 * (v_map[t.v[i]] * old_v) + u.add2 * g * g);
     }
     top_m = cuda_block_max(top_m, slots);
     top_v = cuda_block_max(top_v, slots);
     for (int64_t i = first + threadIdx.x; i < last; i += blockDim.x) {
-        const float g = grad[i] * r.grad;
-        const float m = u.beta1 * (m_map[m_code[i]] * old_m) + u.add1 * g;
-        const float v = u.beta2 * (v_map[v_code[i]] * old_v) + u.add2 * g * g;
-        apply(param, direction, i, m, v, u, r);
-        int code = nearest(m_map, top_m > 0 ? m / top_m : 0);
+        const float g = t.grad[i] * r.grad;
+        const float m = u.beta1 * (m_map[t.m[i]] * old_m) + u.add1 * g;
+        const float v = u.beta2 * (v_map[t.v[i]] * old_v) + u.add2 * g * g;
+        float p = t.master != NULL ? t.master[i] : t.param != NULL ? cuda_value(t.param[i]) : 0;
+        p = stepped(p, t.direction != NULL ? &t.direction[i] : NULL, m, v, u, r);
+        if (t.direction == NULL) {
+            if (t.master != NULL)
+                t.master[i] = p;
+            store_some<1>(t.param + i, &p, i, 1, t.rounding, 0);
+        }
+        int code = slt_codes_nearest(m_map, SLT_CODES_8BIT, top_m > 0 ? m / top_m : 0);
         if (signbit(m_map[code]) != signbit(m)) // the code keeps the sign
             code += m > 0 ? 1 : -1;
-        m_code[i] = (uint8_t)code;
-        v_code[i] = (uint8_t)nearest(v_map, top_v > 0 ? v / top_v : 0);
+        t.m[i] = (uint8_t)code;
+        t.v[i] = slt_codes_nearest(v_map, SLT_CODES_8BIT, top_v > 0 ? v / top_v : 0);
     }
     if (threadIdx.x == 0) {
         m_max[blockIdx.x] = top_m;
         v_max[blockIdx.x] = top_v;
     }
+}
+
+template <class P, class M>
+static struct item<P, M> item_of(const struct slt_adam_item *it, const struct slt_adam *h)
+{
+    struct item<P, M> t = {cuda_pointer<P>(it->param),
+                           cuda_tensor(it->master),
+                           cuda_tensor(it->grad),
+                           cuda_pointer<M>(it->m),
+                           cuda_pointer<M>(it->v),
+                           cuda_tensor(it->direction),
+                           {h->stochastic, {it->rounding.word[0], it->rounding.word[1]}, 0}};
+    return t;
+}
+
+template <class P, class M>
+static void launch(struct slt_ctx *ctx, const struct slt_adam_item *it, const struct slt_adam *h,
+                   const struct update &u, const double *scalars, int64_t n)
+{
+    const struct item<P, M> t = item_of<P, M>(it, h);
+    const uintptr_t all = (uintptr_t)t.param | (uintptr_t)t.master | (uintptr_t)t.grad |
+                          (uintptr_t)t.m | (uintptr_t)t.v | (uintptr_t)t.direction;
+    if (all % 16 == 0)
+        SLT_LAUNCH_FLAT(ctx, (adam_elements<P, M, 8>), (unsigned)cuda_blocks(n, 8 * CUDA_BLOCK),
+                        CUDA_BLOCK, t, u, scalars, n);
+    else
+        SLT_LAUNCH_FLAT(ctx, (adam_elements<P, M, 1>), (unsigned)cuda_blocks(n, CUDA_BLOCK),
+                        CUDA_BLOCK, t, u, scalars, n);
+}
+
+template <class P>
+static void step_item(struct slt_ctx *ctx, const struct slt_adam_item *it, const struct slt_adam *h,
+                      const struct update &u, const double *scalars, int64_t n)
+{
+    if (it->m_max.buffer != NULL)
+        SLT_LAUNCH(ctx, adam_codes<P>, (unsigned)cuda_blocks(n, h->block), CUDA_BLOCK,
+                   (item_of<P, uint8_t>(it, h)), cuda_tensor(it->m_max), cuda_tensor(it->v_max),
+                   ctx->codes, u, scalars, h->block, n);
+    else if (it->m.dtype == SLT_BF16)
+        launch<P, bf16>(ctx, it, h, u, scalars, n);
+    else
+        launch<P, float>(ctx, it, h, u, scalars, n);
 }
 
 void cuda_adam_step(struct slt_ctx *ctx, const struct slt_adam_item *items, int64_t count,
@@ -164,104 +277,7 @@ void cuda_adam_step(struct slt_ctx *ctx, const struct slt_adam_item *items, int6
         const struct slt_adam_item *it = &items[k];
         const struct slt_tensor shape = it->grad.buffer != NULL ? it->grad : it->param;
         const int64_t n = shape.rows * shape.cols;
-        if (n == 0)
-            continue;
-        if (it->m_max.buffer != NULL)
-            SLT_LAUNCH(ctx, adam_codes, (unsigned)cuda_blocks(n, h->block), CUDA_BLOCK,
-                       cuda_tensor(it->param), cuda_tensor(it->grad), cuda_pointer<uint8_t>(it->m),
-                       cuda_pointer<uint8_t>(it->v), cuda_tensor(it->m_max), cuda_tensor(it->v_max),
-                       cuda_tensor(it->direction), ctx->codes, u, scalar, h->block, n);
-        else
-            SLT_LAUNCH_FLAT(ctx, adam_elements, (unsigned)cuda_blocks(n, CUDA_BLOCK), CUDA_BLOCK,
-                            cuda_tensor(it->param), cuda_tensor(it->grad), cuda_tensor(it->m),
-                            cuda_tensor(it->v), cuda_tensor(it->direction), u, scalar, n);
+        if (n > 0)
+            CUDA_TYPED(it->param.dtype, step_item, ctx, it, h, u, scalar, n);
     }
-}
-
-// ---- Conversion ----
-
-// Philox4x32-10, as slt/random.h has it.
-static __device__ void random_block(uint32_t out[4], uint32_t k0, uint32_t k1, uint64_t index,
-                                    uint64_t lane)
-{
-    uint32_t c0 = (uint32_t)index, c1 = (uint32_t)(index >> 32);
-    uint32_t c2 = (uint32_t)lane, c3 = (uint32_t)(lane >> 32);
-    for (int round = 0; round < 10; round++) {
-        const uint64_t p0 = (uint64_t)0xD2511F53u * c0, p1 = (uint64_t)0xCD9E8D57u * c2;
-        c0 = (uint32_t)(p1 >> 32) ^ c1 ^ k0;
-        c1 = (uint32_t)p1;
-        c2 = (uint32_t)(p0 >> 32) ^ c3 ^ k1;
-        c3 = (uint32_t)p0;
-        k0 += 0x9E3779B9u;
-        k1 += 0xBB67AE85u;
-    }
-    out[0] = c0;
-    out[1] = c1;
-    out[2] = c2;
-    out[3] = c3;
-}
-
-// The upper half of a float after so much is added to it; what is not finite stays so.
-static __device__ uint16_t cut(float value, uint32_t add)
-{
-    const uint32_t bits = __float_as_uint(value);
-    if ((bits & 0x7f800000u) == 0x7f800000u)
-        return (uint16_t)(bits >> 16 | ((bits & 0x007fffffu) != 0 ? 0x0040u : 0u));
-    return (uint16_t)((bits + add) >> 16);
-}
-
-struct rounding {
-    bool stochastic;
-    uint32_t key[2];
-    uint64_t lane, first;
-};
-
-static __global__ void to_bfloat(uint16_t *to, const float *from, struct rounding r, int64_t n)
-{
-    const int64_t i = cuda_index();
-    if (i >= n)
-        return;
-    const uint32_t bits = __float_as_uint(from[i]);
-    uint32_t add = 0x7fffu + (bits >> 16 & 1u);
-    if (r.stochastic) {
-        uint32_t word[4];
-        const uint64_t number = r.first + (uint64_t)i;
-        random_block(word, r.key[0], r.key[1], number / 8, r.lane);
-        const uint32_t pair = word[number % 8 / 2];
-        add = number % 2 == 0 ? pair & 0xffffu : pair >> 16;
-    }
-    to[i] = cut(from[i], add);
-}
-
-static __global__ void from_bfloat(float *to, const uint16_t *from, int64_t n)
-{
-    const int64_t i = cuda_index();
-    if (i < n)
-        to[i] = __uint_as_float((uint32_t)from[i] << 16);
-}
-
-void cuda_convert(struct slt_ctx *ctx, struct slt_tensor to, struct slt_tensor from,
-                  const struct slt_rounding *rounding)
-{
-    const int64_t n = to.rows * to.cols;
-    const unsigned blocks = (unsigned)cuda_blocks(n, CUDA_BLOCK);
-    struct rounding r = {rounding != NULL, {0, 0}, 0, 0};
-    if (rounding != NULL) {
-        r.key[0] = rounding->key.word[0];
-        r.key[1] = rounding->key.word[1];
-        r.lane = rounding->lane;
-        r.first = rounding->first;
-    }
-    if (to.dtype == from.dtype)
-        cuda_check(ctx,
-                   cudaMemcpyAsync(cuda_pointer<void>(to), cuda_pointer<void>(from),
-                                   (size_t)n * slt_dtype_size(to.dtype), cudaMemcpyDeviceToDevice,
-                                   ctx->stream),
-                   "copying");
-    else if (to.dtype == SLT_F32)
-        SLT_LAUNCH_FLAT(ctx, from_bfloat, blocks, CUDA_BLOCK, cuda_tensor(to),
-                        cuda_pointer<uint16_t>(from), n);
-    else
-        SLT_LAUNCH_FLAT(ctx, to_bfloat, blocks, CUDA_BLOCK, cuda_pointer<uint16_t>(to),
-                        cuda_tensor(from), r, n);
 }

@@ -25,8 +25,9 @@ static __device__ __forceinline__ int64_t column_of(const struct sparse &s, int6
 }
 
 // y[t, o] += x[t] . S[o]: a thread for each output, neighbours share the token.
-static __global__ void sparse_outputs(float *y, int64_t ldy, const float *x, int64_t ldx,
-                                      struct sparse s, const float *value, int64_t n)
+template <class T>
+static __global__ void sparse_outputs(T *y, int64_t ldy, const T *x, int64_t ldx, struct sparse s,
+                                      const T *value, int64_t n)
 {
     const int64_t i = cuda_index();
     if (i >= n)
@@ -34,46 +35,86 @@ static __global__ void sparse_outputs(float *y, int64_t ldy, const float *x, int
     const int64_t t = i / s.rows, o = i % s.rows;
     float sum = 0;
     for (int64_t k = s.start[o]; k < s.start[o + 1]; k++)
-        sum += value[k] * x[t * ldx + column_of(s, k)];
-    y[t * ldy + o] += sum;
+        sum += cuda_value(value[k]) * cuda_value(x[t * ldx + column_of(s, k)]);
+    cuda_set(&y[t * ldy + o], cuda_value(y[t * ldy + o]) + sum);
+}
+
+template <class T>
+static void outputs(struct slt_ctx *ctx, struct slt_act y, struct slt_act x, struct slt_csr s,
+                    struct slt_tensor values)
+{
+    const int64_t n = x.tokens * s.rows;
+    SLT_LAUNCH_FLAT(ctx, sparse_outputs<T>, (unsigned)cuda_blocks(n, CUDA_BLOCK), CUDA_BLOCK,
+                    cuda_act<T>(y), cuda_ld(y), cuda_act<T>(x), cuda_ld(x), sparse_of(s),
+                    cuda_pointer<T>(values), n);
 }
 
 void cuda_sparse_forward(struct slt_ctx *ctx, struct slt_act y, struct slt_act x, struct slt_csr s,
                          struct slt_tensor values)
 {
-    const int64_t n = x.tokens * s.rows;
-    SLT_LAUNCH_FLAT(ctx, sparse_outputs, (unsigned)cuda_blocks(n, CUDA_BLOCK), CUDA_BLOCK,
-                    cuda_act(y), y.width, cuda_act(x), x.width, sparse_of(s), cuda_tensor(values),
-                    n);
+    CUDA_TYPED(x.dtype, outputs, ctx, y, x, s, values);
 }
 
-// dx[t] += dy[t] S: a thread owns a token's row and walks S by rows.
-static __global__ void sparse_inputs(float *dx, int64_t ldx, const float *dy, int64_t ldy,
-                                     struct sparse s, const float *value, int64_t tokens)
+#define WINDOW 8192 // columns of a token's row in shared memory
+
+// dx[t] += dy[t] S: a warp has a token. It walks S by rows, whose positions have columns of their
+// own, and sums in F32 in shared memory, a window of columns after the other.
+template <class T>
+static __global__ void sparse_inputs(T *dx, int64_t ldx, const T *dy, int64_t ldy, struct sparse s,
+                                     const T *value)
 {
-    const int64_t t = cuda_index();
-    if (t >= tokens)
-        return;
-    for (int64_t o = 0; o < s.rows; o++) {
-        const float g = dy[t * ldy + o];
-        for (int64_t k = s.start[o]; k < s.start[o + 1]; k++)
-            dx[t * ldx + column_of(s, k)] += g * value[k];
+    __shared__ float row[WINDOW];
+    const int64_t t = blockIdx.x;
+    for (int64_t first = 0; first < s.cols; first += WINDOW) {
+        const int64_t width = s.cols - first < WINDOW ? s.cols - first : WINDOW;
+        for (int64_t c = threadIdx.x; c < width; c += CUDA_WARP)
+            row[c] = cuda_value(dx[t * ldx + first + c]);
+        for (int64_t o = 0; o < s.rows; o++) {
+            const float g = cuda_value(dy[t * ldy + o]);
+            __syncwarp();
+            for (int64_t k = s.start[o] + threadIdx.x; k < s.start[o + 1]; k += CUDA_WARP) {
+                const int64_t c = column_of(s, k) - first;
+                if (c >= 0 && c < width)
+                    row[c] += g * cuda_value(value[k]);
+            }
+        }
+        __syncwarp();
+        for (int64_t c = threadIdx.x; c < width; c += CUDA_WARP)
+            cuda_set(&dx[t * ldx + first + c], row[c]);
     }
 }
 
 // dvalue[k] = sum over t of dy[t, o] x[t, column]: a block for each row, a thread for each
 // position.
-static __global__ void sparse_samples(float *dvalue, float beta, const float *dy, int64_t ldy,
-                                      const float *x, int64_t ldx, struct sparse s, int64_t tokens)
+template <class T>
+static __global__ void sparse_samples(float *dvalue, float beta, const T *dy, int64_t ldy,
+                                      const T *x, int64_t ldx, struct sparse s, int64_t tokens)
 {
     const int64_t o = blockIdx.x;
     for (int64_t k = s.start[o] + threadIdx.x; k < s.start[o + 1]; k += blockDim.x) {
         const int64_t c = column_of(s, k);
         float sum = 0;
         for (int64_t t = 0; t < tokens; t++)
-            sum += dy[t * ldy + o] * x[t * ldx + c];
+            sum += cuda_value(dy[t * ldy + o]) * cuda_value(x[t * ldx + c]);
         dvalue[k] = cuda_blend(beta, &dvalue[k], sum);
     }
+}
+
+template <class T>
+static void inputs(struct slt_ctx *ctx, struct slt_act dx, struct slt_act dy, struct slt_csr s,
+                   struct slt_tensor values)
+{
+    SLT_LAUNCH(ctx, sparse_inputs<T>, (unsigned)dy.tokens, CUDA_WARP, cuda_act<T>(dx), cuda_ld(dx),
+               cuda_act<T>(dy), cuda_ld(dy), sparse_of(s), cuda_pointer<T>(values));
+}
+
+template <class T>
+static void samples(struct slt_ctx *ctx, struct slt_tensor dvalues, double beta, struct slt_act dy,
+                    struct slt_act x, struct slt_csr s)
+{
+    SLT_LAUNCH_FLAT(ctx, sparse_samples<T>, (unsigned)s.rows, CUDA_BLOCK, cuda_tensor(dvalues),
+                    (float)beta, cuda_act<T>(dy), cuda_ld(dy), cuda_act<T>(x), cuda_ld(x),
+                    sparse_of(s), dy.tokens);
 }
 
 void cuda_sparse_backward(struct slt_ctx *ctx, struct slt_act dx, struct slt_tensor dvalues,
@@ -83,45 +124,59 @@ void cuda_sparse_backward(struct slt_ctx *ctx, struct slt_act dx, struct slt_ten
     if (s.nnz == 0)
         return;
     if (dx.buffer != NULL)
-        SLT_LAUNCH_FLAT(ctx, sparse_inputs, (unsigned)cuda_blocks(dy.tokens, CUDA_WARP), CUDA_WARP,
-                        cuda_act(dx), dx.width, cuda_act(dy), dy.width, sparse_of(s),
-                        cuda_tensor(values), dy.tokens);
+        CUDA_TYPED(dx.dtype, inputs, ctx, dx, dy, s, values);
     if (dvalues.buffer != NULL)
-        SLT_LAUNCH_FLAT(ctx, sparse_samples, (unsigned)s.rows, CUDA_BLOCK, cuda_tensor(dvalues),
-                        (float)beta, cuda_act(dy), dy.width, cuda_act(x), x.width, sparse_of(s),
-                        dy.tokens);
+        CUDA_TYPED(x.dtype, samples, ctx, dvalues, beta, dy, x, s);
 }
 
+// ---- Dense route ----
+
 // A block for each row.
-static __global__ void scatter_rows(float *w, int64_t ld, struct sparse s, const float *value)
+template <class T>
+static __global__ void scatter_rows(T *w, int64_t ld, struct sparse s, const T *value)
 {
     const int64_t o = blockIdx.x;
     for (int64_t i = threadIdx.x; i < s.cols; i += blockDim.x)
-        w[o * ld + i] = 0;
+        cuda_set(&w[o * ld + i], 0);
     __syncthreads();
     for (int64_t k = s.start[o] + threadIdx.x; k < s.start[o + 1]; k += blockDim.x)
         w[o * ld + column_of(s, k)] = value[k];
 }
 
+template <class T>
+static void scatter(struct slt_ctx *ctx, struct slt_tensor w, struct slt_csr s,
+                    struct slt_tensor values)
+{
+    SLT_LAUNCH(ctx, scatter_rows<T>, (unsigned)s.rows, CUDA_BLOCK, cuda_pointer<T>(w), w.ld,
+               sparse_of(s), cuda_pointer<T>(values));
+}
+
 void cuda_sparse_scatter(struct slt_ctx *ctx, struct slt_tensor w, struct slt_csr s,
                          struct slt_tensor values)
 {
-    SLT_LAUNCH(ctx, scatter_rows, (unsigned)s.rows, CUDA_BLOCK, cuda_tensor(w), w.ld, sparse_of(s),
-               cuda_tensor(values));
+    CUDA_TYPED(w.dtype, scatter, ctx, w, s, values);
 }
 
-static __global__ void gather_rows(float *dvalue, float beta, const float *g, int64_t ld,
+template <class T>
+static __global__ void gather_rows(float *dvalue, float beta, const T *g, int64_t ld,
                                    struct sparse s)
 {
     const int64_t o = blockIdx.x;
     for (int64_t k = s.start[o] + threadIdx.x; k < s.start[o + 1]; k += blockDim.x)
-        dvalue[k] = cuda_blend(beta, &dvalue[k], g[o * ld + column_of(s, k)]);
+        dvalue[k] = cuda_blend(beta, &dvalue[k], cuda_value(g[o * ld + column_of(s, k)]));
+}
+
+template <class T>
+static void gather(struct slt_ctx *ctx, struct slt_tensor dvalues, double beta, struct slt_tensor g,
+                   struct slt_csr s)
+{
+    SLT_LAUNCH_FLAT(ctx, gather_rows<T>, (unsigned)s.rows, CUDA_BLOCK, cuda_tensor(dvalues),
+                    (float)beta, cuda_pointer<T>(g), g.ld, sparse_of(s));
 }
 
 void cuda_sparse_gather(struct slt_ctx *ctx, struct slt_tensor dvalues, double beta,
                         struct slt_tensor g, struct slt_csr s)
 {
     if (s.nnz > 0)
-        SLT_LAUNCH_FLAT(ctx, gather_rows, (unsigned)s.rows, CUDA_BLOCK, cuda_tensor(dvalues),
-                        (float)beta, cuda_tensor(g), g.ld, sparse_of(s));
+        CUDA_TYPED(g.dtype, gather, ctx, dvalues, beta, g, s);
 }

@@ -8,18 +8,43 @@ static bool supports(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_sh
     if (op == SLT_OP_ATTENTION &&
         (a->head_dim % 2 != 0 || a->head_dim > CUDA_HEAD_DIM_MAX || a->heads % a->kv_heads != 0))
         return false;
-    return shape->dtype == SLT_F32;
+    if (op == SLT_OP_RMSNORM && shape->in > CUDA_NORM_FEATURES)
+        return false;
+    return shape->dtype == SLT_F32 || shape->dtype == SLT_BF16;
+}
+
+// What products copy of factors: a weight in BF16 whose rows are not aligned, and values of another
+// type.
+static uint64_t factor_bytes(const struct slt_op_shape *s)
+{
+    if (s->dtype != SLT_BF16)
+        return 0;
+    const bool aligned = s->in % CUDA_ROW_ALIGN == 0;
+    return (aligned ? 0 : cuda_factor_bytes(SLT_BF16, s->out, s->in)) +
+           cuda_factor_bytes(SLT_BF16, 1, s->nnz);
 }
 
 static uint64_t work_bytes(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *s)
 {
     (void)ctx;
     const int64_t chunk = s->tokens < CUDA_HEAD_CHUNK ? s->tokens : CUDA_HEAD_CHUNK;
-    if (op == SLT_OP_HEAD_LOSS)
-        return (uint64_t)(chunk * s->out + s->tokens) * sizeof(float);
-    if (op == SLT_OP_GRAD_NORM) // a whole and a begun block of each tensor
+    const int64_t gains = s->tokens < CUDA_GAIN_BLOCKS ? s->tokens : CUDA_GAIN_BLOCKS;
+    switch (op) {
+    case SLT_OP_LINEAR:
+        return factor_bytes(s);
+    case SLT_OP_HEAD_LOSS:
+        return factor_bytes(s) +
+               (uint64_t)(chunk * cuda_padded(s->out) + s->tokens) * sizeof(float);
+    case SLT_OP_RMSNORM:
+        return (uint64_t)(gains * s->in) * sizeof(float);
+    case SLT_OP_ATTENTION:
+        return s->dtype == SLT_BF16 ? (uint64_t)(s->attention.heads * s->tokens) * sizeof(float)
+                                    : 0;
+    case SLT_OP_GRAD_NORM: // a whole and a begun block of each tensor
         return (uint64_t)(s->nnz / CUDA_NORM_BLOCK + s->out + 1) * sizeof(double);
-    return 0;
+    default:
+        return 0;
+    }
 }
 
 static struct slt_ops make_table()
@@ -44,6 +69,10 @@ static struct slt_ops make_table()
     t.read = cuda_read;
     t.zero = cuda_zero;
     t.synchronize = cuda_synchronize;
+    t.capture_begin = cuda_capture_begin;
+    t.capture_end = cuda_capture_end;
+    t.graph_launch = cuda_graph_launch;
+    t.graph_free = cuda_graph_free;
     t.allow_reduced = cuda_allow_reduced;
     t.convert = cuda_convert;
     t.act_bytes = cuda_act_bytes;

@@ -6,6 +6,8 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/host_device.h"
+
 #define SLT_CODES_8BIT 256
 #define SLT_CODES_NF4  16
 
@@ -20,7 +22,7 @@ void slt_codes_dynamic(float map[SLT_CODES_8BIT], bool has_sign);
 void slt_codes_nf4(float map[SLT_CODES_NF4]);
 
 // The index of the value nearest to x in an ascending map; of two equally near ones the lower.
-static inline uint8_t slt_codes_nearest(const float *map, int count, float x)
+SLT_HOST_DEVICE uint8_t slt_codes_nearest(const float *map, int count, float x)
 {
     int low = 0, high = count - 1;
     while (high - low > 1) {

@@ -17,6 +17,8 @@
 #define __host__
 #define __forceinline__ inline
 #define __shared__      static
+#define __align__(n)    __attribute__((aligned(n)))
+#define __launch_bounds__(n)
 
 using std::isfinite;
 using std::signbit;
@@ -35,8 +37,14 @@ namespace emulation
 extern dim3 block, grid_size, block_size; // of the block that runs
 extern dim3 *thread;                      // of the fiber that runs
 void barrier();
+void warp_barrier();
 uint64_t shuffle(uint64_t value, unsigned lane_mask); // the value of the lane at xor of lane_mask
+// What each lane of the warp shows: valid until exchanged is called, which all of them do.
+void exchange(const void *mine, const void **all);
+void exchanged();
 void launch(dim3 grid, dim3 block, bool flat, const std::function<void()> &kernel);
+// Runs what a stream is asked for, or records it between the calls of a capture.
+void submit(std::function<void()> work);
 
 template <class T> T shuffle_xor(T value, unsigned lane_mask)
 {
@@ -54,6 +62,7 @@ template <class T> T shuffle_xor(T value, unsigned lane_mask)
 #define threadIdx (*emulation::thread)
 
 #define __syncthreads()                    emulation::barrier()
+#define __syncwarp()                       emulation::warp_barrier()
 #define __shfl_xor_sync(mask, value, lane) emulation::shuffle_xor(value, lane)
 
 static inline float __uint_as_float(uint32_t bits)
@@ -71,9 +80,9 @@ static inline uint32_t __float_as_uint(float value)
 }
 
 #define SLT_LAUNCH(ctx, kernel, grid, block, ...)                                                  \
-    ((void)(ctx), emulation::launch(grid, block, false, [=]() { kernel(__VA_ARGS__); }))
+    emulation::submit([=]() { emulation::launch(grid, block, false, [=]() { kernel(__VA_ARGS__); }); })
 #define SLT_LAUNCH_FLAT(ctx, kernel, grid, block, ...)                                             \
-    ((void)(ctx), emulation::launch(grid, block, true, [=]() { kernel(__VA_ARGS__); }))
+    emulation::submit([=]() { emulation::launch(grid, block, true, [=]() { kernel(__VA_ARGS__); }); })
 
 // ---- Runtime ----
 
@@ -84,6 +93,8 @@ typedef enum {
 } cudaError_t;
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
 typedef void *cudaStream_t;
+typedef struct emulated_graph *cudaGraph_t, *cudaGraphExec_t;
+enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal };
 
 struct cudaDeviceProp {
     char name[256];
@@ -110,6 +121,12 @@ cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_
                               size_t width, size_t height, cudaMemcpyKind kind,
                               cudaStream_t stream);
 cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream);
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags);
+cudaError_t cudaGraphDestroy(cudaGraph_t graph);
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
 cudaError_t cudaGetLastError();
 const char *cudaGetErrorString(cudaError_t status);
 

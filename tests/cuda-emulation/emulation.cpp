@@ -1,9 +1,10 @@
-// Fibers for the threads of a block, memory and products on the host.
+// Fibers for the threads of a block, streams and memory on the host.
 //
-// The scheduler resumes the fibers that can go on, in the order asked for, until all have ended. A
-// fiber waits at a barrier of the block or of its warp; the last one to arrive lets all go on.
-// Fibers that have ended are not waited for. If none can go on, a barrier is not reached by all:
-// that is fatal.
+// The scheduler lets a warp run as far as it gets, then the next one, in the order asked for, until
+// all have ended: what a warp reads of another's needs a barrier between. A fiber waits at a
+// barrier of the block or of its warp; the last one to arrive lets all go on. Fibers that have
+// ended are not waited for. If none can go on, a barrier is not reached by all: that is fatal.
+#include <algorithm>
 #include <csetjmp>
 #include <cstdio>
 #include <cstdlib>
@@ -13,7 +14,6 @@
 #include <ucontext.h>
 #include <vector>
 
-#include "cublas_v2.h"
 #include "cuda_runtime.h"
 
 namespace emulation
@@ -32,7 +32,8 @@ struct fiber {
     std::vector<char> stack;
     dim3 index;
     bool started, ended, waiting;
-    uint64_t value; // handed to a shuffle
+    uint64_t value;     // handed to a shuffle
+    const void *shown; // to an exchange
 };
 
 struct group { // the threads of a block, or of a warp
@@ -104,19 +105,21 @@ void wait(group &g, unsigned first, unsigned count)
         suspend(*me);
 }
 
-// The fibers' numbers in the order that is asked for; random changes from round to round.
-const std::vector<unsigned> &round_order()
+uint64_t random_number(uint64_t below)
 {
-    static std::vector<unsigned> list;
     static uint64_t state = 1;
-    list.resize(threads);
-    for (unsigned i = 0; i < threads; i++)
-        list[i] = order == "reverse" ? threads - 1 - i : i;
-    for (unsigned i = threads; order == "random" && i > 1; i--) {
-        state = state * 6364136223846793005u + 1442695040888963407u;
-        std::swap(list[i - 1], list[(state >> 33) % i]);
-    }
-    return list;
+    state = state * 6364136223846793005u + 1442695040888963407u;
+    return (state >> 33) % below;
+}
+
+// The numbers [0, count) in the order that is asked for; random changes from call to call.
+void put_in_order(std::vector<unsigned> &list, unsigned count)
+{
+    list.resize(count);
+    for (unsigned i = 0; i < count; i++)
+        list[i] = order == "reverse" ? count - 1 - i : i;
+    for (unsigned i = count; order == "random" && i > 1; i--)
+        std::swap(list[i - 1], list[random_number(i)]);
 }
 
 void end_thread(unsigned i)
@@ -130,6 +133,28 @@ void end_thread(unsigned i)
         release(warp, i / warp_size * warp_size, warp_size);
 }
 
+// Lets every thread of a warp that can go on do so once; false if none could.
+bool run_warp(unsigned w)
+{
+    const unsigned first = w * warp_size, count = std::min(warp_size, threads - first);
+    static std::vector<unsigned> list;
+    bool moved = false;
+    put_in_order(list, count);
+    for (unsigned k = 0; k < count; k++) {
+        const unsigned i = first + list[k];
+        fiber *f = fibers[i].get();
+        if (f->ended || f->waiting)
+            continue;
+        current = i;
+        thread = &f->index;
+        moved = true;
+        resume(*f);
+        if (f->ended)
+            end_thread(i);
+    }
+    return moved;
+}
+
 void run_block()
 {
     whole = group{threads, 0};
@@ -140,19 +165,17 @@ void run_block()
         fibers[i]->index = dim3(i % block_size.x, i / block_size.x % block_size.y,
                                 i / block_size.x / block_size.y);
     }
+    std::vector<unsigned> list;
     while (whole.alive > 0) {
         bool moved = false;
-        for (unsigned i : round_order()) {
-            fiber *f = fibers[i].get();
-            if (f->ended || f->waiting)
-                continue;
-            current = i;
-            thread = &f->index;
-            moved = true;
-            resume(*f);
-            if (f->ended)
-                end_thread(i);
-        }
+        put_in_order(list, (unsigned)warps.size());
+        for (unsigned w : list)
+            for (uint64_t turns = order == "random" ? random_number(4) : UINT64_MAX;
+                 turns > 0 && run_warp(w); turns--)
+                moved = true;
+        if (!moved && order == "random") // perhaps nobody had a turn
+            for (unsigned w : list)
+                moved |= run_warp(w);
         if (!moved) {
             fprintf(stderr, "a barrier is not reached by all threads of a block\n");
             abort();
@@ -166,20 +189,39 @@ void barrier()
     wait(whole, 0, threads);
 }
 
+void warp_barrier()
+{
+    wait(warps[current / warp_size], current / warp_size * warp_size, warp_size);
+}
+
+void exchange(const void *mine, const void **all)
+{
+    const unsigned first = current / warp_size * warp_size;
+    fibers[current]->shown = mine;
+    warp_barrier();
+    for (unsigned i = 0; i < warp_size; i++)
+        all[i] = fibers[first + i]->shown;
+}
+
+void exchanged()
+{
+    warp_barrier();
+}
+
 uint64_t shuffle(uint64_t value, unsigned lane_mask)
 {
-    const unsigned first = current / warp_size * warp_size, other = current ^ lane_mask;
-    group &warp = warps[current / warp_size];
+    const unsigned other = current ^ lane_mask;
     fibers[current]->value = value;
-    wait(warp, first, warp_size);
+    warp_barrier();
     const uint64_t result = other < threads ? fibers[other]->value : value;
-    wait(warp, first, warp_size); // nobody overwrites what another has yet to read
+    warp_barrier(); // nobody overwrites what another has yet to read
     return result;
 }
 
 void launch(dim3 grid, dim3 size, bool flat, const std::function<void()> &kernel)
 {
     const char *name = getenv("SLT_EMULATION_ORDER");
+    std::vector<unsigned> list;
     dim3 index;
     order = name != nullptr ? name : "forward";
     grid_size = grid;
@@ -196,13 +238,82 @@ void launch(dim3 grid, dim3 size, bool flat, const std::function<void()> &kernel
                     continue;
                 }
                 thread = &index;
-                for (unsigned i : round_order()) {
+                put_in_order(list, threads);
+                for (unsigned i : list) {
                     index = dim3(i % size.x, i / size.x % size.y, i / size.x / size.y);
                     kernel();
                 }
             }
 }
+
+// ---- Streams ----
+
+static std::vector<std::function<void()>> *recorded; // of the capture that goes on
+
+void submit(std::function<void()> work)
+{
+    if (recorded != nullptr)
+        recorded->push_back(std::move(work));
+    else
+        work();
+}
+
+// What may not happen while operations are recorded.
+static void forbid(const char *what)
+{
+    if (recorded != nullptr) {
+        fprintf(stderr, "%s while operations are recorded\n", what);
+        abort();
+    }
+}
 } // namespace emulation
+
+using emulation::forbid;
+using emulation::submit;
+
+struct emulated_graph {
+    std::vector<std::function<void()>> work;
+};
+
+cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode)
+{
+    forbid("a capture");
+    emulation::recorded = new std::vector<std::function<void()>>;
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t, cudaGraph_t *graph)
+{
+    *graph = new emulated_graph{std::move(*emulation::recorded)};
+    delete emulation::recorded;
+    emulation::recorded = nullptr;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long)
+{
+    *exec = new emulated_graph(*graph);
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph)
+{
+    delete graph;
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t)
+{
+    for (const std::function<void()> &work : exec->work)
+        work();
+    return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec)
+{
+    delete exec;
+    return cudaSuccess;
+}
 
 // ---- Runtime ----
 
@@ -257,11 +368,13 @@ cudaError_t cudaStreamDestroy(cudaStream_t)
 
 cudaError_t cudaStreamSynchronize(cudaStream_t)
 {
+    forbid("a wait");
     return cudaSuccess;
 }
 
 cudaError_t cudaMalloc(void **pointer, size_t bytes)
 {
+    forbid("an allocation");
     if (allocated + bytes > memory())
         return cudaErrorMemoryAllocation;
     *pointer = aligned_alloc(256, (bytes + 255) / 256 * 256);
@@ -296,23 +409,30 @@ cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind)
     return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind, cudaStream_t)
+cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpyKind kind,
+                            cudaStream_t)
 {
-    memmove(to, from, bytes);
+    if (kind != cudaMemcpyDeviceToDevice)
+        forbid("a copy to or from the host");
+    submit([=]() { memmove(to, from, bytes); });
     return cudaSuccess;
 }
 
 cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_t from_pitch,
-                              size_t width, size_t height, cudaMemcpyKind, cudaStream_t)
+                              size_t width, size_t height, cudaMemcpyKind kind, cudaStream_t)
 {
-    for (size_t i = 0; i < height; i++)
-        memcpy((char *)to + i * to_pitch, (const char *)from + i * from_pitch, width);
+    if (kind != cudaMemcpyDeviceToDevice)
+        forbid("a copy to or from the host");
+    submit([=]() {
+        for (size_t i = 0; i < height; i++)
+            memcpy((char *)to + i * to_pitch, (const char *)from + i * from_pitch, width);
+    });
     return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t)
 {
-    memset(to, value, bytes);
+    submit([=]() { memset(to, value, bytes); });
     return cudaSuccess;
 }
 
@@ -324,63 +444,4 @@ cudaError_t cudaGetLastError()
 const char *cudaGetErrorString(cudaError_t status)
 {
     return status == cudaErrorNoDevice ? "no CUDA-capable device is detected" : "out of memory";
-}
-
-// ---- cuBLAS ----
-
-cublasStatus_t cublasCreate(cublasHandle_t *handle)
-{
-    *handle = handle;
-    return CUBLAS_STATUS_SUCCESS;
-}
-
-cublasStatus_t cublasDestroy(cublasHandle_t)
-{
-    return CUBLAS_STATUS_SUCCESS;
-}
-
-cublasStatus_t cublasSetStream(cublasHandle_t, cudaStream_t)
-{
-    return CUBLAS_STATUS_SUCCESS;
-}
-
-cublasStatus_t cublasSetWorkspace(cublasHandle_t, void *, size_t)
-{
-    return CUBLAS_STATUS_SUCCESS;
-}
-
-static bool is_reduced;
-
-cublasStatus_t cublasSetMathMode(cublasHandle_t, cublasMath_t mode)
-{
-    is_reduced = mode == CUBLAS_TF32_TENSOR_OP_MATH;
-    return CUBLAS_STATUS_SUCCESS;
-}
-
-static double factor(float x)
-{
-    return is_reduced ? (double)__uint_as_float((__float_as_uint(x) + 0x1000u) & ~0x1fffu)
-                      : (double)x;
-}
-
-cublasStatus_t cublasSgemm(cublasHandle_t, cublasOperation_t op_a, cublasOperation_t op_b, int m,
-                           int n, int k, const float *alpha, const float *a, int lda,
-                           const float *b, int ldb, const float *beta, float *c, int ldc)
-{
-    for (int j = 0; j < n; j++)
-        for (int i = 0; i < m; i++) {
-            double sum = 0;
-            for (int p = 0; p < k; p++)
-                sum +=
-                    factor(op_a == CUBLAS_OP_N ? a[i + (size_t)p * lda] : a[p + (size_t)i * lda]) *
-                    factor(op_b == CUBLAS_OP_N ? b[p + (size_t)j * ldb] : b[j + (size_t)p * ldb]);
-            float *to = &c[i + (size_t)j * ldc];
-            *to = (float)(*alpha * sum) + (*beta == 0 ? 0 : *beta * *to);
-        }
-    return CUBLAS_STATUS_SUCCESS;
-}
-
-const char *cublasGetStatusString(cublasStatus_t)
-{
-    return "no error";
 }

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 #include "check.h"
+#include "core/bfloat.h"
 #include "kernels/ops.h"
 #include "slt/random.h"
 
@@ -15,7 +16,8 @@
 struct device {
     const struct slt_ops *ops;
     struct slt_ctx *ctx;
-    enum slt_dtype dtype;
+    enum slt_dtype dtype;   // of tensors
+    enum slt_dtype compute; // of activations and weights: dtype, or BF16
     struct slt_buffer *buffer[DEVICE_BUFFERS];
     int buffers;
 };
@@ -23,7 +25,8 @@ struct device {
 static inline struct device device_open(const struct slt_ops *ops, enum slt_dtype dtype,
                                         int threads)
 {
-    struct device d = {.ops = ops, .dtype = dtype};
+    struct device d = {
+        .ops = ops, .dtype = dtype == SLT_BF16 ? SLT_F32 : dtype, .compute = dtype};
     struct slt_error err = {0};
     const struct slt_ops_options options = {.threads = threads};
     CHECK_OK(ops->open(&d.ctx, &options, &err), err);
@@ -57,19 +60,21 @@ static inline void device_close(struct device *d)
 // Exactly the workspace that an operation asks for.
 static inline void device_work(struct device *d, enum slt_op op, struct slt_op_shape shape)
 {
-    shape.dtype = d->dtype;
+    shape.dtype = d->compute;
     CHECK(d->ops->supports(d->ctx, op, &shape), "operation %d", (int)op);
     const uint64_t bytes = d->ops->work_bytes(d->ctx, op, &shape);
     d->ops->set_workspace(d->ctx, device_buffer(d, bytes), 0, bytes);
 }
 
-// Values of dtype F32 or F64 from host doubles (the caller frees), and back.
+// Values of dtype F32, F64 or BF16 from host doubles (the caller frees), and back.
 static inline void *device_pack(enum slt_dtype dtype, const double *values, int64_t count)
 {
     void *packed = malloc((size_t)count * slt_dtype_size(dtype) + 1);
     for (int64_t i = 0; i < count; i++)
         if (dtype == SLT_F32)
             ((float *)packed)[i] = (float)values[i];
+        else if (dtype == SLT_BF16)
+            ((uint16_t *)packed)[i] = slt_bf16_nearest((float)values[i]);
         else
             ((double *)packed)[i] = values[i];
     return packed;
@@ -79,8 +84,9 @@ static inline void device_unpack(double *values, enum slt_dtype dtype, const voi
                                  int64_t count)
 {
     for (int64_t i = 0; i < count; i++)
-        values[i] =
-            dtype == SLT_F32 ? (double)((const float *)packed)[i] : ((const double *)packed)[i];
+        values[i] = dtype == SLT_F32    ? (double)((const float *)packed)[i]
+                    : dtype == SLT_BF16 ? (double)slt_bf16_value(((const uint16_t *)packed)[i])
+                                        : ((const double *)packed)[i];
 }
 
 // values (tokens, features); NULL leaves NaN.
@@ -94,8 +100,8 @@ static inline void device_put_act(struct device *d, struct slt_act act, const do
 static inline struct slt_act device_act(struct device *d, int64_t tokens, int64_t features,
                                         const double *values)
 {
-    const uint64_t bytes = d->ops->act_bytes(d->ctx, d->dtype, tokens, features);
-    struct slt_act act = slt_act_view(device_buffer(d, bytes), 0, d->dtype, tokens, features);
+    const uint64_t bytes = d->ops->act_bytes(d->ctx, d->compute, tokens, features);
+    struct slt_act act = slt_act_view(device_buffer(d, bytes), 0, d->compute, tokens, features);
     if (values != NULL)
         device_put_act(d, act, values);
     return act;
@@ -118,14 +124,26 @@ static inline void device_put(struct device *d, struct slt_tensor t, const doubl
     free(packed);
 }
 
-static inline struct slt_tensor device_tensor(struct device *d, int64_t rows, int64_t cols,
-                                              const double *values)
+static inline struct slt_tensor device_typed(struct device *d, enum slt_dtype dtype, int64_t rows,
+                                             int64_t cols, const double *values)
 {
-    const uint64_t bytes = (uint64_t)(rows * cols) * slt_dtype_size(d->dtype);
-    struct slt_tensor t = slt_tensor_view(device_buffer(d, bytes), 0, d->dtype, rows, cols);
+    const uint64_t bytes = (uint64_t)(rows * cols) * slt_dtype_size(dtype);
+    struct slt_tensor t = slt_tensor_view(device_buffer(d, bytes), 0, dtype, rows, cols);
     if (values != NULL)
         device_put(d, t, values);
     return t;
+}
+
+static inline struct slt_tensor device_tensor(struct device *d, int64_t rows, int64_t cols,
+                                              const double *values)
+{
+    return device_typed(d, d->dtype, rows, cols, values);
+}
+
+static inline struct slt_tensor device_weight(struct device *d, int64_t rows, int64_t cols,
+                                              const double *values)
+{
+    return device_typed(d, d->compute, rows, cols, values);
 }
 
 static inline void device_get(struct device *d, double *values, struct slt_tensor t)

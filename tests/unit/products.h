@@ -7,12 +7,14 @@
 #include <stdlib.h>
 
 #include "check.h"
+#include "core/bfloat.h"
 #include "kernels/ops.h"
 
 struct backend {
     const struct slt_ops *ops;
     struct slt_ctx *ctx;
     struct slt_buffer *work;
+    enum slt_dtype compute; // of activations and weights
 };
 
 // Uniform in [-1, 1) from a linear congruential generator.
@@ -34,7 +36,7 @@ static struct backend backend_open(const struct slt_ops *ops, int threads, enum 
                                    const struct slt_op_shape *shape)
 {
     struct slt_error err = {0};
-    struct backend b = {.ops = ops};
+    struct backend b = {.ops = ops, .compute = shape->dtype};
     CHECK_OK(ops->open(&b.ctx, &(struct slt_ops_options){.threads = threads}, &err), err);
     const uint64_t bytes = ops->work_bytes(b.ctx, op, shape);
     CHECK_OK(ops->buffer_create(b.ctx, &b.work, "work", bytes + 64, &err), err);
@@ -71,16 +73,29 @@ static struct slt_tensor tensor_with(const struct backend *b, enum slt_dtype dty
     return slt_tensor_view(buffer_with(b, data, bytes), 0, dtype, rows, cols);
 }
 
+// values in the type that weights have.
+static struct slt_tensor weight_with(const struct backend *b, int64_t rows, int64_t cols,
+                                     const float *values)
+{
+    if (b->compute != SLT_BF16)
+        return tensor_with(b, SLT_F32, rows, cols, values);
+    uint16_t *half = malloc((size_t)(rows * cols) * sizeof *half + 1);
+    for (int64_t i = 0; i < rows * cols; i++)
+        half[i] = slt_bf16_nearest(values[i]);
+    const struct slt_tensor t = tensor_with(b, SLT_BF16, rows, cols, half);
+    free(half);
+    return t;
+}
+
 // An activation (tokens, features) inside a wider one; whatever is not of it is NaN.
 static struct slt_act act_with(const struct backend *b, int64_t tokens, int64_t features,
                                const float *values)
 {
     const int64_t before = 3, after = 2, width = before + features + after;
-    const uint64_t bytes = b->ops->act_bytes(b->ctx, SLT_F32, tokens, width);
-    float *nan = malloc(bytes + sizeof *nan);
-    for (uint64_t i = 0; i < bytes / sizeof *nan; i++)
-        nan[i] = NAN;
-    struct slt_act all = slt_act_view(buffer_with(b, nan, bytes), 0, SLT_F32, tokens, width);
+    const uint64_t bytes = b->ops->act_bytes(b->ctx, b->compute, tokens, width);
+    char *nan = malloc(bytes + 1);
+    memset(nan, 0xff, bytes);
+    struct slt_act all = slt_act_view(buffer_with(b, nan, bytes), 0, b->compute, tokens, width);
     free(nan);
     const struct slt_act act = slt_act_slice(all, before, features);
     if (values)
@@ -98,8 +113,15 @@ static float *act_values(const struct backend *b, struct slt_act act)
 
 static float *tensor_values(const struct backend *b, struct slt_tensor t)
 {
-    float *v = malloc((size_t)(t.rows * t.cols + 1) * sizeof *v);
-    b->ops->read(b->ctx, v, t.buffer, t.offset, (uint64_t)(t.rows * t.cols) * sizeof *v);
+    const int64_t n = t.rows * t.cols;
+    float *v = malloc((size_t)(n + 1) * sizeof *v);
+    uint16_t *half = (uint16_t *)v + n; // widened from the start on, ahead of what is yet to be read
+    b->ops->read(b->ctx, t.dtype == SLT_BF16 ? (void *)half : (void *)v, t.buffer, t.offset,
+                 (uint64_t)n * slt_dtype_size(t.dtype));
+    for (int64_t i = 0; t.dtype == SLT_BF16 && i < n; i++) {
+        const float value = slt_bf16_value(half[i]);
+        memcpy(v + i, &value, sizeof value);
+    }
     b->ops->buffer_free(b->ctx, t.buffer);
     return v;
 }

@@ -63,7 +63,7 @@ static void run_embedding(struct outcome *o, struct device *d, const struct samp
 {
     int32_t *id = host_integers("id", s->tokens, 0, (int32_t)s->vocab);
     const struct slt_tensor w =
-        device_tensor(d, s->vocab, s->d, random_input("w", s->vocab * s->d, 1));
+        device_weight(d, s->vocab, s->d, random_input("w", s->vocab * s->d, 1));
     const struct slt_tensor dw =
         device_tensor(d, s->vocab, s->d, random_input("dw", s->vocab * s->d, 1));
     const struct slt_tensor fresh = device_tensor(d, s->vocab, s->d, NULL);
@@ -181,7 +181,7 @@ static void run_head(struct outcome *o, struct device *d, const struct sample *s
 {
     int32_t *target = host_integers("target", s->tokens, -2, (int32_t)s->vocab);
     const int64_t n = s->vocab * s->d;
-    const struct slt_tensor w = device_tensor(d, s->vocab, s->d, random_input("w", n, 1));
+    const struct slt_tensor w = device_weight(d, s->vocab, s->d, random_input("w", n, 1));
     const struct slt_tensor dw = device_tensor(d, s->vocab, s->d, random_input("dw", n, 1e-2));
     const struct slt_tensor targets = device_bytes(d, SLT_I32, s->tokens, target);
     const struct slt_tensor scalars =
@@ -238,11 +238,11 @@ static void run_optimizer(struct outcome *o, struct device *d, const struct samp
 
 // ---- Comparisons ----
 
-static struct outcome compute(run_fn *run, const struct slt_ops *ops, int threads,
-                              const struct sample *s)
+static struct outcome compute(run_fn *run, const struct slt_ops *ops, enum slt_dtype dtype,
+                              int threads, const struct sample *s)
 {
     struct outcome o = {0};
-    struct device d = device_open(ops, SLT_F32, threads);
+    struct device d = device_open(ops, dtype, threads);
     run(&o, &d, s);
     device_close(&d);
     pool_free();
@@ -253,12 +253,16 @@ static struct outcome compute(run_fn *run, const struct slt_ops *ops, int thread
 // the last place: relative errors of some 1e-6.
 #define LIMIT 2e-6
 
+// With weights and activations in bfloat16, rounded to 2^-9 as they are stored: an output is off by
+// some of its inputs' rounding and by its own.
+#define LIMIT_BF16 1e-2
+
 static void check_near(const struct outcome *got, const struct outcome *want, const char *name,
-                       const struct sample *s)
+                       double limit, const struct sample *s)
 {
     for (int i = 0; i < want->count; i++) {
         const double error = host_distance(got->values[i], want->values[i], want->size[i]);
-        CHECK(error <= LIMIT, "%s of %s, %lld tokens: error %g", want->name[i], name,
+        CHECK(error <= limit, "%s of %s, %lld tokens: error %g", want->name[i], name,
               (long long)s->tokens, error);
     }
 }
@@ -272,19 +276,21 @@ static void check_equal(const struct outcome *got, const struct outcome *want, c
 }
 
 // The CUDA backend on a CPU: near the reference, and the same bytes in any order of its threads.
-static void test_emulated(run_fn *run, const struct outcome *want, const struct sample *s)
+static void test_emulated(run_fn *run, enum slt_dtype dtype, const struct outcome *want,
+                          const struct sample *s)
 {
+    const char *name = dtype == SLT_BF16 ? "emulated CUDA in bfloat16" : "emulated CUDA";
     static const char *const orders[] = {"reverse", "random"};
     const struct slt_ops *ops = emulated_ops();
     if (ops == NULL)
         return;
     emulated_order("forward");
-    struct outcome one = compute(run, ops, 1, s);
-    check_near(&one, want, "emulated CUDA", s);
+    struct outcome one = compute(run, ops, dtype, 1, s);
+    check_near(&one, want, name, dtype == SLT_BF16 ? LIMIT_BF16 : LIMIT, s);
     for (int k = 0; k < 2; k++) {
         emulated_order(orders[k]);
-        struct outcome more = compute(run, ops, 1, s);
-        check_equal(&more, &one, "emulated CUDA", orders[k]);
+        struct outcome more = compute(run, ops, dtype, 1, s);
+        check_equal(&more, &one, name, orders[k]);
         outcome_free(&more);
     }
     outcome_free(&one);
@@ -293,21 +299,22 @@ static void test_emulated(run_fn *run, const struct outcome *want, const struct 
 static void test(run_fn *run, const struct sample *s)
 {
     static const char *const isas[] = {"avx512", "avx2", "plain"};
-    struct outcome want = compute(run, &slt_cpu_reference_ops, 1, s);
+    struct outcome want = compute(run, &slt_cpu_reference_ops, SLT_F32, 1, s);
     for (size_t k = 0; k < sizeof isas / sizeof *isas; k++) {
         const struct slt_ops *ops = slt_cpu_ops(isas[k]);
         if (ops == NULL)
             continue;
-        struct outcome one = compute(run, ops, 1, s);
-        check_near(&one, &want, isas[k], s);
+        struct outcome one = compute(run, ops, SLT_F32, 1, s);
+        check_near(&one, &want, isas[k], LIMIT, s);
         for (int threads = 2; threads <= 3; threads++) {
-            struct outcome more = compute(run, ops, threads, s);
+            struct outcome more = compute(run, ops, SLT_F32, threads, s);
             check_equal(&more, &one, isas[k], threads == 2 ? "2 threads" : "3 threads");
             outcome_free(&more);
         }
         outcome_free(&one);
     }
-    test_emulated(run, &want, s);
+    test_emulated(run, SLT_F32, &want, s);
+    test_emulated(run, SLT_BF16, &want, s);
     outcome_free(&want);
 }
 
@@ -328,7 +335,8 @@ int main(void)
         {2, 0, 0, {1, 2, 1, 1, 2, 0}},     {9, 0, 0, {3, 3, 2, 2, 6, 0}},
         {64, 0, 0, {1, 64, 2, 1, 16, 0}},  {65, 0, 0, {1, 65, 4, 2, 10, 0}},
         {140, 0, 0, {2, 70, 3, 3, 64, 0}}, {200, 0, 0, {1, 200, 6, 2, 18, 0}},
-        {66, 0, 0, {2, 33, 2, 2, 256, 0}},
+        {66, 0, 0, {2, 33, 2, 2, 256, 0}},  {150, 0, 0, {2, 75, 4, 2, 128, 0}},
+        {130, 0, 0, {1, 130, 2, 1, 40, 0}},
     };
     for (size_t i = 0; i < sizeof attention / sizeof *attention; i++) {
         test(run_attention, &attention[i]);

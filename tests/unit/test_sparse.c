@@ -5,6 +5,8 @@
 
 // Sums of up to a few thousand products in a different order, each exact to 2^-24.
 #define LIMIT 1e-11
+// The same of values and activations in bfloat16, rounded to 2^-9.
+#define LIMIT_BF16 1e-4
 
 struct sample {
     const char *name;
@@ -90,15 +92,15 @@ static void outcome_free(struct outcome *o)
         free(all[i]);
 }
 
-static struct outcome compute(const struct slt_ops *ops, int threads, const struct sample *c,
-                              const struct matrix *m, double beta)
+static struct outcome compute(const struct slt_ops *ops, enum slt_dtype dtype, int threads,
+                              const struct sample *c, const struct matrix *m, double beta)
 {
     const int64_t t = c->tokens, in = c->in, out = c->out;
     const struct slt_op_shape shape = {
-        .dtype = SLT_F32, .tokens = t, .in = in, .out = out, .nnz = m->nnz};
+        .dtype = dtype, .tokens = t, .in = in, .out = out, .nnz = m->nnz};
     struct backend b = backend_open(ops, threads, SLT_OP_SPARSE, &shape);
     struct slt_csr csr = csr_with(&b, m);
-    const struct slt_tensor none = {0}, values = tensor_with(&b, SLT_F32, 1, m->nnz, m->value);
+    const struct slt_tensor none = {0}, values = weight_with(&b, 1, m->nnz, m->value);
     float *x_host = random_values(t * in, 1), *dy_host = random_values(t * out, 2);
     float *old = random_values(m->nnz, 3), *y_host = random_values(t * out, 4);
     float *w_host = random_values(out * in, 5);
@@ -110,8 +112,8 @@ static struct outcome compute(const struct slt_ops *ops, int threads, const stru
     const struct slt_tensor dv = tensor_with(&b, SLT_F32, 1, m->nnz, old);
     const struct slt_tensor dv_only = tensor_with(&b, SLT_F32, 1, m->nnz, old);
     const struct slt_tensor gathered = tensor_with(&b, SLT_F32, 1, m->nnz, old);
-    const struct slt_tensor w = tensor_with(&b, SLT_F32, out, in, w_host);
-    const struct slt_tensor g = tensor_with(&b, SLT_F32, out, in, w_host);
+    const struct slt_tensor w = weight_with(&b, out, in, w_host);
+    const struct slt_tensor g = weight_with(&b, out, in, w_host);
 
     ops->sparse_forward(b.ctx, y, x, csr, values);
     ops->sparse_backward(b.ctx, dx, dv, beta, dy, x, csr, values);
@@ -137,20 +139,23 @@ static struct outcome compute(const struct slt_ops *ops, int threads, const stru
     return o;
 }
 
-static void test_against_reference(const struct slt_ops *ops, const struct sample *c,
-                                   const struct matrix *m, double beta)
+static void test_against_reference(const struct slt_ops *ops, enum slt_dtype dtype,
+                                   const struct sample *c, const struct matrix *m, double beta)
 {
-    struct outcome want = compute(&slt_cpu_reference_ops, 1, c, m, beta);
-    struct outcome got = compute(ops, 1, c, m, beta);
+    const double limit = dtype == SLT_BF16 ? LIMIT_BF16 : LIMIT;
+    struct outcome want = compute(&slt_cpu_reference_ops, SLT_F32, 1, c, m, beta);
+    struct outcome got = compute(ops, dtype, 1, c, m, beta);
     const int64_t t = c->tokens, n = c->out * c->in;
     const double y = error_of(got.y, want.y, t * c->out), dx = error_of(got.dx, want.dx, t * c->in);
     const double dv = error_of(got.dvalues, want.dvalues, m->nnz);
-    CHECK(y <= LIMIT, "%s: error of y is %g", c->name, y);
-    CHECK(dx <= LIMIT, "%s: error of dx is %g", c->name, dx);
-    CHECK(dv <= LIMIT, "%s: error of dvalues is %g, beta %g", c->name, dv, beta);
+    CHECK(y <= limit, "%s: error of y is %g", c->name, y);
+    CHECK(dx <= limit, "%s: error of dx is %g", c->name, dx);
+    CHECK(dv <= limit, "%s: error of dvalues is %g, beta %g", c->name, dv, beta);
+    for (int64_t i = 0; dtype == SLT_BF16 && i < n; i++)
+        want.w[i] = slt_bf16_value(slt_bf16_nearest(want.w[i]));
     CHECK(memcmp(got.w, want.w, (size_t)n * sizeof(float)) == 0, "%s: scatter", c->name);
     const double gathered = error_of(got.gathered, want.gathered, m->nnz);
-    CHECK(gathered <= LIMIT, "%s: error of gather is %g, beta %g", c->name, gathered, beta);
+    CHECK(gathered <= limit, "%s: error of gather is %g, beta %g", c->name, gathered, beta);
     outcome_free(&want);
     outcome_free(&got);
 }
@@ -161,11 +166,11 @@ static void test_same_bytes(const struct sample *c, const struct matrix *m, doub
     const size_t y_bytes = (size_t)(c->tokens * c->out) * sizeof(float);
     const size_t dx_bytes = (size_t)(c->tokens * c->in) * sizeof(float);
     const size_t dv_bytes = (size_t)m->nnz * sizeof(float);
-    struct outcome one = compute(slt_cpu_ops(NULL), 1, c, m, beta);
+    struct outcome one = compute(slt_cpu_ops(NULL), SLT_F32, 1, c, m, beta);
     CHECK(memcmp(one.dx, one.dx_only, dx_bytes) == 0, "%s: dx alone", c->name);
     CHECK(memcmp(one.dvalues, one.dvalues_only, dv_bytes) == 0, "%s: dvalues alone", c->name);
     for (int threads = 2; threads <= 5; threads++) {
-        struct outcome more = compute(slt_cpu_ops(NULL), threads, c, m, beta);
+        struct outcome more = compute(slt_cpu_ops(NULL), SLT_F32, threads, c, m, beta);
         CHECK(memcmp(one.y, more.y, y_bytes) == 0, "%s: y, %d threads", c->name, threads);
         CHECK(memcmp(one.dx, more.dx, dx_bytes) == 0, "%s: dx, %d threads", c->name, threads);
         CHECK(memcmp(one.dvalues, more.dvalues, dv_bytes) == 0, "%s: dvalues, %d threads", c->name,
@@ -248,10 +253,12 @@ int main(void)
     for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
         const struct sample *c = &samples[i];
         struct matrix m = matrix_random(c->out, c->in, c->density, 7 + i);
-        test_against_reference(slt_cpu_ops(NULL), c, &m, 0);
-        test_against_reference(slt_cpu_ops(NULL), c, &m, 0.5);
-        if (emulated_ops() != NULL)
-            test_against_reference(emulated_ops(), c, &m, i % 2 ? 0 : 0.5);
+        test_against_reference(slt_cpu_ops(NULL), SLT_F32, c, &m, 0);
+        test_against_reference(slt_cpu_ops(NULL), SLT_F32, c, &m, 0.5);
+        if (emulated_ops() != NULL) {
+            test_against_reference(emulated_ops(), SLT_F32, c, &m, i % 2 ? 0 : 0.5);
+            test_against_reference(emulated_ops(), SLT_BF16, c, &m, i % 2 ? 0.5 : 0);
+        }
         test_same_bytes(c, &m, i % 2 ? 0.5 : 1);
         matrix_free(&m);
     }

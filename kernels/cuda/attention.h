@@ -1,0 +1,45 @@
+// What the two implementations of attention share: plain kernels for any head (attention.cu) and
+// tensor cores (attention_mma.cu).
+#ifndef SLT_KERNELS_CUDA_ATTENTION_H
+#define SLT_KERNELS_CUDA_ATTENTION_H
+
+#include "kernels/cuda/cuda.h"
+
+// Where rows lie: those of head h of sequence b start at base + (b * rows) * ld + h * dim.
+template <class T> struct cuda_rows {
+    T *base;
+    int64_t ld;
+};
+
+struct cuda_attention {
+    int64_t seq, keys; // queries and keys of a sequence
+    int64_t offset;    // query i sees keys j <= i + offset
+    int heads, kv_heads, dim;
+    float scale; // 1 / sqrt(dim)
+};
+
+// Row 0 of a head.
+template <class T>
+static __device__ __forceinline__ T *cuda_head(struct cuda_rows<T> r, int64_t sequence,
+                                               int64_t rows, int64_t head, int dim)
+{
+    return r.base + sequence * rows * r.ld + head * dim;
+}
+
+struct cuda_gradients {
+    struct cuda_rows<bf16> dq, dk, dv, q, k, v, o, do_;
+    const float *lse; // (heads, T)
+    int64_t lse_ld;
+    struct cuda_attention shape;
+};
+
+// Whether tensor cores can do it: BF16, heads of a multiple of 8 features up to 128.
+bool cuda_attention_has_tiles(struct slt_act qkv, struct slt_act o, int64_t dim);
+void cuda_attention_tiles(struct slt_ctx *ctx, struct cuda_rows<bf16> o, float *lse, int64_t lse_ld,
+                          struct cuda_rows<bf16> q, struct cuda_rows<bf16> k,
+                          struct cuda_rows<bf16> v, struct cuda_attention s, int64_t batch);
+// Workspace: heads * tokens floats.
+void cuda_attention_tiles_backward(struct slt_ctx *ctx, const struct cuda_gradients *g,
+                                   int64_t tokens);
+
+#endif

@@ -1,0 +1,193 @@
+// Products in plain loops. What the real library refuses or answers with garbage is refused here:
+// shapes that do not fit each other, and pointers less aligned than the algorithm was chosen for.
+#include "cublasLt.h"
+#include "cuda_bf16.h"
+
+struct emulated_blas {
+};
+
+struct emulated_product {
+    bool reduced, transpose[2];
+};
+
+struct emulated_layout {
+    cudaDataType type;
+    uint64_t rows, cols;
+    int64_t ld;
+};
+
+struct emulated_preference {
+    uint32_t align[4];
+    size_t work_bytes;
+};
+
+cublasStatus_t cublasLtCreate(cublasLtHandle_t *handle)
+{
+    *handle = new emulated_blas();
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle)
+{
+    delete handle;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+// ---- Plans ----
+
+cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t *product, cublasComputeType_t compute,
+                                        cudaDataType scale)
+{
+    if (scale != CUDA_R_32F)
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    *product = new emulated_product{compute == CUBLAS_COMPUTE_32F_FAST_TF32, {false, false}};
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t product,
+                                              cublasLtMatmulDescAttributes_t which,
+                                              const void *value, size_t bytes)
+{
+    if (bytes != sizeof(cublasOperation_t))
+        return CUBLAS_STATUS_INVALID_VALUE;
+    product->transpose[which == CUBLASLT_MATMUL_DESC_TRANSB] =
+        *(const cublasOperation_t *)value == CUBLAS_OP_T;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t product)
+{
+    delete product;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t *layout, cudaDataType type,
+                                          uint64_t rows, uint64_t cols, int64_t ld)
+{
+    if (rows == 0 || cols == 0 || ld < (int64_t)rows)
+        return CUBLAS_STATUS_INVALID_VALUE;
+    *layout = new emulated_layout{type, rows, cols, ld};
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout)
+{
+    delete layout;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t *preference)
+{
+    *preference = new emulated_preference{{256, 256, 256, 256}, 0};
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t
+cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference,
+                                     cublasLtMatmulPreferenceAttributes_t which, const void *value,
+                                     size_t bytes)
+{
+    if (which == CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES) {
+        if (bytes != sizeof(size_t))
+            return CUBLAS_STATUS_INVALID_VALUE;
+        preference->work_bytes = *(const size_t *)value;
+        return CUBLAS_STATUS_SUCCESS;
+    }
+    if (bytes != sizeof(uint32_t))
+        return CUBLAS_STATUS_INVALID_VALUE;
+    preference->align[which - CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES] =
+        *(const uint32_t *)value;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t preference)
+{
+    delete preference;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+static bool fits(const emulated_product *p, const emulated_layout *a, const emulated_layout *b,
+                 const emulated_layout *c)
+{
+    const uint64_t m = p->transpose[0] ? a->cols : a->rows, k = p->transpose[0] ? a->rows : a->cols;
+    const uint64_t n = p->transpose[1] ? b->rows : b->cols;
+    return m == c->rows && n == c->cols && k == (p->transpose[1] ? b->cols : b->rows) &&
+           a->type == b->type && (c->type == CUDA_R_32F || a->type == CUDA_R_16BF) &&
+           !(p->reduced && a->type != CUDA_R_32F);
+}
+
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(
+    cublasLtHandle_t, cublasLtMatmulDesc_t product, cublasLtMatrixLayout_t a,
+    cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+    cublasLtMatmulPreference_t preference, int, cublasLtMatmulHeuristicResult_t *results,
+    int *count)
+{
+    *count = 0;
+    if (c != d || !fits(product, a, b, c))
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    for (int i = 0; i < 3; i++)
+        results->algo.align[i] = preference->align[i];
+    if (preference->align[3] < preference->align[2])
+        results->algo.align[2] = preference->align[3];
+    *count = 1;
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+// ---- Products ----
+
+// With TF32 a factor is rounded to 10 bits of mantissa.
+static double factor(const void *data, cudaDataType type, int64_t i, bool reduced)
+{
+    if (type == CUDA_R_16BF)
+        return (double)__bfloat162float(((const __nv_bfloat16 *)data)[i]);
+    const float x = ((const float *)data)[i];
+    return reduced ? (double)__uint_as_float((__float_as_uint(x) + 0x1000u) & ~0x1fffu) : (double)x;
+}
+
+static void multiply(const emulated_product *p, float alpha, const void *a,
+                     const emulated_layout *a_layout, const void *b,
+                     const emulated_layout *b_layout, float beta, void *c,
+                     const emulated_layout *c_layout)
+{
+    const int64_t m = (int64_t)c_layout->rows, n = (int64_t)c_layout->cols;
+    const int64_t k = (int64_t)(p->transpose[0] ? a_layout->rows : a_layout->cols);
+    for (int64_t j = 0; j < n; j++)
+        for (int64_t i = 0; i < m; i++) {
+            double sum = 0;
+            for (int64_t l = 0; l < k; l++)
+                sum += factor(a, a_layout->type,
+                              p->transpose[0] ? l + i * a_layout->ld : i + l * a_layout->ld,
+                              p->reduced) *
+                       factor(b, b_layout->type,
+                              p->transpose[1] ? j + l * b_layout->ld : l + j * b_layout->ld,
+                              p->reduced);
+            const int64_t at = i + j * c_layout->ld;
+            const double old = beta == 0 ? 0 : (double)beta * factor(c, c_layout->type, at, false);
+            if (c_layout->type == CUDA_R_16BF)
+                ((__nv_bfloat16 *)c)[at] = __float2bfloat16_rn((float)((double)alpha * sum + old));
+            else
+                ((float *)c)[at] = (float)((double)alpha * sum + old);
+        }
+}
+
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, const void *alpha,
+                              const void *a, cublasLtMatrixLayout_t a_layout, const void *b,
+                              cublasLtMatrixLayout_t b_layout, const void *beta, const void *c,
+                              cublasLtMatrixLayout_t c_layout, void *d,
+                              cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t *algo,
+                              void *work, size_t work_bytes, cudaStream_t)
+{
+    if (c != d || c_layout != d_layout || !fits(product, a_layout, b_layout, c_layout) ||
+        (uintptr_t)a % algo->align[0] != 0 || (uintptr_t)b % algo->align[1] != 0 ||
+        (uintptr_t)c % algo->align[2] != 0 || work == nullptr || work_bytes == 0)
+        return CUBLAS_STATUS_INVALID_VALUE;
+    const float times = *(const float *)alpha, keep = *(const float *)beta;
+    emulation::submit(
+        [=]() { multiply(product, times, a, a_layout, b, b_layout, keep, d, c_layout); });
+    return CUBLAS_STATUS_SUCCESS;
+}
+
+const char *cublasLtGetStatusString(cublasStatus_t)
+{
+    return "the product is not supported";
+}
