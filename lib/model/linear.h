@@ -31,8 +31,8 @@ struct slt_group {
 
 // Scratch that all groups share, each as large as the largest group needs.
 struct slt_scratch {
-    struct slt_tensor w; // (rows, in): W of the dense route
-    struct slt_tensor g; // (rows, in): its gradient
+    struct slt_tensor w; // (rows, slt_dense_ld(in)): W of the dense route
+    struct slt_tensor g; // in the same shape: its gradient
     struct slt_act dh;   // (T, members r), or (T, rows of a projector)
 };
 
@@ -58,6 +58,13 @@ const struct slt_linear_kind *slt_linear_kind(enum slt_method method);
 
 extern const struct slt_linear_kind slt_linear_full, slt_linear_lowrank, slt_linear_sltrain,
     slt_linear_relora;
+
+// The leading dimension of W and its gradient in the scratch of the dense route: rows start where
+// vectors of 16 bytes may.
+static inline int64_t slt_dense_ld(int64_t in)
+{
+    return (in + 7) / 8 * 8;
+}
 
 // The cheaper route of a group for micro-batches of so many tokens: a pure function of shapes and
 // of the backend's constants.

@@ -19,7 +19,10 @@ const struct slt_linear_kind *slt_linear_kind(enum slt_method method)
 // A view of the shared scratch in the group's shape.
 static struct slt_tensor dense_view(const struct slt_group *g, struct slt_tensor scratch)
 {
-    return slt_tensor_view(scratch.buffer, scratch.offset, scratch.dtype, g->rows, g->shape.in);
+    struct slt_tensor view =
+        slt_tensor_view(scratch.buffer, scratch.offset, scratch.dtype, g->rows, g->shape.in);
+    view.ld = slt_dense_ld(g->shape.in);
+    return view;
 }
 
 // Fills w (rows, in) with s B A + S.

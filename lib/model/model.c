@@ -54,7 +54,7 @@ static const struct slt_group *bind(struct slt_model *m, int64_t layer, int kind
 {
     struct slt_group *g = &m->layer[layer].group[kind];
     g->h = acts_of(m, layer)->h[kind];
-    return slt_model_unpack_group(m, g);
+    return m->act_dtype == SLT_BF16 ? g : slt_model_unpack_group(m, g);
 }
 
 void slt_model_set_scalar(struct slt_model *m, enum slt_scalar which, double value)
@@ -63,12 +63,17 @@ void slt_model_set_scalar(struct slt_model *m, enum slt_scalar which, double val
                   sizeof value);
 }
 
+void slt_model_get_scalars(struct slt_model *m, double values[SLT_SCALARS])
+{
+    m->ops->read(m->ctx, values, m->scalars.buffer, m->scalars.offset,
+                 SLT_SCALARS * sizeof *values);
+}
+
 double slt_model_get_scalar(struct slt_model *m, enum slt_scalar which)
 {
-    double value;
-    m->ops->read(m->ctx, &value, m->scalars.buffer, m->scalars.offset + which * sizeof value,
-                 sizeof value);
-    return value;
+    double values[SLT_SCALARS];
+    slt_model_get_scalars(m, values);
+    return values[which];
 }
 
 void slt_model_set_batch(struct slt_model *m, const int32_t *tokens, const int32_t *targets)
@@ -129,9 +134,16 @@ void slt_model_forward(struct slt_model *m)
                             m->part[m->norm_part].value, m->config.rms_norm_eps);
 }
 
+// The head's weights to compute with.
+static struct slt_tensor head_of(struct slt_model *m)
+{
+    const struct slt_tensor head = m->part[m->head_part].value;
+    return m->act_dtype == SLT_BF16 ? head : slt_model_unpack(m, head);
+}
+
 void slt_model_loss(struct slt_model *m, struct slt_sink *sink)
 {
-    const struct slt_tensor head = slt_model_unpack(m, m->part[m->head_part].value);
+    const struct slt_tensor head = head_of(m);
     const struct slt_tensor no_tensor = {0};
     const struct slt_act no_act = {0};
     if (sink == NULL) {
@@ -213,8 +225,7 @@ void slt_model_backward(struct slt_model *m, struct slt_sink *sink)
 
 int slt_model_logits(struct slt_model *m, void *logits, struct slt_error *err)
 {
-    m->ops->linear_forward(m->ctx, m->logits, 0, m->nf,
-                           slt_model_unpack(m, m->part[m->head_part].value), 1);
+    m->ops->linear_forward(m->ctx, m->logits, 0, m->nf, head_of(m), 1);
     m->ops->act_read(m->ctx, logits, m->logits);
     return m->ops->synchronize(m->ctx, err);
 }

@@ -46,8 +46,10 @@ struct slt_model {
     const struct slt_ops *ops;
     struct slt_ctx *ctx;
     struct slt_config config;
-    enum slt_dtype dtype;        // of activations, gradients and norms
+    enum slt_dtype dtype;        // of gradients, norms and sums
     enum slt_dtype weight_dtype; // of all other weights: dtype, or BF16
+    enum slt_dtype act_dtype;    // of activations: dtype, or BF16 where the backend computes with
+                                 // BF16 weights as they are
     struct slt_memory memory;
 
     int part_count;
@@ -71,7 +73,8 @@ struct slt_model {
     struct slt_act dres, dn;      // (T, d): gradients of the residual stream and of a norm's output
     struct slt_act dqkv, dbranch; // (T, (h+2kv)hd), (T, max(h hd, f))
     struct slt_scratch scratch;
-    struct slt_tensor unpacked;        // F32 copies of a group's BF16 weights, or of the head's
+    struct slt_tensor unpacked;        // F32 copies of a group's BF16 weights, or of the head's,
+                                       // to compute with or where the shape asks for them
     struct slt_group bound;            // the group that points at them
     struct slt_tensor rope;            // (head_dim, positions)
     struct slt_tensor tokens, targets; // I32 (1, T)
@@ -87,6 +90,7 @@ struct slt_model_shape {
     enum slt_route route;         // auto, or forced for all groups
     enum slt_recompute recompute; // in training
     bool bf16;                    // weights but those of norms are kept in BF16; dtype is F32
+    bool unpacks;                 // weights in BF16 are asked for in F32 (slt_model_unpack)
     unsigned trains;              // bits 1 << role that are trained; 0: all
     int64_t projected;            // the most rows of a projector that a gradient is lent with, or 0
     int64_t cache;  // generation: positions of the key-value cache (then batch is 1), else 0
@@ -150,5 +154,6 @@ int slt_positions_read(struct slt_model *model, int64_t *position, const struct 
 
 void slt_model_set_scalar(struct slt_model *model, enum slt_scalar which, double value);
 double slt_model_get_scalar(struct slt_model *model, enum slt_scalar which);
+void slt_model_get_scalars(struct slt_model *model, double values[SLT_SCALARS]);
 
 #endif

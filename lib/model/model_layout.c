@@ -130,7 +130,7 @@ static int64_t qkv_features(const struct slt_config *c)
 
 static struct slt_act act(struct slt_model *m, int64_t tokens, int64_t features)
 {
-    return slt_memory_act(&m->memory, SLT_REGION_ACTIVATIONS, m->dtype, tokens, features);
+    return slt_memory_act(&m->memory, SLT_REGION_ACTIVATIONS, m->act_dtype, tokens, features);
 }
 
 static struct slt_tensor kept(struct slt_model *m, enum slt_dtype dtype, int64_t rows, int64_t cols)
@@ -216,36 +216,37 @@ static int64_t unpacked_elements(const struct slt_model *m)
     return most;
 }
 
-static void layout_scratch(struct slt_model *m, int64_t t, int64_t projected)
+static void layout_scratch(struct slt_model *m, int64_t t, const struct slt_model_shape *shape)
 {
-    int64_t dense = 0, stacked = projected;
+    int64_t dense = 0, stacked = shape->projected;
     for (int k = 0; k < SLT_GROUP_KINDS; k++) {
         const struct slt_group *g = &m->layer[0].group[k];
-        if (g->rank > 0 && g->route == SLT_ROUTE_DENSE && g->rows * g->shape.in > dense)
-            dense = g->rows * g->shape.in;
+        const int64_t elements = g->rows * slt_dense_ld(g->shape.in);
+        if (g->rank > 0 && g->route == SLT_ROUTE_DENSE && elements > dense)
+            dense = elements;
         if (g->route == SLT_ROUTE_FACTORED && g->shape.members * g->rank > stacked)
             stacked = g->shape.members * g->rank;
     }
     if (dense > 0)
-        m->scratch.w = slt_memory_tensor(&m->memory, SLT_REGION_WORKSPACE, m->dtype, 1, dense);
+        m->scratch.w = slt_memory_tensor(&m->memory, SLT_REGION_WORKSPACE, m->act_dtype, 1, dense);
     if (dense > 0 && m->training)
-        m->scratch.g = slt_memory_tensor(&m->memory, SLT_REGION_WORKSPACE, m->dtype, 1, dense);
-    if (m->weight_dtype == SLT_BF16)
+        m->scratch.g = slt_memory_tensor(&m->memory, SLT_REGION_WORKSPACE, m->act_dtype, 1, dense);
+    if (m->weight_dtype == SLT_BF16 && (m->act_dtype != SLT_BF16 || shape->unpacks))
         m->unpacked =
             slt_memory_tensor(&m->memory, SLT_REGION_WORKSPACE, SLT_F32, 1, unpacked_elements(m));
     if (stacked > 0 && m->training)
-        m->scratch.dh = slt_memory_act(&m->memory, SLT_REGION_WORKSPACE, m->dtype, t, stacked);
+        m->scratch.dh = slt_memory_act(&m->memory, SLT_REGION_WORKSPACE, m->act_dtype, t, stacked);
 }
 
 static void want(struct slt_model *m, enum slt_op op, struct slt_op_shape shape)
 {
-    shape.dtype = m->dtype;
+    shape.dtype = m->act_dtype;
     const uint64_t bytes = m->ops->work_bytes(m->ctx, op, &shape);
     if (bytes > m->work_bytes)
         m->work_bytes = bytes;
 }
 
-static void layout_workspace(struct slt_model *m, int64_t t)
+static void layout_workspace(struct slt_model *m, int64_t t, int64_t projected)
 {
     const struct slt_config *c = &m->config;
     struct slt_op_shape plain = {
@@ -259,9 +260,11 @@ static void layout_workspace(struct slt_model *m, int64_t t)
     want(m, SLT_OP_SWIGLU, (struct slt_op_shape){.tokens = t, .in = c->intermediate_size});
     for (int k = 0; k < SLT_GROUP_KINDS; k++) {
         const struct slt_group *g = &m->layer[0].group[k];
-        struct slt_op_shape s = {
-            .tokens = t, .in = g->shape.in, .out = g->rows, .nnz = g->support.nnz};
+        const int64_t side = g->shape.in > g->rows ? g->shape.in : g->rows;
+        struct slt_op_shape s = {.tokens = t, .in = g->shape.in, .out = g->rows};
+        s.nnz = projected * side;
         want(m, SLT_OP_LINEAR, s);
+        s.nnz = g->support.nnz;
         want(m, SLT_OP_SPARSE, s);
     }
     const int64_t values = (int64_t)slt_config_param_count(c);
@@ -278,8 +281,8 @@ static int layout(struct slt_model *m, const struct slt_model_shape *shape,
     for (size_t i = 0; i < m->param_count; i++)
         place_param(m, &m->param[i]);
     layout_acts(m, shape);
-    layout_scratch(m, t, shape->projected);
-    layout_workspace(m, t);
+    layout_scratch(m, t, shape);
+    layout_workspace(m, t, shape->projected);
     return extra != NULL ? extra(m, user, err) : 0;
 }
 
@@ -416,6 +419,12 @@ static int allocate_lists(struct slt_model *m, struct slt_error *err)
     return rc;
 }
 
+static bool computes_in_bf16(const struct slt_model *m)
+{
+    const struct slt_op_shape half = {.dtype = SLT_BF16};
+    return m->weight_dtype == SLT_BF16 && m->ops->supports(m->ctx, SLT_OP_LINEAR, &half);
+}
+
 // A model with everything planned and nothing allocated on the device.
 static int prepare(struct slt_model **model, const struct slt_device *device,
                    const struct slt_config *config, enum slt_dtype dtype,
@@ -430,6 +439,7 @@ static int prepare(struct slt_model **model, const struct slt_device *device,
     m->config = *config;
     m->dtype = dtype;
     m->weight_dtype = shape->bf16 ? SLT_BF16 : dtype;
+    m->act_dtype = computes_in_bf16(m) ? SLT_BF16 : dtype;
     m->training = shape->training;
     m->trains = shape->trains != 0 ? shape->trains : ~0u;
     m->recompute = shape->training ? shape->recompute : SLT_RECOMPUTE_NONE;

@@ -24,7 +24,7 @@ static int update(struct slt_optimizer *o, int first, int count, int64_t done, b
         if (slot->states == 0 || !slt_slot_in(slot, first, count))
             continue;
         const struct slt_adam_item item = slt_slot_item(slot, slot->param, slot->grad);
-        if (slot->param.dtype == SLT_BF16)
+        if (slt_slot_is_converted(o, slot))
             slt_optimizer_adam(o, slot, &item, &hyper, done);
         else
             o->item[items++] = item;

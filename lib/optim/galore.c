@@ -131,7 +131,8 @@ static void update_projected(struct slt_optimizer *o, const struct slt_slot *slo
     else
         slt_optimizer_project(m, &in, 0, slot->grad);
     struct slt_adam_item item = slt_slot_item(slot, in.low, in.low);
-    const struct slt_adam_item decay = {.param = slot->param};
+    const struct slt_adam_item decay = {
+        .param = slot->param, .master = slot->master, .rounding = slot->rounding};
     item.direction = low_view(o->scratch[1], slot);
     slt_optimizer_adam(o, slot, &item, &o->hyper, done);
     const struct slt_tensor w = slt_optimizer_open(o, slot);

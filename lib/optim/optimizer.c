@@ -55,7 +55,9 @@ int slt_optimizer_init(struct slt_optimizer *o, const struct slt_train_options *
                                           .weight_decay = options->weight_decay,
                                           .eps_corrected = true,
                                           .scale = 1,
-                                          .block = options->adam_block}};
+                                          .block = options->adam_block,
+                                          .stochastic =
+                                              strcmp(options->precision, "bf16-sr") == 0}};
     o->options.galore_rank = galore_rank(options, &model->config);
     if (strncmp(options->optimizer, "galore", 6) == 0 && model->config.method != SLT_FULL)
         return slt_error_set(err, SLT_ERR_RANGE,
@@ -85,6 +87,19 @@ int slt_optimizer_init(struct slt_optimizer *o, const struct slt_train_options *
     return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the optimizer's lists");
 }
 
+// Whether BF16 values are converted before Adam sees them.
+static bool converts(const struct slt_optimizer *o)
+{
+    const struct slt_op_shape half = {.dtype = SLT_BF16};
+    return o->model->weight_dtype == SLT_BF16 &&
+           !o->model->ops->supports(o->model->ctx, SLT_OP_ADAM, &half);
+}
+
+bool slt_slot_is_converted(const struct slt_optimizer *o, const struct slt_slot *slot)
+{
+    return slot->param.dtype == SLT_BF16 && converts(o);
+}
+
 static bool has_masters(const struct slt_optimizer *o)
 {
     return strcmp(o->options.precision, "bf16-master") == 0;
@@ -108,7 +123,7 @@ void slt_optimizer_layout(struct slt_optimizer *o)
             *t = slt_memory_tensor(memory, SLT_REGION_MOMENTS, t->dtype, t->rows, t->cols);
         }
     }
-    for (int i = 0; i < 3 && o->model->weight_dtype == SLT_BF16; i++)
+    for (int i = 0; i < 3 && converts(o); i++)
         o->piece[i] = slt_memory_tensor(memory, SLT_REGION_WORKSPACE, SLT_F32, 1, PIECE);
     if (o->kind->layout != NULL)
         o->kind->layout(o, memory);
@@ -189,8 +204,13 @@ void slt_slot_add_moments(const struct slt_optimizer *o, struct slt_slot *slot, 
 struct slt_adam_item slt_slot_item(const struct slt_slot *slot, struct slt_tensor param,
                                    struct slt_tensor grad)
 {
-    struct slt_adam_item item = {
-        .param = param, .grad = grad, .m = slot->state[0].tensor, .v = slot->state[1].tensor};
+    struct slt_adam_item item = {.param = param,
+                                 .grad = grad,
+                                 .m = slot->state[0].tensor,
+                                 .v = slot->state[1].tensor,
+                                 .rounding = slot->rounding};
+    if (param.buffer == slot->param.buffer && param.offset == slot->param.offset)
+        item.master = slot->master;
     if (item.m.dtype == SLT_U8) {
         item.m_max = slot->state[2].tensor;
         item.v_max = slot->state[3].tensor;
@@ -217,10 +237,9 @@ struct slt_tensor slt_optimizer_open(struct slt_optimizer *o, const struct slt_s
 static void store(struct slt_optimizer *o, const struct slt_slot *slot, struct slt_tensor to,
                   struct slt_tensor from, int what, int64_t at, int64_t update)
 {
-    const bool stochastic = strcmp(o->options.precision, "bf16-sr") == 0;
     const struct slt_rounding rounding = {slot->rounding, (uint64_t)update * 4 + (uint64_t)what,
                                           (uint64_t)at};
-    o->model->ops->convert(o->model->ctx, to, from, stochastic ? &rounding : NULL);
+    o->model->ops->convert(o->model->ctx, to, from, o->hyper.stochastic ? &rounding : NULL);
 }
 
 void slt_optimizer_close(struct slt_optimizer *o, const struct slt_slot *slot,
@@ -254,15 +273,20 @@ void slt_optimizer_adam(struct slt_optimizer *o, const struct slt_slot *slot,
     const struct slt_model *m = o->model;
     const struct slt_tensor shape = item->grad.buffer != NULL ? item->grad : item->param;
     const int64_t total = shape.rows * shape.cols;
+    if (!converts(o)) {
+        m->ops->adam_step(m->ctx, item, 1, hyper, m->scalars);
+        return;
+    }
     for (int64_t at = 0; at < total; at += PIECE) {
         const int64_t n = total - at < PIECE ? total - at : PIECE, block = hyper->block;
-        struct slt_adam_item part = {range_of(item->param, at, n),
-                                     range_of(item->grad, at, n),
-                                     range_of(item->m, at, n),
-                                     range_of(item->v, at, n),
-                                     range_of(item->m_max, at / block, (n + block - 1) / block),
-                                     range_of(item->v_max, at / block, (n + block - 1) / block),
-                                     range_of(item->direction, at, n)};
+        const int64_t first = at / block, blocks = (n + block - 1) / block;
+        struct slt_adam_item part = {.param = range_of(item->param, at, n),
+                                     .grad = range_of(item->grad, at, n),
+                                     .m = range_of(item->m, at, n),
+                                     .v = range_of(item->v, at, n),
+                                     .m_max = range_of(item->m_max, first, blocks),
+                                     .v_max = range_of(item->v_max, first, blocks),
+                                     .direction = range_of(item->direction, at, n)};
         struct slt_tensor *const stored[3] = {&part.param, &part.m, &part.v};
         struct slt_tensor packed[3];
         for (int i = 0; i < 3; i++) {

@@ -64,7 +64,8 @@ struct slt_optimizer {
     struct slt_slot *slot;        // (slots)
     struct slt_adam_item *item;   // (slots): scratch of a multi-tensor step
     struct slt_tensor scratch[2]; // of the kind's layout
-    struct slt_tensor piece[3];   // F32: a piece of a BF16 parameter and of its moments
+    struct slt_tensor piece[3];   // F32: a piece of a BF16 parameter and of its moments, where the
+                                  // backend does not take them as they are
 };
 
 extern const struct slt_optimizer_kind slt_optimizer_adamw, slt_optimizer_adam8bit,
@@ -120,14 +121,17 @@ void slt_optimizer_close(struct slt_optimizer *optimizer, const struct slt_slot 
 // Overwrites a parameter, and its master, with rows * cols values.
 void slt_optimizer_set(struct slt_optimizer *optimizer, const struct slt_slot *slot,
                        const float *values);
-// One Adam step of an item of the slot. What of param, m, v is BF16 is converted to F32 piece by
-// piece, and back, stochastically with --precision bf16-sr; a slot's master stands for its param.
-// update is the number of updates before.
+// Whether Adam on the slot's BF16 values goes through copies in F32, since the backend does not take
+// them as they are.
+bool slt_slot_is_converted(const struct slt_optimizer *optimizer, const struct slt_slot *slot);
+// One Adam step of an item of the slot. What of param, m, v is BF16 is given to the backend as it
+// is, or converted to F32 piece by piece, and back; both alike, stochastically with --precision
+// bf16-sr; a slot's master stands for its param. update is the number of updates before.
 void slt_optimizer_adam(struct slt_optimizer *optimizer, const struct slt_slot *slot,
                         const struct slt_adam_item *item, const struct slt_adam *hyper,
                         int64_t update);
 // The item of a step: param and grad as given, the moments from the states that
-// slt_slot_add_moments added first.
+// slt_slot_add_moments added first; with the slot's master where param is the slot's own.
 struct slt_adam_item slt_slot_item(const struct slt_slot *slot, struct slt_tensor param,
                                    struct slt_tensor grad);
 

@@ -39,6 +39,8 @@ static struct slt_model_shape shape_of(const struct slt_train_options *o,
                                     .route = slt_route_parse(o->route),
                                     .recompute = slt_recompute_parse(o->recompute),
                                     .bf16 = strcmp(o->precision, "f32") != 0,
+                                    .unpacks = config->method == SLT_RELORA ||
+                                               strncmp(o->optimizer, "galore", 6) == 0,
                                     .trains = slt_trained_roles(o->train_only),
                                     .projected = slt_optimizer_projects(o, config)};
 }
