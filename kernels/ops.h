@@ -69,8 +69,8 @@ enum slt_scalar {
     SLT_SCALAR_UPDATE,     // updates before this one: the lanes of stochastic rounding
     SLT_SCALAR_NORM,       // out of grad_norm: norm of the gradients before clipping
     SLT_SCALAR_GRAD_SCALE, // out of grad_norm: factor that clips, 1 if the norm is within bounds
-    SLT_SCALAR_SKIP, // out of grad_norm: 1 if the norm or the loss is not finite: the optimizer
-                     // then changes nothing
+    SLT_SCALAR_SKIP,    // out of grad_norm: 1 if the norm or the loss is not finite: the optimizer
+                        // then changes nothing
     SLT_SCALAR_SQUARES, // accumulated by grad_norm over the parts of a step: squares of their norms
     SLT_SCALAR_SKIPPED, // set by grad_norm: 1 once a part of the step was skipped
     SLT_SCALAR_LOSS,    // accumulated by head_loss: sum of the losses of predicted tokens

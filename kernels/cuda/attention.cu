@@ -34,7 +34,9 @@ template <class T>
 static void rotate(struct slt_ctx *ctx, struct slt_act x, struct slt_tensor rope,
                    struct slt_attention a, float sign)
 {
-    const struct cuda_rows<T> r = {cuda_act<T>(x), cuda_ld(x)};
+    const struct cuda_rows<T> r = {
+        cuda_act<T>(x), cuda_ld(x)
+    };
     const int heads = (int)(a.heads + a.kv_heads);
     const int64_t n = x.tokens * heads * (a.head_dim / 2);
     SLT_LAUNCH_FLAT(ctx, rotate_pairs<T>, (unsigned)cuda_blocks(n, CUDA_BLOCK), CUDA_BLOCK, r,
@@ -87,8 +89,9 @@ static __device__ void store_row(T *to, const float *from, float scale, int dim)
 
 // Grid: tiles of queries, heads, sequences. lse may be NULL.
 template <int DIM, class T>
-static __global__ void attend(struct cuda_rows<T> o, float *lse, int64_t lse_ld, struct cuda_rows<T> q,
-                              struct cuda_rows<T> k, struct cuda_rows<T> v, struct cuda_attention s)
+static __global__ void attend(struct cuda_rows<T> o, float *lse, int64_t lse_ld,
+                              struct cuda_rows<T> q, struct cuda_rows<T> k, struct cuda_rows<T> v,
+                              struct cuda_attention s)
 {
     __shared__ float key[TILE][DIM], value[TILE][DIM];
     const int64_t i = (int64_t)blockIdx.x * QUERIES + threadIdx.x, b = blockIdx.z;
@@ -125,8 +128,9 @@ static __global__ void attend(struct cuda_rows<T> o, float *lse, int64_t lse_ld,
 
 // dq: a thread for each query. dS = P (do v - do o) scale.
 template <int DIM, class T>
-static __global__ void attend_backward_q(struct cuda_rows<T> dq, struct cuda_rows<T> q, struct cuda_rows<T> k,
-                                         struct cuda_rows<T> v, struct cuda_rows<T> o, struct cuda_rows<T> do_,
+static __global__ void attend_backward_q(struct cuda_rows<T> dq, struct cuda_rows<T> q,
+                                         struct cuda_rows<T> k, struct cuda_rows<T> v,
+                                         struct cuda_rows<T> o, struct cuda_rows<T> do_,
                                          const float *lse, int64_t lse_ld, struct cuda_attention s)
 {
     __shared__ float key[TILE][DIM], value[TILE][DIM];
@@ -160,9 +164,11 @@ static __global__ void attend_backward_q(struct cuda_rows<T> dq, struct cuda_row
 
 // dk and dv: a thread for each key, over the query heads that read it.
 template <int DIM, class T>
-static __global__ void
-attend_backward_kv(struct cuda_rows<T> dk, struct cuda_rows<T> dv, struct cuda_rows<T> q, struct cuda_rows<T> k, struct cuda_rows<T> v,
-                   struct cuda_rows<T> o, struct cuda_rows<T> do_, const float *lse, int64_t lse_ld, struct cuda_attention s)
+static __global__ void attend_backward_kv(struct cuda_rows<T> dk, struct cuda_rows<T> dv,
+                                          struct cuda_rows<T> q, struct cuda_rows<T> k,
+                                          struct cuda_rows<T> v, struct cuda_rows<T> o,
+                                          struct cuda_rows<T> do_, const float *lse, int64_t lse_ld,
+                                          struct cuda_attention s)
 {
     __shared__ float query[TILE][DIM], grad[TILE][DIM], base[TILE], log_sum[TILE];
     const int64_t j = (int64_t)blockIdx.x * QUERIES + threadIdx.x, b = blockIdx.z;
@@ -181,8 +187,7 @@ attend_backward_kv(struct cuda_rows<T> dk, struct cuda_rows<T> dv, struct cuda_r
             load_tile<DIM>(grad, do_, b, s.seq, first, h, s.dim);
             __syncthreads();
             if (threadIdx.x < TILE && first + threadIdx.x < s.seq) {
-                const T *out =
-                    cuda_head(o, b, s.seq, h, s.dim) + (first + threadIdx.x) * o.ld;
+                const T *out = cuda_head(o, b, s.seq, h, s.dim) + (first + threadIdx.x) * o.ld;
                 float sum = 0;
                 for (int f = 0; f < s.dim; f++)
                     sum += cuda_value(out[f]) * grad[threadIdx.x][f];
@@ -224,9 +229,10 @@ static struct cuda_attention shape_of(struct slt_attention a, int64_t keys)
 
 // Rows of the heads from number head on.
 template <class T>
-static struct cuda_rows<T> heads_from(struct slt_act x, int64_t head, int64_t dim)
-{
-    struct cuda_rows<T> r = {cuda_act<T>(x) + head * dim, cuda_ld(x)};
+static struct cuda_rows<T> heads_from(struct slt_act x, int64_t head, int64_t dim) {
+    struct cuda_rows<T> r = {
+        cuda_act<T>(x) + head *dim, cuda_ld(x)
+    };
     return r;
 }
 

@@ -1,8 +1,8 @@
-// Causal attention on tensor cores, for BF16 and heads of up to 128 features (Dao, FlashAttention-2,
-// 2023: online softmax, nothing of size L x L). A block of four warps has 64 rows, a warp 16 of
-// them; tiles of the other side pass through shared memory, two feature vectors apart from a
-// multiple of 128 bytes, so that fragments load without conflicts. dq, and dk with dv, come from
-// two kernels, in which every sum has one owner.
+// Causal attention on tensor cores, for BF16 and heads of up to 128 features (Dao,
+// FlashAttention-2, 2023: online softmax, nothing of size L x L). A block of four warps has 64
+// rows, a warp 16 of them; tiles of the other side pass through shared memory, two feature vectors
+// apart from a multiple of 128 bytes, so that fragments load without conflicts. dq, and dk with dv,
+// come from two kernels, in which every sum has one owner.
 //
 // Workspace of the backward pass: do . o for each query and head, (heads, T).
 #include "kernels/cuda/attention.h"

@@ -1,9 +1,9 @@
 // What the files of the CUDA backend share. It links nothing of libslt: it is opened at run time
 // and hands over one table (kernels/ops.h).
 //
-// Activations are row-major, F32 or BF16: element (t, f) at t * cuda_ld(act) + first + f, rows padded
-// so that each starts where vectors of 16 bytes may. Arithmetic, sums and products are in F32.
-// Everything runs on one stream; a kernel's errors are kept in the context and returned by
+// Activations are row-major, F32 or BF16: element (t, f) at t * cuda_ld(act) + first + f, rows
+// padded so that each starts where vectors of 16 bytes may. Arithmetic, sums and products are in
+// F32. Everything runs on one stream; a kernel's errors are kept in the context and returned by
 // synchronize.
 #ifndef SLT_KERNELS_CUDA_H
 #define SLT_KERNELS_CUDA_H
@@ -205,7 +205,8 @@ template <int N, class T> static __device__ __forceinline__ void cuda_load(float
         to[i] = cuda_value(pack.v[i]);
 }
 
-template <int N, class T> static __device__ __forceinline__ void cuda_store(T *to, const float *from)
+template <int N, class T>
+static __device__ __forceinline__ void cuda_store(T *to, const float *from)
 {
     cuda_pack<T, N> pack;
 #pragma unroll
@@ -260,10 +261,10 @@ CUDA_OP(grad_norm);
 CUDA_OP(adam_step);
 
 // Workspace.
-#define CUDA_HEAD_CHUNK   2048      // tokens whose logits exist at once
-#define CUDA_GAIN_BLOCKS  512       // partial sums of a gain's gradient
-#define CUDA_NORM_BLOCK   (1 << 16) // elements of a partial sum of squares
-#define CUDA_HEAD_DIM_MAX 256
+#define CUDA_HEAD_CHUNK    2048      // tokens whose logits exist at once
+#define CUDA_GAIN_BLOCKS   512       // partial sums of a gain's gradient
+#define CUDA_NORM_BLOCK    (1 << 16) // elements of a partial sum of squares
+#define CUDA_HEAD_DIM_MAX  256
 #define CUDA_NORM_FEATURES 8192 // the most that a norm keeps in registers
 
 #endif

@@ -281,7 +281,8 @@ static __global__ void add_rows(T *y, int64_t ldy, const T *x, int64_t ldx, int6
     }
 }
 
-template <class T, int N> static void add_packs(struct slt_ctx *ctx, struct slt_act y, struct slt_act x)
+template <class T, int N>
+static void add_packs(struct slt_ctx *ctx, struct slt_act y, struct slt_act x)
 {
     SLT_LAUNCH_FLAT(ctx, (add_rows<T, N>), (unsigned)x.tokens, CUDA_BLOCK, cuda_act<T>(y),
                     cuda_ld(y), cuda_act<T>(x), cuda_ld(x), x.features);

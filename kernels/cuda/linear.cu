@@ -202,7 +202,7 @@ static void scale(struct slt_ctx *ctx, struct cuda_matrix c, int64_t rows, int64
                   double beta)
 {
     SLT_LAUNCH_FLAT(ctx, scale_elements<T>, (unsigned)cuda_blocks(rows * cols, CUDA_BLOCK),
-                    CUDA_BLOCK, (T *)c.data, c.ld, cols, (float)beta, rows *cols);
+                    CUDA_BLOCK, (T *)c.data, c.ld, cols, (float)beta, rows * cols);
 }
 
 // cuBLASLt is column-major: a row-major matrix is the transpose of what it sees, so that c^T =
@@ -271,7 +271,7 @@ static void copy(struct slt_ctx *ctx, struct cuda_matrix to, const void *from, i
                  int64_t rows, int64_t cols)
 {
     SLT_LAUNCH_FLAT(ctx, copy_factor<T>, (unsigned)cuda_blocks(rows * cols, CUDA_BLOCK), CUDA_BLOCK,
-                    (bf16 *)to.data, to.ld, (const T *)from, from_ld, cols, rows *cols);
+                    (bf16 *)to.data, to.ld, (const T *)from, from_ld, cols, rows * cols);
 }
 
 struct cuda_matrix cuda_factor(struct slt_ctx *ctx, struct slt_tensor t, enum slt_dtype dtype,
@@ -337,8 +337,7 @@ void cuda_linear_backward_weight(struct slt_ctx *ctx, struct slt_tensor dw, doub
 void cuda_matmul(struct slt_ctx *ctx, struct slt_tensor c, double beta, struct slt_tensor a,
                  bool transpose_a, struct slt_tensor b, bool transpose_b, double alpha)
 {
-    const enum slt_dtype dtype =
-        a.dtype == SLT_BF16 || b.dtype == SLT_BF16 ? SLT_BF16 : SLT_F32;
+    const enum slt_dtype dtype = a.dtype == SLT_BF16 || b.dtype == SLT_BF16 ? SLT_BF16 : SLT_F32;
     uint64_t used = 0;
     const struct cuda_matrix left = cuda_factor(ctx, a, dtype, &used);
     const struct cuda_matrix right = cuda_factor(ctx, b, dtype, &used);

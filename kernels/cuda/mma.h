@@ -19,9 +19,7 @@ static __device__ __forceinline__ uint32_t cuda_pair(float first, float second)
            (uint32_t)__bfloat16_as_ushort(__float2bfloat16_rn(second)) << 16;
 }
 
-#if __has_include("emulated_mma.h")
-#include "emulated_mma.h"
-#else
+#ifndef SLT_EMULATION_MMA
 
 // c += a b.
 static __device__ __forceinline__ void cuda_mma(float c[4], const uint32_t a[4],
@@ -59,7 +57,8 @@ static __device__ __forceinline__ void cuda_ldmatrix_transposed(uint32_t r[4], c
 // ---- Fragments from tiles in shared memory, rows of LD elements ----
 
 // A (16, 16) at tile, which holds it by rows.
-template <int LD> static __device__ __forceinline__ void cuda_load_a(uint32_t a[4], const bf16 *tile)
+template <int LD>
+static __device__ __forceinline__ void cuda_load_a(uint32_t a[4], const bf16 *tile)
 {
     const unsigned lane = threadIdx.x % CUDA_WARP;
     cuda_ldmatrix(a, tile + lane % 16 * LD + lane / 16 * 8);

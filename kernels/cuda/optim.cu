@@ -104,8 +104,9 @@ template <int N, class T> static __device__ void load_some(float *to, const T *f
             to[k] = k < count ? cuda_value(from[k]) : 0;
 }
 
-template <int N> static __device__ void store_some(float *to, const float *from, int64_t i,
-                                                   int count, const struct cuda_rounding &, int)
+template <int N>
+static __device__ void store_some(float *to, const float *from, int64_t i, int count,
+                                  const struct cuda_rounding &, int)
 {
     (void)i;
     if (count == N)
@@ -225,15 +226,15 @@ static __global__ void adam_codes(struct item<P, uint8_t> t, float *m_max, float
 }
 
 template <class P, class M>
-static struct item<P, M> item_of(const struct slt_adam_item *it, const struct slt_adam *h)
-{
-    struct item<P, M> t = {cuda_pointer<P>(it->param),
-                           cuda_tensor(it->master),
-                           cuda_tensor(it->grad),
-                           cuda_pointer<M>(it->m),
-                           cuda_pointer<M>(it->v),
-                           cuda_tensor(it->direction),
-                           {h->stochastic, {it->rounding.word[0], it->rounding.word[1]}, 0}};
+static struct item<P, M> item_of(const struct slt_adam_item *it, const struct slt_adam *h) {
+    struct item<P, M> t = {
+        cuda_pointer<P>(it->param), cuda_tensor(it->master),
+            cuda_tensor(it->grad), cuda_pointer<M>(it->m), cuda_pointer<M>(it->v),
+            cuda_tensor(it->direction),
+        {
+            h->stochastic, {it->rounding.word[0], it->rounding.word[1]}, 0
+        }
+    };
     return t;
 }
 

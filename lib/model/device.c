@@ -60,7 +60,8 @@ static int cuda_backend(const struct slt_ops **ops, struct slt_error *err)
     return 0;
 }
 
-// Whether a driver is installed: far cheaper to ask than to load the backend and cuBLAS for nothing.
+// Whether a driver is installed: far cheaper to ask than to load the backend and cuBLAS for
+// nothing.
 static bool has_driver(void)
 {
     void *driver = dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);

@@ -63,6 +63,12 @@ void slt_model_set_scalar(struct slt_model *m, enum slt_scalar which, double val
                   sizeof value);
 }
 
+void slt_model_set_scalars(struct slt_model *m, const double values[SLT_SCALARS])
+{
+    m->ops->write(m->ctx, m->scalars.buffer, m->scalars.offset, values,
+                  SLT_SCALARS * sizeof *values);
+}
+
 void slt_model_get_scalars(struct slt_model *m, double values[SLT_SCALARS])
 {
     m->ops->read(m->ctx, values, m->scalars.buffer, m->scalars.offset,

@@ -154,6 +154,7 @@ int slt_positions_read(struct slt_model *model, int64_t *position, const struct 
 
 void slt_model_set_scalar(struct slt_model *model, enum slt_scalar which, double value);
 double slt_model_get_scalar(struct slt_model *model, enum slt_scalar which);
+void slt_model_set_scalars(struct slt_model *model, const double values[SLT_SCALARS]);
 void slt_model_get_scalars(struct slt_model *model, double values[SLT_SCALARS]);
 
 #endif

@@ -46,18 +46,18 @@ int64_t slt_optimizer_projects(const struct slt_train_options *o, const struct s
 int slt_optimizer_init(struct slt_optimizer *o, const struct slt_train_options *options,
                        struct slt_model *model, struct slt_error *err)
 {
-    *o = (struct slt_optimizer){.options = *options,
-                                .model = model,
-                                .slots = model->param_count,
-                                .hyper = {.beta1 = options->beta1,
-                                          .beta2 = options->beta2,
-                                          .eps = options->eps,
-                                          .weight_decay = options->weight_decay,
-                                          .eps_corrected = true,
-                                          .scale = 1,
-                                          .block = options->adam_block,
-                                          .stochastic =
-                                              strcmp(options->precision, "bf16-sr") == 0}};
+    *o =
+        (struct slt_optimizer){.options = *options,
+                               .model = model,
+                               .slots = model->param_count,
+                               .hyper = {.beta1 = options->beta1,
+                                         .beta2 = options->beta2,
+                                         .eps = options->eps,
+                                         .weight_decay = options->weight_decay,
+                                         .eps_corrected = true,
+                                         .scale = 1,
+                                         .block = options->adam_block,
+                                         .stochastic = strcmp(options->precision, "bf16-sr") == 0}};
     o->options.galore_rank = galore_rank(options, &model->config);
     if (strncmp(options->optimizer, "galore", 6) == 0 && model->config.method != SLT_FULL)
         return slt_error_set(err, SLT_ERR_RANGE,

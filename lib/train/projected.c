@@ -191,8 +191,12 @@ void slt_projected_commit(struct slt_projected *p, int i)
     if (!part->first_time)
         return;
     part->first_time = false;
+    // Only a look: the step's own norms come later.
+    double scalar[SLT_SCALARS];
+    slt_model_get_scalars(model, scalar);
     model->ops->grad_norm(model->ctx, model->scalars, &part->at, 1);
     const bool finite = slt_model_get_scalar(model, SLT_SCALAR_SKIP) == 0;
+    slt_model_set_scalars(model, scalar);
     for (int k = 0; k < part->slots; k++) {
         const struct slt_slot *slot = slot_of(p, part, k);
         const struct slt_tensor g = slt_slot_piece(p->optimizer, slot, part->at);

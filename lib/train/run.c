@@ -68,6 +68,7 @@ static int start_from(struct run *r, struct slt_device *device,
             0 ||
         (rc = slt_model_load(r->trainer->model, reader, &more, err)) != 0)
         return rc;
+    r->trainer->eager = r->how->eager;
     if (resumed && !more)
         return slt_error_set(err, SLT_ERR_FORMAT, "'%s' has no optimizer state to resume from",
                              slt_checkpoint_name(reader));

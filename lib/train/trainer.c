@@ -101,6 +101,9 @@ void slt_trainer_free(struct slt_trainer *t)
 {
     if (t == NULL)
         return;
+    for (int i = 0; i < SLT_RECORDINGS; i++)
+        if (t->recorded[i].graph != NULL)
+            t->model->ops->graph_free(t->model->ctx, t->recorded[i].graph);
     slt_model_free(t->model);
     slt_optimizer_free(&t->optimizer);
     slt_grads_free(&t->grads);
@@ -117,85 +120,135 @@ static double now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
-static void set_rates(struct slt_trainer *t, struct slt_train_record *record)
+// The scalars that a step starts from.
+static void set_scalars(struct slt_trainer *t, uint64_t predicted, struct slt_train_record *record)
 {
-    struct slt_model *m = t->model;
     const struct slt_train_options *o = &t->options;
     const double count = (double)(t->progress.updates + 1);
+    double scalar[SLT_SCALARS] = {0};
     record->lr = o->lr * slt_schedule_factor(o, t->progress.step + 1);
-    slt_model_set_scalar(m, SLT_SCALAR_LR, record->lr);
-    slt_model_set_scalar(m, SLT_SCALAR_C1, 1 - pow(o->beta1, count));
-    slt_model_set_scalar(m, SLT_SCALAR_C2, 1 - pow(o->beta2, count));
-    slt_model_set_scalar(m, SLT_SCALAR_CLIP, o->clip);
+    scalar[SLT_SCALAR_LR] = record->lr;
+    scalar[SLT_SCALAR_C1] = 1 - pow(o->beta1, count);
+    scalar[SLT_SCALAR_C2] = 1 - pow(o->beta2, count);
+    scalar[SLT_SCALAR_LOSS_SCALE] = predicted > 0 ? 1 / (double)predicted : 0;
+    scalar[SLT_SCALAR_CLIP] = o->clip;
+    // What clips an update at a commit is the norm of the last step, since that of this one is
+    // known only when it is too late; the first step clips each group by itself.
+    scalar[SLT_SCALAR_LAST_NORM] = updates_at_commit(o) ? t->progress.norm : 0;
+    scalar[SLT_SCALAR_UPDATE] = (double)t->progress.updates;
+    slt_model_set_scalars(t->model, scalar);
 }
 
-// The update of parts [first, first + count) as soon as they are complete. What clips is the norm
-// of the last step, since that of this one is known only when it is too late; the first step clips
-// each group by itself. A group that is not finite stays as it is.
-static void update_group(void *user, int first, int count)
+// ---- Forward and backward ----
+
+// Whether the host has to look at losses and norms on the way: an optimizer that decomposes
+// gradients cannot be given some that are not finite. All others leave the looking to the device.
+static bool looks(const struct slt_trainer *t)
+{
+    return t->optimizer.kind->subspace != NULL;
+}
+
+// The update of parts [first, first + count) from their gradients. What is not finite, or belongs
+// to a loss that is not, changes nothing.
+static void update_parts(void *user, int first, int count)
 {
     struct slt_trainer *t = user;
     struct slt_model *m = t->model;
-    const double clip = t->options.clip, last = t->progress.norm;
-    slt_model_set_scalar(m, SLT_SCALAR_CLIP, last > 0 ? 0 : clip);
     m->ops->grad_norm(m->ctx, m->scalars, t->grads.grad + first, count);
-    const double norm = slt_model_get_scalar(m, SLT_SCALAR_NORM);
-    if (slt_model_get_scalar(m, SLT_SCALAR_SKIP) != 0) {
-        t->skipped_group = true;
+    if (looks(t) && slt_model_get_scalar(m, SLT_SCALAR_SKIP) != 0)
         return;
-    }
-    t->squares += norm * norm;
-    if (clip > 0 && last > clip)
-        slt_model_set_scalar(m, SLT_SCALAR_GRAD_SCALE, clip / (last + 1e-6));
     if (t->failure.code == 0)
         t->optimizer.kind->step(&t->optimizer, first, count, t->progress.updates, &t->failure);
 }
 
-// Forward and backward of all micro-batches, with per_layer also the updates. *loss is the sum over
-// predicted tokens; backward stops at the first one that is not finite. 1 if the step is to be
-// skipped, else 0 or an error.
-static int accumulate(struct slt_trainer *t, double *loss, slt_stop_flag *stop,
-                      struct slt_error *err)
+static void micro_step(struct slt_trainer *t)
+{
+    slt_model_forward(t->model);
+    slt_model_loss(t->model, &t->grads.sink);
+    if (looks(t) && !isfinite(slt_model_get_scalar(t->model, SLT_SCALAR_LOSS)))
+        t->gave_up = true;
+    else
+        slt_model_backward(t->model, &t->grads.sink);
+}
+
+static void update_all(struct slt_trainer *t)
+{
+    update_parts(t, 0, t->model->part_count);
+}
+
+// Does work, whose operations are the same every time. The first time they run one by one, so that
+// what is made at first use is there; the second time they are recorded; from then on replayed. All
+// micro-batches of a step come to be recorded in the same step, each after those before it, so that
+// the later ones find their gradients begun.
+static void run_recorded(struct slt_trainer *t, enum slt_recording which,
+                         void (*work)(struct slt_trainer *t))
+{
+    const struct slt_ops *ops = t->model->ops;
+    struct slt_ctx *ctx = t->model->ctx;
+    struct slt_recorded *r = &t->recorded[which];
+    if (ops->capture_begin == NULL || looks(t) || t->eager || !r->ran) {
+        work(t);
+        r->ran = true;
+        return;
+    }
+    if (r->graph == NULL) {
+        ops->capture_begin(ctx);
+        work(t);
+        r->graph = ops->capture_end(ctx);
+    }
+    if (r->graph != NULL)
+        ops->graph_launch(ctx, r->graph);
+}
+
+// Forward and backward of all micro-batches, with per_layer also the updates.
+static int accumulate(struct slt_trainer *t, slt_stop_flag *stop, struct slt_error *err)
 {
     const struct slt_train_options *o = &t->options;
     slt_grads_begin(&t->grads, t->model->part_count, t->progress.updates);
-    for (int64_t i = 0; i < o->batch; i += o->micro_batch) {
+    for (int64_t i = 0; i < o->batch && !t->gave_up; i += o->micro_batch) {
         // With per_layer the last micro-batch changes weights: from then on the step has happened.
         if (stop != NULL && *stop != 0)
             return slt_error_set(err, SLT_ERR_STOPPED, "stopped by a signal");
-        const bool last = i + o->micro_batch == o->batch;
-        t->grads.on_commit = updates_at_commit(o) && last ? update_group : NULL;
+        const bool first = i == 0, last = i + o->micro_batch == o->batch;
+        t->grads.on_commit = updates_at_commit(o) && last ? update_parts : NULL;
         t->grads.user = t;
         slt_model_set_batch(t->model, t->ids + i * o->seq, t->targets + i * o->seq);
-        slt_model_forward(t->model);
-        slt_model_loss(t->model, &t->grads.sink);
-        *loss = slt_model_get_scalar(t->model, SLT_SCALAR_LOSS);
-        if (!isfinite(*loss))
-            return 1;
-        slt_model_backward(t->model, &t->grads.sink);
+        run_recorded(t,
+                     first ? (last ? SLT_RECORD_ONLY : SLT_RECORD_FIRST)
+                           : (last ? SLT_RECORD_LAST : SLT_RECORD_MIDDLE),
+                     micro_step);
     }
     const struct slt_error *failure = &t->grads.projected.failure;
     return failure->code == 0 ? 0 : slt_error_set(err, failure->code, "%s", failure->message);
 }
 
-// The norm of all gradients, then the update; *skipped if it was skipped.
-static int update(struct slt_trainer *t, struct slt_train_record *record, bool *skipped,
-                  struct slt_error *err)
+// What a step that has been computed did.
+static void count(struct slt_trainer *t, struct slt_train_record *record, uint64_t predicted)
 {
-    struct slt_model *m = t->model;
-    if (updates_at_commit(&t->options)) { // has happened already
-        record->grad_norm = t->skipped_group ? NAN : sqrt(t->squares);
-        t->progress.norm = t->skipped_group ? t->progress.norm : record->grad_norm;
-        *skipped = t->skipped_group;
-        return t->failure.code == 0 ? 0
-                                    : slt_error_set(err, t->failure.code, "%s", t->failure.message);
-    }
-    m->ops->grad_norm(m->ctx, m->scalars, t->grads.grad, m->part_count);
-    record->grad_norm = slt_model_get_scalar(m, SLT_SCALAR_NORM);
-    *skipped = slt_model_get_scalar(m, SLT_SCALAR_SKIP) != 0;
-    return *skipped
-               ? 0
-               : t->optimizer.kind->step(&t->optimizer, 0, m->part_count, t->progress.updates, err);
+    struct slt_progress *p = &t->progress;
+    const bool commits = updates_at_commit(&t->options);
+    double scalar[SLT_SCALARS];
+    slt_model_get_scalars(t->model, scalar);
+    const double loss = scalar[SLT_SCALAR_LOSS];
+    const bool bad_loss = !isfinite(loss);
+    const bool bad_gradient =
+        !bad_loss && scalar[commits ? SLT_SCALAR_SKIPPED : SLT_SCALAR_SKIP] != 0;
+    record->skipped = bad_loss || bad_gradient;
+    record->grad_norm = record->skipped ? NAN : sqrt(scalar[SLT_SCALAR_SQUARES]);
+    record->loss = bad_loss || predicted == 0 ? NAN : loss / (double)predicted;
+    if (commits && !record->skipped)
+        p->norm = record->grad_norm;
+    p->step++;
+    p->sequences += (uint64_t)t->options.batch;
+    p->tokens += predicted;
+    p->skipped_losses += bad_loss;
+    p->skipped_updates += bad_gradient;
+    p->updates += !record->skipped;
+    p->skipped_in_row = record->skipped ? p->skipped_in_row + 1 : 0;
+    record->step = p->step;
+    record->tokens = p->tokens;
+    record->skipped_losses = p->skipped_losses;
+    record->skipped_updates = p->skipped_updates;
 }
 
 int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt_stop_flag *stop,
@@ -205,7 +258,6 @@ int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt
     struct slt_progress *p = &t->progress;
     const double start = now();
     int64_t got;
-    double loss = 0;
     t->dealer.next = p->sequences;
     int rc = slt_dealer_next(&t->dealer, t->ids, t->targets, o->batch, &got, err);
     if (rc != 0)
@@ -217,39 +269,21 @@ int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt
                              (long long)p->step + 1);
     const uint64_t predicted = slt_count_targets(t->targets, o->batch * o->seq);
     *record = (struct slt_train_record){.data_seconds = now() - start};
-    slt_model_set_scalar(t->model, SLT_SCALAR_LOSS, 0);
-    slt_model_set_scalar(t->model, SLT_SCALAR_LOSS_SCALE,
-                         predicted > 0 ? 1 / (double)predicted : 0);
-    set_rates(t, record);
-    t->squares = 0;
-    t->skipped_group = false;
+    set_scalars(t, predicted, record);
+    t->gave_up = false;
     t->failure.code = 0;
-    rc = accumulate(t, &loss, stop, err);
-    if (rc < 0)
+    if ((rc = accumulate(t, stop, err)) != 0)
         return rc;
-    const bool bad_loss = rc == 1;
-    record->grad_norm = NAN;
-    bool bad_gradient = false;
-    if (!bad_loss && (rc = update(t, record, &bad_gradient, err)) != 0)
-        return rc;
+    if (!updates_at_commit(o) && !t->gave_up)
+        run_recorded(t, SLT_RECORD_UPDATE, update_all);
     if ((rc = t->model->ops->synchronize(t->model->ctx, err)) != 0)
         return rc;
-    p->step++;
-    p->sequences += (uint64_t)o->batch;
-    p->tokens += predicted;
-    p->skipped_losses += bad_loss;
-    p->skipped_updates += bad_gradient;
-    p->updates += !bad_loss && !bad_gradient;
-    if (!bad_loss && !bad_gradient && slt_relora_is_due(&t->optimizer, p->updates) &&
+    if (t->failure.code != 0)
+        return slt_error_set(err, t->failure.code, "%s", t->failure.message);
+    count(t, record, predicted);
+    if (!record->skipped && slt_relora_is_due(&t->optimizer, p->updates) &&
         (rc = slt_relora_restart(&t->optimizer, p->updates, err)) != 0)
         return rc;
-    p->skipped_in_row = bad_loss || bad_gradient ? p->skipped_in_row + 1 : 0;
-    record->step = p->step;
-    record->tokens = p->tokens;
-    record->loss = bad_loss || predicted == 0 ? NAN : loss / (double)predicted;
-    record->skipped = bad_loss || bad_gradient;
-    record->skipped_losses = p->skipped_losses;
-    record->skipped_updates = p->skipped_updates;
     record->seconds = now() - start;
     record->tokens_per_second = (double)predicted / record->seconds;
     return 0;

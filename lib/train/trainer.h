@@ -20,6 +20,22 @@ struct slt_progress {
     double norm; // of the last step's gradients, for clipping with per_layer; 0 before the first
 };
 
+// What is alike in every step, and can be recorded: the micro-batch of a step that has one, the
+// first, last and other ones of a step that has several, and the update after them.
+enum slt_recording {
+    SLT_RECORD_ONLY,
+    SLT_RECORD_FIRST,
+    SLT_RECORD_MIDDLE,
+    SLT_RECORD_LAST,
+    SLT_RECORD_UPDATE,
+    SLT_RECORDINGS
+};
+
+struct slt_recorded {
+    bool ran;
+    struct slt_graph *graph; // NULL: not recorded yet
+};
+
 struct slt_trainer {
     struct slt_train_options options; // with micro_batch chosen
     struct slt_model *model;
@@ -28,9 +44,10 @@ struct slt_trainer {
     struct slt_dealer dealer;
     int32_t *ids, *targets; // (batch, seq)
     struct slt_progress progress;
-    double squares;           // of the gradients committed in this step, with per_layer
-    bool skipped_group;       // one of them was not finite
-    struct slt_error failure; // of an update at a commit, code 0 if none
+    bool eager; // record nothing
+    struct slt_recorded recorded[SLT_RECORDINGS];
+    bool gave_up;             // this step, since a loss was not finite
+    struct slt_error failure; // of an update, code 0 if none
 };
 
 // tokens stay the caller's. The weights are undefined until slt_model_load.

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <tuple>
 
 #define __global__
 #define __device__
@@ -79,10 +80,22 @@ static inline uint32_t __float_as_uint(float value)
     return bits;
 }
 
+namespace emulation
+{
+// As a launch does: the arguments are converted and copied now, the kernel runs when its turn
+// comes.
+template <class... P, class... A>
+void start(void (*kernel)(P...), dim3 grid, dim3 block, bool flat, A... arguments)
+{
+    const std::tuple<P...> copies(static_cast<P>(arguments)...);
+    submit([=]() { launch(grid, block, flat, [&]() { std::apply(kernel, copies); }); });
+}
+} // namespace emulation
+
 #define SLT_LAUNCH(ctx, kernel, grid, block, ...)                                                  \
-    emulation::submit([=]() { emulation::launch(grid, block, false, [=]() { kernel(__VA_ARGS__); }); })
+    ((void)(ctx), emulation::start(kernel, grid, block, false, __VA_ARGS__))
 #define SLT_LAUNCH_FLAT(ctx, kernel, grid, block, ...)                                             \
-    emulation::submit([=]() { emulation::launch(grid, block, true, [=]() { kernel(__VA_ARGS__); }); })
+    ((void)(ctx), emulation::start(kernel, grid, block, true, __VA_ARGS__))
 
 // ---- Runtime ----
 
@@ -123,11 +136,14 @@ cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_
 cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t stream);
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t *graph);
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph, unsigned long long flags);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *exec, cudaGraph_t graph,
+                                 unsigned long long flags);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t stream);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t exec);
 cudaError_t cudaGetLastError();
 const char *cudaGetErrorString(cudaError_t status);
+
+#include "emulated_mma.h"
 
 #endif

@@ -6,7 +6,8 @@
 #include <cstdlib>
 
 #include "cuda_bf16.h"
-#include "cuda_runtime.h"
+
+#define SLT_EMULATION_MMA
 
 namespace emulation
 {

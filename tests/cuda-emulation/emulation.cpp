@@ -32,7 +32,7 @@ struct fiber {
     std::vector<char> stack;
     dim3 index;
     bool started, ended, waiting;
-    uint64_t value;     // handed to a shuffle
+    uint64_t value;    // handed to a shuffle
     const void *shown; // to an exchange
 };
 

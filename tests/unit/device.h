@@ -25,8 +25,7 @@ struct device {
 static inline struct device device_open(const struct slt_ops *ops, enum slt_dtype dtype,
                                         int threads)
 {
-    struct device d = {
-        .ops = ops, .dtype = dtype == SLT_BF16 ? SLT_F32 : dtype, .compute = dtype};
+    struct device d = {.ops = ops, .dtype = dtype == SLT_BF16 ? SLT_F32 : dtype, .compute = dtype};
     struct slt_error err = {0};
     const struct slt_ops_options options = {.threads = threads};
     CHECK_OK(ops->open(&d.ctx, &options, &err), err);

@@ -115,7 +115,8 @@ static float *tensor_values(const struct backend *b, struct slt_tensor t)
 {
     const int64_t n = t.rows * t.cols;
     float *v = malloc((size_t)(n + 1) * sizeof *v);
-    uint16_t *half = (uint16_t *)v + n; // widened from the start on, ahead of what is yet to be read
+    uint16_t *half =
+        (uint16_t *)v + n; // widened from the start on, ahead of what is yet to be read
     b->ops->read(b->ctx, t.dtype == SLT_BF16 ? (void *)half : (void *)v, t.buffer, t.offset,
                  (uint64_t)n * slt_dtype_size(t.dtype));
     for (int64_t i = 0; t.dtype == SLT_BF16 && i < n; i++) {

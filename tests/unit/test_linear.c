@@ -156,7 +156,8 @@ static void test_matmul(int64_t m, int64_t n, int64_t k, bool transpose_a, bool 
         free(emulated);
     }
     for (int threads = 2; threads <= 5; threads++) {
-        float *more = multiply(slt_cpu_ops(NULL), SLT_F32, threads, size, 0.5, transpose_a, transpose_b);
+        float *more =
+            multiply(slt_cpu_ops(NULL), SLT_F32, threads, size, 0.5, transpose_a, transpose_b);
         CHECK(memcmp(one, more, (size_t)(m * n) * sizeof *one) == 0,
               "%d x %d x %d, transposed %d %d, %d threads", (int)m, (int)n, (int)k, transpose_a,
               transpose_b, threads);

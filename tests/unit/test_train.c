@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "check.h"
+#include "emulated.h"
 #include "slt/init.h"
 #include "slt/random.h"
 #include "train/trainer.h"
@@ -251,8 +252,8 @@ static void check_accumulation(struct slt_device *device, struct slt_tokens *tok
     slt_trainer_free(b);
 }
 
-// With clipping the gradients that reach the optimizer have the given norm: Adam's first step does not
-// show it, but its second moment does.
+// With clipping the gradients that reach the optimizer have the given norm: Adam's first step does
+// not show it, but its second moment does.
 static void check_clipping(struct slt_device *device, struct slt_tokens *tokens)
 {
     struct slt_error err;
@@ -300,6 +301,66 @@ static void check_non_finite(struct slt_device *device, struct slt_tokens *token
     slt_trainer_free(t);
 }
 
+// Steps whose operations are recorded and replayed do what they do one by one, with as many
+// micro-batches as make every kind of recording, and a step that is skipped among them.
+static void check_recorded(struct slt_device *device, struct slt_tokens *tokens,
+                           const struct slt_train_options *o, const char *what)
+{
+    enum { STEPS = 5, VALUES = 600 };
+    float head[2][VALUES];
+    double losses[2][STEPS];
+    for (int eager = 0; eager < 2; eager++) {
+        struct slt_error err;
+        struct slt_train_record record;
+        struct slt_trainer *t = create(device, tokens, SLT_SLTRAIN, o);
+        const struct slt_tensor norm = t->model->part[t->model->norm_part].value;
+        const float nan_ = NAN, one = 1;
+        t->eager = eager;
+        for (int i = 0; i < STEPS; i++) {
+            slt_tensor_write(t->model, norm, 3, i == 3 ? &nan_ : &one, 1);
+            CHECK_OK(slt_trainer_step(t, &record, NULL, &err), err);
+            CHECK(record.skipped == (i == 3), "%s: step %d", what, i);
+            losses[eager][i] = record.skipped ? 0 : record.loss;
+        }
+        slt_tensor_read(t->model, head[eager], t->model->part[t->model->head_part].value, 0,
+                        VALUES);
+        int recordings = 0;
+        for (int i = 0; i < SLT_RECORDINGS; i++)
+            recordings += t->recorded[i].graph != NULL;
+        const int micro = (int)(o->batch / o->micro_batch);
+        const int want = (micro < 3 ? micro : 3) + !o->per_layer;
+        CHECK(recordings == (eager ? 0 : want), "%s: %d recordings", what, recordings);
+        slt_trainer_free(t);
+    }
+    CHECK(memcmp(losses[0], losses[1], sizeof losses[0]) == 0, "%s: losses", what);
+    CHECK(memcmp(head[0], head[1], sizeof head[0]) == 0, "%s: weights", what);
+}
+
+static void check_emulated(struct slt_tokens *tokens)
+{
+    struct slt_device device = {.ops = emulated_ops()};
+    struct slt_error err;
+    const struct slt_ops_options none = {0};
+    if (device.ops == NULL)
+        return;
+    CHECK_OK(device.ops->open(&device.ctx, &none, &err), err);
+    check_clipping(&device, tokens);
+    check_non_finite(&device, tokens);
+    struct slt_train_options o = options_of(4);
+    check_recorded(&device, tokens, &o, "one micro-batch");
+    o.precision = "bf16-sr";
+    o.micro_batch = 2;
+    check_recorded(&device, tokens, &o, "two micro-batches");
+    o.optimizer = "adam8bit";
+    o.micro_batch = 1;
+    check_recorded(&device, tokens, &o, "four micro-batches");
+    o.per_layer = true;
+    o.micro_batch = 4;
+    o.clip = 0.5;
+    check_recorded(&device, tokens, &o, "per layer");
+    device.ops->close(device.ctx);
+}
+
 int main(void)
 {
     struct slt_error err;
@@ -318,6 +379,7 @@ int main(void)
     check_accumulation(device, tokens, SLT_SLTRAIN);
     check_clipping(device, tokens);
     check_non_finite(device, tokens);
+    check_emulated(tokens);
     slt_tokens_close(tokens);
     slt_device_close(device);
     unlink(path);

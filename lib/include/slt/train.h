@@ -96,6 +96,7 @@ struct slt_train_run {
     int64_t keep;                    // newest state checkpoints to keep, at least 1
     bool resume;                     // start from the newest whole PREFIX-*.slt, if there is one
     bool keep_state;                 // write optimizer state into the final checkpoint
+    bool eager;                      // a GPU runs each operation by itself (no CUDA graphs)
     double max_seconds;              // stop as if by a signal after so long; 0: no limit
     int64_t nonfinite_limit; // stop with SLT_ERR_NUMERIC after so many skipped steps in a row
     slt_stop_flag *stop;
