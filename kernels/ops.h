@@ -56,7 +56,15 @@ struct slt_csr {
     int64_t rows, cols, nnz;
     struct slt_tensor row_start; // I64 (1, rows + 1), row_start[0] = 0
     struct slt_tensor column;    // U16 if cols <= 65536, else I32, (1, nnz)
+    // Where positions lie in bands of SLT_BAND_ROWS rows with the same columns, and the backend
+    // supports SLT_OP_BANDS (else absent): where each band starts, -1 for none, I32 (1, bands); and
+    // for each 16 columns c = 16 g ... 16 g + 15 the bands that have some of them: parts
+    // group_start[g] ... group_start[g + 1] - 1 of group_part, I32 (parts, 3): the band's first
+    // row, the number within a row of the first position there, how many there are.
+    struct slt_tensor band_row, group_start, group_part;
 };
+
+#define SLT_BAND_ROWS 16
 
 // Indices of the F64 scalars (1, SLT_SCALARS).
 enum slt_scalar {
@@ -128,6 +136,7 @@ enum slt_op {
     SLT_OP_HEAD_LOSS,
     SLT_OP_LINEAR,
     SLT_OP_SPARSE,
+    SLT_OP_BANDS, // the sparse products of positions in bands
     SLT_OP_GRAD_NORM,
     SLT_OP_ADAM,
 };
@@ -148,9 +157,10 @@ struct slt_ops_options {
 // What choosing between the routes of a sparse plus low-rank group goes by: constants of a backend,
 // in multiply-adds of a GEMM at its full rate, for forward and backward together.
 struct slt_route_cost {
-    double position; // the sparse products at one position of S, for one token
-    double order;    // sorting a position by columns
-    double element;  // an element of a dense scratch, which passes through memory a few times
+    double position;      // the sparse products at one position of S, for one token
+    double order;         // sorting a position by columns
+    double element;       // an element of a dense scratch, which passes through memory a few times
+    double band_position; // as position, of bands on tensor cores
 };
 
 struct slt_ops {

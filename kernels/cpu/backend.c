@@ -66,7 +66,7 @@ bool cpu_supports(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape
     if (op == SLT_OP_ATTENTION &&
         (a->head_dim % 2 != 0 || a->head_dim > CPU_HEAD_DIM_MAX || a->heads % a->kv_heads != 0))
         return false;
-    return shape->dtype == SLT_F32;
+    return op != SLT_OP_BANDS && shape->dtype == SLT_F32;
 }
 
 // Tiles for each thread, or a row of scores for each.

@@ -15,7 +15,7 @@ static bool supports(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_sh
     const struct slt_attention *a = &shape->attention;
     if (op == SLT_OP_ATTENTION && (a->head_dim % 2 != 0 || a->heads % a->kv_heads != 0))
         return false;
-    return shape->dtype == REF_DTYPE;
+    return op != SLT_OP_BANDS && shape->dtype == REF_DTYPE;
 }
 
 uint64_t REF(ref_work_bytes)(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *s)
@@ -39,7 +39,7 @@ uint64_t REF(ref_work_bytes)(struct slt_ctx *ctx, enum slt_op op, const struct s
 const struct slt_ops TABLE = {
     .version = SLT_OPS_VERSION,
     .name = "cpu-reference",
-    .route_cost = {3, 0, 0},
+    .route_cost = {3, 0, 0, 0},
     .open = cpu_open,
     .close = cpu_close,
     .describe = describe,

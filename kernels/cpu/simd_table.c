@@ -8,19 +8,19 @@
 #define NAME "AVX-512"
 #define ROUTE_COST                                                                                 \
     {                                                                                              \
-        7.6, 450, 40                                                                               \
+        7.6, 450, 40, 0                                                                            \
     }
 #elif defined(__AVX2__)
 #define NAME "AVX2"
 #define ROUTE_COST                                                                                 \
     {                                                                                              \
-        14.5, 450, 45                                                                              \
+        14.5, 450, 45, 0                                                                           \
     }
 #else
 #define NAME "plain C"
 #define ROUTE_COST                                                                                 \
     {                                                                                              \
-        20, 450, 40                                                                                \
+        20, 450, 40, 0                                                                             \
     }
 #endif
 

@@ -262,6 +262,7 @@ CUDA_OP(adam_step);
 
 // Workspace.
 #define CUDA_HEAD_CHUNK    2048      // tokens whose logits exist at once
+#define CUDA_BLOCKS_CHUNK  4096      // tokens that are transposed at once
 #define CUDA_GAIN_BLOCKS   512       // partial sums of a gain's gradient
 #define CUDA_NORM_BLOCK    (1 << 16) // elements of a partial sum of squares
 #define CUDA_HEAD_DIM_MAX  256

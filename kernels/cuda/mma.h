@@ -64,6 +64,14 @@ static __device__ __forceinline__ void cuda_load_a(uint32_t a[4], const bf16 *ti
     cuda_ldmatrix(a, tile + lane % 16 * LD + lane / 16 * 8);
 }
 
+// A (16, 16) at tile, which holds its transpose by rows.
+template <int LD>
+static __device__ __forceinline__ void cuda_load_a_transposed(uint32_t a[4], const bf16 *tile)
+{
+    const unsigned lane = threadIdx.x % CUDA_WARP;
+    cuda_ldmatrix_transposed(a, tile + (lane / 16 * 8 + lane % 8) * LD + lane / 8 % 2 * 8);
+}
+
 // Two B (16, 8) side by side at tile, which holds their transpose (16, 16) by rows.
 template <int LD>
 static __device__ __forceinline__ void cuda_load_b(uint32_t b[4], const bf16 *tile)

@@ -1,33 +1,11 @@
 // The sparse part: S (out, in) by rows with ascending columns of 16 or 32 bits. Every sum has one
 // owner and a fixed order.
-#include "kernels/cuda/cuda.h"
-
-// A matrix on the device.
-struct sparse {
-    const int64_t *start; // (rows + 1)
-    const uint16_t *narrow;
-    const int32_t *wide; // one of the two
-    int64_t rows, cols;
-};
-
-static struct sparse sparse_of(struct slt_csr s)
-{
-    const bool is_narrow = s.column.dtype == SLT_U16;
-    struct sparse d = {cuda_pointer<int64_t>(s.row_start),
-                       is_narrow ? cuda_pointer<uint16_t>(s.column) : NULL,
-                       is_narrow ? NULL : cuda_pointer<int32_t>(s.column), s.rows, s.cols};
-    return d;
-}
-
-static __device__ __forceinline__ int64_t column_of(const struct sparse &s, int64_t n)
-{
-    return s.narrow != NULL ? (int64_t)s.narrow[n] : (int64_t)s.wide[n];
-}
+#include "kernels/cuda/sparse.h"
 
 // y[t, o] += x[t] . S[o]: a thread for each output, neighbours share the token.
 template <class T>
-static __global__ void sparse_outputs(T *y, int64_t ldy, const T *x, int64_t ldx, struct sparse s,
-                                      const T *value, int64_t n)
+static __global__ void sparse_outputs(T *y, int64_t ldy, const T *x, int64_t ldx,
+                                      struct cuda_sparse s, const T *value, int64_t n)
 {
     const int64_t i = cuda_index();
     if (i >= n)
@@ -35,7 +13,7 @@ static __global__ void sparse_outputs(T *y, int64_t ldy, const T *x, int64_t ldx
     const int64_t t = i / s.rows, o = i % s.rows;
     float sum = 0;
     for (int64_t k = s.start[o]; k < s.start[o + 1]; k++)
-        sum += cuda_value(value[k]) * cuda_value(x[t * ldx + column_of(s, k)]);
+        sum += cuda_value(value[k]) * cuda_value(x[t * ldx + cuda_column(s, k)]);
     cuda_set(&y[t * ldy + o], cuda_value(y[t * ldy + o]) + sum);
 }
 
@@ -45,14 +23,17 @@ static void outputs(struct slt_ctx *ctx, struct slt_act y, struct slt_act x, str
 {
     const int64_t n = x.tokens * s.rows;
     SLT_LAUNCH_FLAT(ctx, sparse_outputs<T>, (unsigned)cuda_blocks(n, CUDA_BLOCK), CUDA_BLOCK,
-                    cuda_act<T>(y), cuda_ld(y), cuda_act<T>(x), cuda_ld(x), sparse_of(s),
+                    cuda_act<T>(y), cuda_ld(y), cuda_act<T>(x), cuda_ld(x), cuda_sparse_of(s),
                     cuda_pointer<T>(values), n);
 }
 
 void cuda_sparse_forward(struct slt_ctx *ctx, struct slt_act y, struct slt_act x, struct slt_csr s,
                          struct slt_tensor values)
 {
-    CUDA_TYPED(x.dtype, outputs, ctx, y, x, s, values);
+    if (cuda_has_bands(s, x))
+        cuda_blocks_forward(ctx, y, x, s, values);
+    else
+        CUDA_TYPED(x.dtype, outputs, ctx, y, x, s, values);
 }
 
 #define WINDOW 8192 // columns of a token's row in shared memory
@@ -60,8 +41,8 @@ void cuda_sparse_forward(struct slt_ctx *ctx, struct slt_act y, struct slt_act x
 // dx[t] += dy[t] S: a warp has a token. It walks S by rows, whose positions have columns of their
 // own, and sums in F32 in shared memory, a window of columns after the other.
 template <class T>
-static __global__ void sparse_inputs(T *dx, int64_t ldx, const T *dy, int64_t ldy, struct sparse s,
-                                     const T *value)
+static __global__ void sparse_inputs(T *dx, int64_t ldx, const T *dy, int64_t ldy,
+                                     struct cuda_sparse s, const T *value)
 {
     __shared__ float row[WINDOW];
     const int64_t t = blockIdx.x;
@@ -73,7 +54,7 @@ static __global__ void sparse_inputs(T *dx, int64_t ldx, const T *dy, int64_t ld
             const float g = cuda_value(dy[t * ldy + o]);
             __syncwarp();
             for (int64_t k = s.start[o] + threadIdx.x; k < s.start[o + 1]; k += CUDA_WARP) {
-                const int64_t c = column_of(s, k) - first;
+                const int64_t c = cuda_column(s, k) - first;
                 if (c >= 0 && c < width)
                     row[c] += g * cuda_value(value[k]);
             }
@@ -88,11 +69,11 @@ static __global__ void sparse_inputs(T *dx, int64_t ldx, const T *dy, int64_t ld
 // position.
 template <class T>
 static __global__ void sparse_samples(float *dvalue, float beta, const T *dy, int64_t ldy,
-                                      const T *x, int64_t ldx, struct sparse s, int64_t tokens)
+                                      const T *x, int64_t ldx, struct cuda_sparse s, int64_t tokens)
 {
     const int64_t o = blockIdx.x;
     for (int64_t k = s.start[o] + threadIdx.x; k < s.start[o + 1]; k += blockDim.x) {
-        const int64_t c = column_of(s, k);
+        const int64_t c = cuda_column(s, k);
         float sum = 0;
         for (int64_t t = 0; t < tokens; t++)
             sum += cuda_value(dy[t * ldy + o]) * cuda_value(x[t * ldx + c]);
@@ -105,7 +86,7 @@ static void inputs(struct slt_ctx *ctx, struct slt_act dx, struct slt_act dy, st
                    struct slt_tensor values)
 {
     SLT_LAUNCH(ctx, sparse_inputs<T>, (unsigned)dy.tokens, CUDA_WARP, cuda_act<T>(dx), cuda_ld(dx),
-               cuda_act<T>(dy), cuda_ld(dy), sparse_of(s), cuda_pointer<T>(values));
+               cuda_act<T>(dy), cuda_ld(dy), cuda_sparse_of(s), cuda_pointer<T>(values));
 }
 
 template <class T>
@@ -114,7 +95,7 @@ static void samples(struct slt_ctx *ctx, struct slt_tensor dvalues, double beta,
 {
     SLT_LAUNCH_FLAT(ctx, sparse_samples<T>, (unsigned)s.rows, CUDA_BLOCK, cuda_tensor(dvalues),
                     (float)beta, cuda_act<T>(dy), cuda_ld(dy), cuda_act<T>(x), cuda_ld(x),
-                    sparse_of(s), dy.tokens);
+                    cuda_sparse_of(s), dy.tokens);
 }
 
 void cuda_sparse_backward(struct slt_ctx *ctx, struct slt_act dx, struct slt_tensor dvalues,
@@ -123,6 +104,10 @@ void cuda_sparse_backward(struct slt_ctx *ctx, struct slt_act dx, struct slt_ten
 {
     if (s.nnz == 0)
         return;
+    if (cuda_has_bands(s, dy)) {
+        cuda_blocks_backward(ctx, dx, dvalues, beta, dy, x, s, values);
+        return;
+    }
     if (dx.buffer != NULL)
         CUDA_TYPED(dx.dtype, inputs, ctx, dx, dy, s, values);
     if (dvalues.buffer != NULL)
@@ -133,14 +118,14 @@ void cuda_sparse_backward(struct slt_ctx *ctx, struct slt_act dx, struct slt_ten
 
 // A block for each row.
 template <class T>
-static __global__ void scatter_rows(T *w, int64_t ld, struct sparse s, const T *value)
+static __global__ void scatter_rows(T *w, int64_t ld, struct cuda_sparse s, const T *value)
 {
     const int64_t o = blockIdx.x;
     for (int64_t i = threadIdx.x; i < s.cols; i += blockDim.x)
         cuda_set(&w[o * ld + i], 0);
     __syncthreads();
     for (int64_t k = s.start[o] + threadIdx.x; k < s.start[o + 1]; k += blockDim.x)
-        w[o * ld + column_of(s, k)] = value[k];
+        w[o * ld + cuda_column(s, k)] = value[k];
 }
 
 template <class T>
@@ -148,7 +133,7 @@ static void scatter(struct slt_ctx *ctx, struct slt_tensor w, struct slt_csr s,
                     struct slt_tensor values)
 {
     SLT_LAUNCH(ctx, scatter_rows<T>, (unsigned)s.rows, CUDA_BLOCK, cuda_pointer<T>(w), w.ld,
-               sparse_of(s), cuda_pointer<T>(values));
+               cuda_sparse_of(s), cuda_pointer<T>(values));
 }
 
 void cuda_sparse_scatter(struct slt_ctx *ctx, struct slt_tensor w, struct slt_csr s,
@@ -159,11 +144,11 @@ void cuda_sparse_scatter(struct slt_ctx *ctx, struct slt_tensor w, struct slt_cs
 
 template <class T>
 static __global__ void gather_rows(float *dvalue, float beta, const T *g, int64_t ld,
-                                   struct sparse s)
+                                   struct cuda_sparse s)
 {
     const int64_t o = blockIdx.x;
     for (int64_t k = s.start[o] + threadIdx.x; k < s.start[o + 1]; k += blockDim.x)
-        dvalue[k] = cuda_blend(beta, &dvalue[k], cuda_value(g[o * ld + column_of(s, k)]));
+        dvalue[k] = cuda_blend(beta, &dvalue[k], cuda_value(g[o * ld + cuda_column(s, k)]));
 }
 
 template <class T>
@@ -171,7 +156,7 @@ static void gather(struct slt_ctx *ctx, struct slt_tensor dvalues, double beta, 
                    struct slt_csr s)
 {
     SLT_LAUNCH_FLAT(ctx, gather_rows<T>, (unsigned)s.rows, CUDA_BLOCK, cuda_tensor(dvalues),
-                    (float)beta, cuda_pointer<T>(g), g.ld, sparse_of(s));
+                    (float)beta, cuda_pointer<T>(g), g.ld, cuda_sparse_of(s));
 }
 
 void cuda_sparse_gather(struct slt_ctx *ctx, struct slt_tensor dvalues, double beta,

@@ -1,5 +1,5 @@
 // The table of the CUDA backend: the one thing that libslt-cuda.so exports.
-#include "kernels/cuda/cuda.h"
+#include "kernels/cuda/sparse.h"
 
 static bool supports(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape)
 {
@@ -10,6 +10,8 @@ static bool supports(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_sh
         return false;
     if (op == SLT_OP_RMSNORM && shape->in > CUDA_NORM_FEATURES)
         return false;
+    if (op == SLT_OP_BANDS)
+        return shape->dtype == SLT_BF16;
     return shape->dtype == SLT_F32 || shape->dtype == SLT_BF16;
 }
 
@@ -35,6 +37,8 @@ static uint64_t work_bytes(struct slt_ctx *ctx, enum slt_op op, const struct slt
     case SLT_OP_HEAD_LOSS:
         return factor_bytes(s) +
                (uint64_t)(chunk * cuda_padded(s->out) + s->tokens) * sizeof(float);
+    case SLT_OP_BANDS:
+        return cuda_blocks_work_bytes(s);
     case SLT_OP_RMSNORM:
         return (uint64_t)(gains * s->in) * sizeof(float);
     case SLT_OP_ATTENTION:
@@ -55,6 +59,7 @@ static struct slt_ops make_table()
     // Multiply-adds of a GEMM at its full rate: the products at single positions are far from it,
     // so that random supports take the dense route.
     t.route_cost.position = 400;
+    t.route_cost.band_position = 40; // tensor cores at the speed of the second-level cache
     t.route_cost.order = 0;
     t.route_cost.element = 100;
     t.open = cuda_open;

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "model/bands.h"
 #include "model/model.h"
 #include "slt/support.h"
 
@@ -19,6 +20,18 @@ static int add_part(struct slt_model *m, enum slt_role role, int64_t rows, int64
     return m->part_count++;
 }
 
+static bool computes_in(const struct slt_model *m, enum slt_op op, enum slt_dtype dtype)
+{
+    const struct slt_op_shape shape = {.dtype = dtype};
+    return m->ops->supports(m->ctx, op, &shape);
+}
+
+// Whether supports come with the index of their bands.
+static bool has_bands(const struct slt_model *m)
+{
+    return slt_bands_fit(&m->config.support) && computes_in(m, SLT_OP_BANDS, m->act_dtype);
+}
+
 static struct slt_csr layout_support(struct slt_model *m, const struct slt_group *g)
 {
     struct slt_csr s = {.rows = g->rows, .cols = g->shape.in};
@@ -28,6 +41,13 @@ static struct slt_csr layout_support(struct slt_model *m, const struct slt_group
     s.row_start = slt_memory_tensor(&m->memory, SLT_REGION_INDEX, SLT_I64, 1, s.rows + 1);
     s.column = slt_memory_tensor(&m->memory, SLT_REGION_INDEX, s.cols <= 65536 ? SLT_U16 : SLT_I32,
                                  1, s.nnz);
+    if (has_bands(m)) {
+        const int64_t groups = (s.cols + 15) / 16, parts = slt_bands_most_parts(s.nnz);
+        s.band_row =
+            slt_memory_tensor(&m->memory, SLT_REGION_INDEX, SLT_I32, 1, slt_bands_most(s.rows));
+        s.group_start = slt_memory_tensor(&m->memory, SLT_REGION_INDEX, SLT_I32, 1, groups + 1);
+        s.group_part = slt_memory_tensor(&m->memory, SLT_REGION_INDEX, SLT_I32, parts, 3);
+    }
     return s;
 }
 
@@ -266,6 +286,8 @@ static void layout_workspace(struct slt_model *m, int64_t t, int64_t projected)
         want(m, SLT_OP_LINEAR, s);
         s.nnz = g->support.nnz;
         want(m, SLT_OP_SPARSE, s);
+        if (g->support.group_start.cols > 0)
+            want(m, SLT_OP_BANDS, s);
     }
     const int64_t values = (int64_t)slt_config_param_count(c);
     want(m, SLT_OP_GRAD_NORM, (struct slt_op_shape){.nnz = values, .out = m->part_count});
@@ -310,6 +332,19 @@ static int draw_member(const struct slt_model *m, int64_t layer, int kind, int m
     return 0;
 }
 
+static void write_bands(struct slt_model *m, const struct slt_csr *s, struct slt_bands *bands)
+{
+    const struct slt_tensor *row = &s->band_row;
+    for (int64_t i = bands->bands; i < row->cols; i++)
+        bands->row[i] = -1;
+    m->ops->write(m->ctx, row->buffer, row->offset, bands->row,
+                  (uint64_t)row->cols * sizeof *bands->row);
+    m->ops->write(m->ctx, s->group_start.buffer, s->group_start.offset, bands->start,
+                  ((uint64_t)bands->groups + 1) * sizeof *bands->start);
+    m->ops->write(m->ctx, s->group_part.buffer, s->group_part.offset, bands->part,
+                  (uint64_t)bands->parts * 3 * sizeof *bands->part);
+}
+
 // Draws a group's stacked support and writes it to the device; crc (members).
 static int draw_group(struct slt_model *m, int64_t layer, int kind, uint32_t *crc,
                       struct slt_error *err)
@@ -319,6 +354,7 @@ static int draw_group(struct slt_model *m, int64_t layer, int kind, uint32_t *cr
     const size_t width = slt_dtype_size(s->column.dtype);
     int64_t *row_start = malloc(((size_t)s->rows + 1) * sizeof *row_start);
     void *column = malloc(((size_t)s->nnz + 1) * width);
+    struct slt_bands bands = {0};
     int rc = 0;
     if (row_start == NULL || column == NULL)
         rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a support of %lld positions",
@@ -326,6 +362,8 @@ static int draw_group(struct slt_model *m, int64_t layer, int kind, uint32_t *cr
     for (int i = 0, row = 0; rc == 0 && i < g->shape.members; row += (int)g->shape.out[i++])
         rc = draw_member(m, layer, kind, i, row_start + row, column, i == 0 ? 0 : row_start[row],
                          &crc[i], err);
+    if (rc == 0 && s->group_start.cols > 0)
+        rc = slt_bands_find(&bands, row_start, column, s->rows, s->cols, err);
     if (rc == 0) {
 #pragma omp critical(slt_model_write)
         {
@@ -333,8 +371,11 @@ static int draw_group(struct slt_model *m, int64_t layer, int kind, uint32_t *cr
                           ((uint64_t)s->rows + 1) * sizeof *row_start);
             m->ops->write(m->ctx, s->column.buffer, s->column.offset, column,
                           (uint64_t)s->nnz * width);
+            if (s->group_start.cols > 0)
+                write_bands(m, s, &bands);
         }
     }
+    slt_bands_free(&bands);
     free(row_start);
     free(column);
     return rc;
@@ -419,12 +460,6 @@ static int allocate_lists(struct slt_model *m, struct slt_error *err)
     return rc;
 }
 
-static bool computes_in_bf16(const struct slt_model *m)
-{
-    const struct slt_op_shape half = {.dtype = SLT_BF16};
-    return m->weight_dtype == SLT_BF16 && m->ops->supports(m->ctx, SLT_OP_LINEAR, &half);
-}
-
 // A model with everything planned and nothing allocated on the device.
 static int prepare(struct slt_model **model, const struct slt_device *device,
                    const struct slt_config *config, enum slt_dtype dtype,
@@ -439,7 +474,7 @@ static int prepare(struct slt_model **model, const struct slt_device *device,
     m->config = *config;
     m->dtype = dtype;
     m->weight_dtype = shape->bf16 ? SLT_BF16 : dtype;
-    m->act_dtype = computes_in_bf16(m) ? SLT_BF16 : dtype;
+    m->act_dtype = computes_in(m, SLT_OP_LINEAR, m->weight_dtype) ? m->weight_dtype : dtype;
     m->training = shape->training;
     m->trains = shape->trains != 0 ? shape->trains : ~0u;
     m->recompute = shape->training ? shape->recompute : SLT_RECOMPUTE_NONE;

@@ -1,6 +1,7 @@
 // Sparse products: the fast backend against the reference, over shapes that leave edges of every
 // kind, and the same bytes with any number of threads.
 #include "emulated.h"
+#include "model/bands.h"
 #include "products.h"
 
 // Sums of up to a few thousand products in a different order, each exact to 2^-24.
@@ -12,17 +13,26 @@ struct sample {
     const char *name;
     int64_t tokens, in, out;
     double density;
+    int64_t band; // positions of a row that follow each other, in bands of 16 rows; 0: anywhere
 };
 
 static const struct sample samples[] = {
-    {"one token", 1, 130, 70, 0.1},          {"two tokens", 2, 33, 17, 0.2},
-    {"15 tokens", 15, 65, 31, 0.1},          {"16 tokens", 16, 40, 50, 0.2},
-    {"64 tokens", 64, 96, 128, 0.03},        {"100 tokens", 100, 257, 129, 0.03},
-    {"many tokens", 2051, 61, 47, 0.1},      {"dense", 70, 33, 35, 1},
-    {"hardly any", 33, 200, 300, 0.0005},    {"no positions", 17, 20, 30, 0},
-    {"one row, one column", 40, 1, 1, 1},    {"wide", 37, 65536, 5, 0.002},
-    {"32-bit columns", 37, 70001, 5, 0.002}, {"32-bit columns, one token", 1, 70001, 5, 0.002},
-    {"many columns", 48, 12000, 40, 0.01},   {"several blocks", 130, 40, 5000, 0.03},
+    {"one token", 1, 130, 70, 0.1, 0},
+    {"two tokens", 2, 33, 17, 0.2, 0},
+    {"15 tokens", 15, 65, 31, 0.1, 0},
+    {"16 tokens", 16, 40, 50, 0.2, 0},
+    {"64 tokens", 64, 96, 128, 0.03, 0},
+    {"100 tokens", 100, 257, 129, 0.03, 0},
+    {"many tokens", 2051, 61, 47, 0.1, 0},
+    {"dense", 70, 33, 35, 1, 0},
+    {"hardly any", 33, 200, 300, 0.0005, 0},
+    {"no positions", 17, 20, 30, 0, 0},
+    {"one row, one column", 40, 1, 1, 1, 0},
+    {"wide", 37, 65536, 5, 0.002, 0},
+    {"32-bit columns", 37, 70001, 5, 0.002, 0},
+    {"32-bit columns, one token", 1, 70001, 5, 0.002, 0},
+    {"many columns", 48, 12000, 40, 0.01, 0},
+    {"several blocks", 130, 40, 5000, 0.03, 0},
 };
 
 // A matrix (out, in) on the host; every fifth row is empty.
@@ -54,6 +64,26 @@ static struct matrix matrix_random(int64_t rows, int64_t cols, double density, u
     return s;
 }
 
+// A matrix (out, in) of bands of 16 rows; every fourth is empty, and so are the rows before row 3.
+static struct matrix matrix_banded(const struct sample *c, uint64_t seed)
+{
+    struct matrix s = {.rows = c->out, .cols = c->in};
+    s.row_start = calloc((size_t)s.rows + 1, sizeof *s.row_start);
+    s.column = calloc((size_t)(s.rows * s.cols) + 1, 2);
+    for (int64_t row = 0; row < s.rows; row++) {
+        const int64_t band = (row - 3) / 16;
+        uint64_t state = seed + (uint64_t)band * 77;
+        const bool empty = row < 3 || row >= 3 + (s.rows - 3) / 16 * 16 || band % 4 == 3;
+        for (int64_t col = 0; col + c->band <= s.cols && !empty; col += c->band)
+            for (int64_t k = random_value(&state) < 2 * c->density - 1 ? 0 : c->band; k < c->band;
+                 k++)
+                ((uint16_t *)s.column)[s.nnz++] = (uint16_t)(col + k);
+        s.row_start[row + 1] = s.nnz;
+    }
+    s.value = random_values(s.nnz, seed);
+    return s;
+}
+
 static void matrix_free(struct matrix *s)
 {
     free(s->row_start);
@@ -71,8 +101,31 @@ static struct slt_csr csr_with(const struct backend *b, const struct matrix *s)
                             .column = tensor_with(b, dtype, 1, s->nnz, s->column)};
 }
 
+// The same with its bands.
+static struct slt_csr csr_with_bands(const struct backend *b, const struct matrix *m)
+{
+    struct slt_csr csr = csr_with(b, m);
+    struct slt_bands bands;
+    struct slt_error err;
+    CHECK_OK(slt_bands_find(&bands, m->row_start, m->column, m->rows, m->cols, &err), err);
+    const int64_t most = slt_bands_most(m->rows);
+    CHECK(bands.parts <= slt_bands_most_parts(m->nnz) && bands.bands <= most, "%lld parts",
+          (long long)bands.parts);
+    for (int64_t i = bands.bands; i < most; i++)
+        bands.row[i] = -1;
+    csr.band_row = tensor_with(b, SLT_I32, 1, most, bands.row);
+    csr.group_start = tensor_with(b, SLT_I32, 1, bands.groups + 1, bands.start);
+    csr.group_part = tensor_with(b, SLT_I32, bands.parts, 3, bands.part);
+    slt_bands_free(&bands);
+    return csr;
+}
+
 static void csr_free(const struct backend *b, struct slt_csr *csr)
 {
+    struct slt_buffer *bands[] = {csr->band_row.buffer, csr->group_start.buffer,
+                                  csr->group_part.buffer};
+    for (int i = 0; i < 3; i++)
+        b->ops->buffer_free(b->ctx, bands[i]);
     b->ops->buffer_free(b->ctx, csr->row_start.buffer);
     b->ops->buffer_free(b->ctx, csr->column.buffer);
 }
@@ -98,8 +151,9 @@ static struct outcome compute(const struct slt_ops *ops, enum slt_dtype dtype, i
     const int64_t t = c->tokens, in = c->in, out = c->out;
     const struct slt_op_shape shape = {
         .dtype = dtype, .tokens = t, .in = in, .out = out, .nnz = m->nnz};
-    struct backend b = backend_open(ops, threads, SLT_OP_SPARSE, &shape);
-    struct slt_csr csr = csr_with(&b, m);
+    const bool bands = c->band > 0 && dtype == SLT_BF16;
+    struct backend b = backend_open(ops, threads, bands ? SLT_OP_BANDS : SLT_OP_SPARSE, &shape);
+    struct slt_csr csr = bands ? csr_with_bands(&b, m) : csr_with(&b, m);
     const struct slt_tensor none = {0}, values = weight_with(&b, 1, m->nnz, m->value);
     float *x_host = random_values(t * in, 1), *dy_host = random_values(t * out, 2);
     float *old = random_values(m->nnz, 3), *y_host = random_values(t * out, 4);
@@ -248,8 +302,28 @@ static void test_stacked_members(void)
     matrix_free(&m);
 }
 
+static const struct sample banded[] = {
+    {"16 x 1", 100, 130, 100, 0.1, 1},
+    {"16 x 16", 70, 96, 83, 0.3, 16},
+    {"16 x 8", 260, 72, 67, 0.2, 8},
+    {"16 x 1, many columns", 20, 700, 51, 0.3, 1},
+    {"16 x 1, many tokens", 4133, 40, 35, 0.3, 1},
+    {"16 x 16, one token", 1, 64, 51, 0.5, 16},
+};
+
 int main(void)
 {
+    for (size_t i = 0; i < sizeof banded / sizeof banded[0] && emulated_ops() != NULL; i++) {
+        static const char *const orders[] = {"forward", "reverse", "random"};
+        struct matrix m = matrix_banded(&banded[i], 100 + i);
+        CHECK(m.nnz > 0, "%s: no positions", banded[i].name);
+        for (int k = 0; k < 3; k++) {
+            emulated_order(orders[k]);
+            test_against_reference(emulated_ops(), SLT_BF16, &banded[i], &m, k == 1 ? 0 : 0.5);
+        }
+        emulated_order("forward");
+        matrix_free(&m);
+    }
     for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {
         const struct sample *c = &samples[i];
         struct matrix m = matrix_random(c->out, c->in, c->density, 7 + i);
