@@ -151,7 +151,9 @@ struct slt_op_shape {
 };
 
 struct slt_ops_options {
-    int threads; // CPU: 0 means all
+    int threads;  // CPU: 0 means all
+    bool to_plan; // only supports, work_bytes, act_bytes and describe will be called: the device
+                  // need not be there
 };
 
 // What choosing between the routes of a sparse plus low-rank group goes by: constants of a backend,

@@ -62,37 +62,41 @@ static cudaError_t write_codes(struct slt_ctx *c)
                                  : status;
 }
 
-int cuda_open(struct slt_ctx **ctx, const struct slt_ops_options *options, struct slt_error *err)
+// What a context has of the device itself.
+static int open_device(struct slt_ctx *c, struct slt_error *err)
 {
     int count = 0, driver = 0;
     cudaDeviceProp device;
-    (void)options;
     cudaError_t status = cudaGetDeviceCount(&count);
     // A driver that is missing or too old says so here.
     if (status != cudaSuccess || count == 0)
         return cuda_error(err, SLT_ERR_DEVICE, "cannot use device 'cuda': %s",
                           status != cudaSuccess ? cudaGetErrorString(status) : "there is no GPU");
-    struct slt_ctx *c = (struct slt_ctx *)calloc(1, sizeof *c);
-    if (c == NULL)
-        return cuda_error(err, SLT_ERR_MEMORY, "cannot allocate a CUDA context");
-    int code = 0;
     if ((status = cudaGetDevice(&c->device)) != cudaSuccess ||
         (status = cudaGetDeviceProperties(&device, c->device)) != cudaSuccess ||
         (status = cudaDriverGetVersion(&driver)) != cudaSuccess ||
         (status = cudaStreamCreate(&c->stream)) != cudaSuccess ||
         (status = write_codes(c)) != cudaSuccess)
-        code = cuda_error(err, SLT_ERR_DEVICE, "cannot use device 'cuda': %s",
+        return cuda_error(err, SLT_ERR_DEVICE, "cannot use device 'cuda': %s",
                           cudaGetErrorString(status));
-    if (code == 0)
-        code = cuda_products_create(&c->products, err);
-    if (code != 0) {
-        cuda_close(c);
-        return code;
-    }
     snprintf(c->name, sizeof c->name, "%s", device.name);
     snprintf(c->text, sizeof c->text, "GPU, %s, %.0f GB, compute %d.%d, driver %d.%d", c->name,
              (double)device.totalGlobalMem / 1e9, device.major, device.minor, driver / 1000,
              driver % 1000 / 10);
+    return cuda_products_create(&c->products, err);
+}
+
+int cuda_open(struct slt_ctx **ctx, const struct slt_ops_options *options, struct slt_error *err)
+{
+    struct slt_ctx *c = (struct slt_ctx *)calloc(1, sizeof *c);
+    if (c == NULL)
+        return cuda_error(err, SLT_ERR_MEMORY, "cannot allocate a CUDA context");
+    snprintf(c->text, sizeof c->text, "a GPU, to plan for");
+    const int code = options->to_plan ? 0 : open_device(c, err);
+    if (code != 0) {
+        cuda_close(c);
+        return code;
+    }
     *ctx = c;
     return 0;
 }
@@ -100,7 +104,8 @@ int cuda_open(struct slt_ctx **ctx, const struct slt_ops_options *options, struc
 void cuda_close(struct slt_ctx *ctx)
 {
     cuda_products_free(ctx->products);
-    cudaFree(ctx->codes);
+    if (ctx->codes != NULL)
+        cudaFree(ctx->codes);
     if (ctx->stream != NULL)
         cudaStreamDestroy(ctx->stream);
     free(ctx);

@@ -72,15 +72,14 @@ static bool has_driver(void)
 
 // ---- Devices ----
 
-static int open_with(struct slt_device **device, const struct slt_ops *ops, int threads,
-                     struct slt_error *err)
+static int open_with(struct slt_device **device, const struct slt_ops *ops,
+                     const struct slt_ops_options *options, struct slt_error *err)
 {
-    const struct slt_ops_options options = {.threads = threads};
     struct slt_device *d = calloc(1, sizeof *d);
     if (d == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a device");
     d->ops = ops;
-    int rc = ops->open(&d->ctx, &options, err);
+    int rc = ops->open(&d->ctx, options, err);
     if (rc != 0) {
         free(d);
         return rc;
@@ -90,15 +89,15 @@ static int open_with(struct slt_device **device, const struct slt_ops *ops, int 
     return 0;
 }
 
-int slt_device_open(struct slt_device **device, const char *name, int threads,
-                    struct slt_error *err)
+static int open_named(struct slt_device **device, const char *name,
+                      const struct slt_ops_options *options, struct slt_error *err)
 {
     const bool any = strcmp(name, "auto") == 0;
     const struct slt_ops *ops;
     if (any ? has_driver() : strcmp(name, "cuda") == 0) {
         int rc = cuda_backend(&ops, err);
         if (rc == 0)
-            rc = open_with(device, ops, threads, err);
+            rc = open_with(device, ops, options, err);
         if (rc == 0 || !any)
             return rc;
     }
@@ -106,7 +105,20 @@ int slt_device_open(struct slt_device **device, const char *name, int threads,
     if (ops == NULL)
         return slt_error_set(err, SLT_ERR_RANGE,
                              "unknown device '%s' (known: auto, cpu, cpu-reference, cuda)", name);
-    return open_with(device, ops, threads, err);
+    return open_with(device, ops, options, err);
+}
+
+int slt_device_open(struct slt_device **device, const char *name, int threads,
+                    struct slt_error *err)
+{
+    return open_named(device, name, &(struct slt_ops_options){.threads = threads}, err);
+}
+
+int slt_device_open_to_plan(struct slt_device **device, const char *name, int threads,
+                            struct slt_error *err)
+{
+    const struct slt_ops_options options = {.threads = threads, .to_plan = true};
+    return open_named(device, name, &options, err);
 }
 
 const char *slt_device_describe(const struct slt_device *device)

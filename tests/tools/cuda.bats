@@ -88,6 +88,22 @@ losses() { sed -n 's/.*"loss":\([^,]*\),.*/\1/p' "$1"; }
     done
 }
 
+@test "a plan for a GPU needs none, and is that of the run" {
+    emulated
+    # Those that come one by one from slt-plan are sums of what slt-train lays out.
+    for how in "--precision bf16" "--precision bf16 --support block:16x1 --route factored" "--precision bf16-sr --optimizer adam8bit --per-layer"; do
+        support=$(sed -n 's/.*\(--support [^ ]*\).*/\1/p' <<<"$how")
+        # shellcheck disable=SC2086 # several words
+        slt-init --config "$DATA/tiny.json" --tokenizer "$DATA/spm.model" --method sltrain $support -o m.slt
+        # shellcheck disable=SC2086
+        slt-train "${TRAIN[@]}" --device cuda --dry-run ${how/$support/} m.slt | grep -E '^(weights|activations|workspace|index|total)' >run
+        # shellcheck disable=SC2086
+        SLT_EMULATION_DEVICES=0 slt-plan --config "$DATA/tiny.json" --vocab-size 512 --method sltrain --device cuda --batch 4 --seq 24 $how |
+            grep -E '^(weights|activations|workspace|index|total)' >plan
+        diff run plan
+    done
+}
+
 @test "no GPU, and no backend: one sentence and status 1" {
     emulated
     SLT_EMULATION_DEVICES=0 run slt-train "${TRAIN[@]}" --device cuda -o a.slt "$DATA/full.slt"

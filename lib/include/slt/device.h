@@ -13,6 +13,9 @@ struct slt_device;
 // demands it. SLT_ERR_DEVICE with the reason if it cannot be used.
 SLT_API int slt_device_open(struct slt_device **device, const char *name, int threads,
                             struct slt_error *err);
+// As slt_device_open, for plans only: a GPU need not be there, and nothing can be computed.
+SLT_API int slt_device_open_to_plan(struct slt_device **device, const char *name, int threads,
+                                    struct slt_error *err);
 // One line for people: name, instruction set, threads. Owned by the device.
 SLT_API const char *slt_device_describe(const struct slt_device *device);
 SLT_API void slt_device_close(struct slt_device *device);
