@@ -296,6 +296,43 @@ static void test_emulated(run_fn *run, enum slt_dtype dtype, const struct outcom
     outcome_free(&one);
 }
 
+// At the sizes of real models, which only a GPU is fast enough for, against the fast CPU backend.
+// Sums of some thousand products in float32 on both sides.
+#define LIMIT_LARGE 1e-5
+
+static void test_large(run_fn *run, const struct sample *s)
+{
+    struct outcome want = compute(run, slt_cpu_ops(NULL), SLT_F32, 0, s);
+    for (int k = 0; k < 2; k++) {
+        const enum slt_dtype dtype = k == 0 ? SLT_F32 : SLT_BF16;
+        const char *name = k == 0 ? "the GPU" : "the GPU in bfloat16";
+        struct outcome one = compute(run, emulated_ops(), dtype, 1, s);
+        struct outcome again = compute(run, emulated_ops(), dtype, 1, s);
+        check_near(&one, &want, name, k == 0 ? LIMIT_LARGE : LIMIT_BF16, s);
+        check_equal(&again, &one, name, "again");
+        outcome_free(&one);
+        outcome_free(&again);
+    }
+    outcome_free(&want);
+}
+
+static void test_on_gpu(void)
+{
+    static const struct sample plain[] = {{4096, 1024, 32000, {0}}, {2100, 5461, 3000, {0}}};
+    static const struct sample attention[] = {{4096, 0, 0, {16, 256, 16, 16, 64, 0}},
+                                              {2048, 0, 0, {2, 1024, 32, 8, 128, 0}},
+                                              {3000, 0, 0, {3, 1000, 24, 24, 64, 0}}};
+    for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
+        test_large(run_embedding, &plain[i]);
+        test_large(run_rmsnorm, &plain[i]);
+        test_large(run_swiglu, &plain[i]);
+        test_large(run_head, &plain[i]);
+        test_large(run_optimizer, &plain[i]);
+    }
+    for (size_t i = 0; i < sizeof attention / sizeof *attention; i++)
+        test_large(run_attention, &attention[i]);
+}
+
 static void test(run_fn *run, const struct sample *s)
 {
     static const char *const isas[] = {"avx512", "avx2", "plain"};
@@ -342,6 +379,8 @@ int main(void)
         test(run_attention, &attention[i]);
         test(run_cached, &attention[i]);
     }
+    if (getenv("SLT_TEST_CUDA") != NULL)
+        test_on_gpu();
     CHECK(slt_cpu_ops("plain") != NULL && slt_cpu_ops("none") == NULL, "the tables by name");
     return TEST_END();
 }
