@@ -182,6 +182,8 @@ struct slt_ops {
     // The workspace of all operations; the caller keeps the buffer.
     void (*set_workspace)(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset,
                           uint64_t bytes);
+    // Bytes that can be allocated. Absent (NULL) where that is not known.
+    uint64_t (*available)(struct slt_ctx *ctx);
     // region names the memory in messages ("weights"). Memory is zeroed and aligned to 64 bytes at
     // least.
     int (*buffer_create)(struct slt_ctx *ctx, struct slt_buffer **buffer, const char *region,

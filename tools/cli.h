@@ -10,6 +10,7 @@
 #include "slt/error.h"
 #include "slt/plan.h"
 #include "slt/stream.h"
+#include "slt/train.h"
 
 // ---- Options (cli_options.c) ----
 
@@ -81,6 +82,13 @@ extern const char *cli_name; // the program's name, for messages
 void cli_say(const char *format, ...) SLT_PRINTF(1, 2);
 // The sentence of an error; returns the exit code that fits it: 2 for SLT_ERR_MISMATCH, else 1.
 int cli_error(const struct slt_error *err);
+
+// ---- Memory (cli_fit.c) ----
+
+// 0 if the device has the memory of a plan; else 1, with what is needed for what, and which options
+// would make it fit, on stderr.
+int cli_check_fit(struct slt_device *device, const struct slt_config *config,
+                  const struct slt_train_options *options, const struct slt_plan *plan);
 
 // ---- Signals (cli_signal.c) ----
 

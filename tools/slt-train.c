@@ -268,6 +268,9 @@ static int run(struct options *o, const char *model, slt_stop_flag *stop)
         code = cli_error(&err);
         goto out;
     }
+    if (!o->dry_run &&
+        (code = cli_check_fit(device, slt_checkpoint_config(reader), &o->train, &plan)) != 0)
+        goto out;
     code = o->dry_run ? dry_run(o, device, reader, stop) : train(o, device, reader, tokens, stop);
 out:
     slt_checkpoint_close(reader);

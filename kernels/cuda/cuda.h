@@ -222,6 +222,7 @@ CUDA_OP(open);
 CUDA_OP(close);
 CUDA_OP(describe);
 CUDA_OP(set_workspace);
+CUDA_OP(available);
 CUDA_OP(buffer_create);
 CUDA_OP(buffer_free);
 CUDA_OP(write);

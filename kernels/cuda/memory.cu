@@ -126,11 +126,17 @@ void cuda_set_workspace(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t
 
 // ---- Buffers ----
 
+uint64_t cuda_available(struct slt_ctx *ctx)
+{
+    size_t available = 0, all = 0;
+    cuda_check(ctx, cudaMemGetInfo(&available, &all), "asking for its free memory");
+    return available;
+}
+
 int cuda_buffer_create(struct slt_ctx *ctx, struct slt_buffer **buffer, const char *region,
                        uint64_t bytes, struct slt_error *err)
 {
     struct slt_buffer *b = (struct slt_buffer *)calloc(1, sizeof *b);
-    size_t available = 0, all = 0;
     if (b == NULL)
         return cuda_error(err, SLT_ERR_MEMORY, "cannot allocate a buffer for %s", region);
     b->bytes = bytes;
@@ -142,12 +148,9 @@ int cuda_buffer_create(struct slt_ctx *ctx, struct slt_buffer **buffer, const ch
     }
     (void)cudaGetLastError(); // it is reported here
     free(b);
-    if (cudaMemGetInfo(&available, &all) != cudaSuccess)
-        available = 0;
     return cuda_error(err, SLT_ERR_MEMORY,
-                      "cannot allocate %llu bytes on the GPU for %s: %llu of its %llu are free",
-                      (unsigned long long)bytes, region, (unsigned long long)available,
-                      (unsigned long long)all);
+                      "cannot allocate %llu bytes on the GPU for %s: %llu are free",
+                      (unsigned long long)bytes, region, (unsigned long long)cuda_available(ctx));
 }
 
 void cuda_buffer_free(struct slt_ctx *ctx, struct slt_buffer *buffer)

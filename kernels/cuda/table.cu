@@ -68,6 +68,7 @@ static struct slt_ops make_table()
     t.supports = supports;
     t.work_bytes = work_bytes;
     t.set_workspace = cuda_set_workspace;
+    t.available = cuda_available;
     t.buffer_create = cuda_buffer_create;
     t.buffer_free = cuda_buffer_free;
     t.write = cuda_write;

@@ -121,6 +121,11 @@ int slt_device_open_to_plan(struct slt_device **device, const char *name, int th
     return open_named(device, name, &options, err);
 }
 
+uint64_t slt_device_available(const struct slt_device *device)
+{
+    return device->ops->available != NULL ? device->ops->available(device->ctx) : UINT64_MAX;
+}
+
 const char *slt_device_describe(const struct slt_device *device)
 {
     return device->text;

@@ -84,9 +84,20 @@ losses() { sed -n 's/.*"loss":\([^,]*\),.*/\1/p' "$1"; }
         SLT_EMULATION_MEMORY=$((plan + own)) slt-train "${run[@]}" -o a.slt "$DATA/$model.slt"
         SLT_EMULATION_MEMORY=$((plan + own - 4096)) run slt-train "${run[@]}" -o b.slt "$DATA/$model.slt"
         [ "$status" -eq 1 ]
-        [[ $output == *"bytes on the GPU for"*"are free"* ]]
+        [[ ${lines[0]} == *"the run needs "*" of memory on the device and "*" are free: weights "*", workspace "* ]]
+        [[ ${lines[1]} == "hint: with "*"--recompute block"* ]]
         [ ! -e b.slt ]
     done
+    # What is said to fit does.
+    run=("${TRAIN[@]}" --device cuda "$DATA/full.slt")
+    less=$(slt-train "${run[@]}" --recompute block --micro-batch 1 --dry-run | value_of total)
+    SLT_EMULATION_MEMORY=$((less + own)) run slt-train "${run[@]}" -o b.slt
+    [[ ${lines[1]} == "hint: with --recompute block, --micro-batch 1 it needs "*", which fits" ]]
+    SLT_EMULATION_MEMORY=$((less + own)) slt-train "${run[@]}" --recompute block --micro-batch 1 -o b.slt
+    # An evaluation has no plan to look at.
+    SLT_EMULATION_MEMORY=$own run slt-eval --data "$DATA/valid.tok" --device cuda "$DATA/full.slt"
+    [ "$status" -eq 1 ]
+    [[ $output == *"bytes on the GPU for"*"are free"* ]]
 }
 
 @test "a plan for a GPU needs none, and is that of the run" {

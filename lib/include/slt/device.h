@@ -3,6 +3,8 @@
 #ifndef SLT_DEVICE_H
 #define SLT_DEVICE_H
 
+#include <stdint.h>
+
 #include "slt/error.h"
 
 struct slt_device;
@@ -16,6 +18,8 @@ SLT_API int slt_device_open(struct slt_device **device, const char *name, int th
 // As slt_device_open, for plans only: a GPU need not be there, and nothing can be computed.
 SLT_API int slt_device_open_to_plan(struct slt_device **device, const char *name, int threads,
                                     struct slt_error *err);
+// Bytes that a run may allocate on the device now; UINT64_MAX where that is not known (a CPU).
+SLT_API uint64_t slt_device_available(const struct slt_device *device);
 // One line for people: name, instruction set, threads. Owned by the device.
 SLT_API const char *slt_device_describe(const struct slt_device *device);
 SLT_API void slt_device_close(struct slt_device *device);

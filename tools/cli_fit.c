@@ -1,0 +1,85 @@
+// Whether a run fits into its device's memory, and what would.
+#include <stdio.h>
+#include <string.h>
+
+#include "cli.h"
+#include "slt/number.h"
+
+// Options that save memory, each on top of those before it: first those that change no result.
+struct saving {
+    const char *text;
+    void (*apply)(struct slt_train_options *options);
+};
+
+static void recompute(struct slt_train_options *o)
+{
+    o->recompute = "block";
+}
+
+static void micro_batch(struct slt_train_options *o)
+{
+    o->micro_batch = 1;
+}
+
+static void precision(struct slt_train_options *o)
+{
+    if (strcmp(o->precision, "f32") == 0 || strcmp(o->precision, "bf16-master") == 0)
+        o->precision = "bf16";
+}
+
+static void optimizer(struct slt_train_options *o)
+{
+    o->optimizer = strncmp(o->optimizer, "galore", 6) == 0 ? "galore8bit" : "adam8bit";
+}
+
+static void per_layer(struct slt_train_options *o)
+{
+    o->per_layer = true;
+}
+
+static const struct saving savings[] = {
+    {"--recompute block", recompute}, {"--micro-batch 1", micro_batch},
+    {"--precision bf16", precision},  {"8-bit moments (--optimizer)", optimizer},
+    {"--per-layer", per_layer},
+};
+
+// One line of what would fit, or of what all savings together come to.
+static void hint(struct slt_device *device, const struct slt_config *config,
+                 struct slt_train_options options)
+{
+    char text[200] = "", bytes[32];
+    struct slt_error err;
+    struct slt_plan plan;
+    uint64_t total = 0;
+    for (size_t i = 0; i < sizeof savings / sizeof *savings; i++) {
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", i > 0 ? ", " : "",
+                 savings[i].text);
+        savings[i].apply(&options);
+        if (slt_train_plan(&plan, device, config, &options, &err) != 0)
+            return;
+        total = slt_plan_total(&plan);
+        if (total <= slt_device_available(device))
+            break;
+    }
+    fprintf(stderr, "hint: with %s it needs %s%s\n", text,
+            slt_bytes_format(bytes, sizeof bytes, total),
+            total <= slt_device_available(device) ? ", which fits" : " still");
+}
+
+int cli_check_fit(struct slt_device *device, const struct slt_config *config,
+                  const struct slt_train_options *options, const struct slt_plan *plan)
+{
+    const uint64_t total = slt_plan_total(plan), available = slt_device_available(device);
+    char regions[300] = "", bytes[32], most[32];
+    if (total <= available)
+        return 0;
+    for (int i = 0; i < SLT_REGIONS; i++)
+        snprintf(regions + strlen(regions), sizeof regions - strlen(regions), "%s%s %s",
+                 i > 0 ? ", " : "", slt_region_name((enum slt_region)i),
+                 slt_bytes_format(bytes, sizeof bytes, plan->bytes[i]));
+    cli_say("the run needs %s of memory on the device and %s are free: %s",
+            slt_bytes_format(bytes, sizeof bytes, total),
+            slt_bytes_format(most, sizeof most, available), regions);
+    hint(device, config, *options);
+    return 1;
+}
