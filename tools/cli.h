@@ -83,6 +83,24 @@ void cli_say(const char *format, ...) SLT_PRINTF(1, 2);
 // The sentence of an error; returns the exit code that fits it: 2 for SLT_ERR_MISMATCH, else 1.
 int cli_error(const struct slt_error *err);
 
+// ---- Token files (cli_tokens.c) ----
+
+// Opens the token file of that name, - for stdin, or all that match it as a shell pattern, in the
+// order of their names, as one. 0 or an exit code with the message printed.
+int cli_open_tokens(struct slt_tokens **tokens, const char *name, slt_stop_flag *stop);
+
+// ---- Inputs that are read twice (cli_spool.c) ----
+
+// What is no regular file is copied into temporary files first, which are removed at the end.
+struct cli_spool {
+    const char **paths; // (count): the inputs, or their copies
+    char **copies;      // (count): NULL where the input itself can be read again
+    size_t count;
+};
+// paths ends with NULL. 0 or an exit code with the message printed; remove also after a failure.
+int cli_spool_inputs(struct cli_spool *spool, char **paths, slt_stop_flag *stop);
+void cli_spool_remove(struct cli_spool *spool);
+
 // ---- Memory (cli_fit.c) ----
 
 // 0 if the device has the memory of a plan; else 1, with what is needed for what, and which options

@@ -40,7 +40,7 @@ static int evaluate(const struct options *o, const char *model, slt_stop_flag *s
 {
     struct slt_error err;
     struct slt_device *device = NULL;
-    struct slt_input *model_in = NULL, *data_in = NULL;
+    struct slt_input *model_in = NULL;
     struct slt_checkpoint_reader *reader = NULL;
     struct slt_tokens *tokens = NULL;
     struct slt_eval_result result;
@@ -55,14 +55,9 @@ static int evaluate(const struct options *o, const char *model, slt_stop_flag *s
                                              .user = &progress};
     cli_progress_start(&progress, &o->common);
     int code = cli_open_input(&model_in, model, stop);
-    if (code != 0 || (code = cli_open_input(&data_in, o->data, stop)) != 0)
+    if (code != 0 || (code = cli_open_tokens(&tokens, o->data, stop)) != 0)
         goto out;
     code = 1;
-    if (slt_tokens_open(&tokens, data_in, &err) != 0) {
-        data_in = NULL;
-        goto failed;
-    }
-    data_in = NULL;
     if (slt_checkpoint_open(&reader, model_in, &err) != 0) {
         model_in = NULL;
         goto failed;
@@ -84,7 +79,6 @@ out:
     slt_checkpoint_close(reader);
     slt_tokens_close(tokens);
     slt_input_close(model_in);
-    slt_input_close(data_in);
     slt_device_close(device);
     return code;
 }
@@ -95,7 +89,8 @@ int main(int argc, char **argv)
         .common = {.output = "-"}, .device = "auto", .route = "auto", .batch = 16, .seq = 256};
     const struct cli_option options[] = {
         CLI_COMMON(&o.common),
-        {"data", 'd', CLI_TEXT, &o.data, "FILE", 0, 0, "token file to evaluate on"},
+        {"data", 'd', CLI_TEXT, &o.data, "FILE", 0, 0,
+         "token file to evaluate on; or a pattern of several"},
         {"batch", 'b', CLI_WHOLE, &o.batch, "N", 1, 1 << 20, "sequences at once (16)"},
         {"seq", 0, CLI_WHOLE, &o.seq, "N", 2, 1 << 20, "tokens of a sequence (256)"},
         {"layout", 0, CLI_CHOICE, &o.packing, "packed|document", 0, 0,

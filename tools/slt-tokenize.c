@@ -2,13 +2,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "cli.h"
 #include "slt/corpus.h"
 #include "slt/random.h"
+#include "slt/shards.h"
 #include "slt/tokens.h"
 
 #define BATCH_BYTES     ((size_t)4 << 20) // of text that is encoded at once
@@ -22,77 +21,9 @@ struct options {
     int64_t vocab_size, seed, threads, split;
     double valid_fraction;
     int format, document;
-    bool decode;
+    int64_t shard_tokens, shuffle;
+    bool decode, resume;
 };
-
-// ---- Input that is read twice ----
-
-// Training a tokenizer reads the input once and encoding reads it again, so what is no regular file
-// is copied into temporary files first. They are removed at the end.
-struct spool {
-    const char **paths; // (count): the inputs, or their copies
-    char **copies;      // (count): NULL where the input itself can be read again
-    size_t count;
-};
-
-static int copy_input(char **copy, const char *path, slt_stop_flag *stop)
-{
-    static char block[1 << 16];
-    struct slt_error err;
-    struct slt_input *in;
-    struct slt_output *out = NULL;
-    const char *directory = getenv("TMPDIR");
-    char name[4096];
-    size_t got = 1;
-    snprintf(name, sizeof name, "%s/slt-tokenize-XXXXXX", directory != NULL ? directory : "/tmp");
-    const int fd = mkstemp(name);
-    if (fd < 0) {
-        slt_error_errno(&err, "cannot create '%s'", name);
-        return cli_error(&err);
-    }
-    close(fd);
-    *copy = strdup(name);
-    int rc = slt_input_open(&in, path, stop, &err);
-    if (rc != 0)
-        return cli_error(&err);
-    rc = slt_output_open(&out, name, stop, &err);
-    while (rc == 0 && got > 0) {
-        rc = slt_input_read(in, block, sizeof block, &got, &err);
-        if (rc == 0 && got > 0)
-            rc = slt_output_write(out, block, got, &err);
-    }
-    slt_input_close(in);
-    return cli_close_output(out, rc != 0 ? cli_error(&err) : 0);
-}
-
-static int spool_inputs(struct spool *s, char **paths, slt_stop_flag *stop)
-{
-    while (paths[s->count] != NULL)
-        s->count++;
-    s->paths = calloc(s->count, sizeof *s->paths);
-    s->copies = calloc(s->count, sizeof *s->copies);
-    for (size_t i = 0; i < s->count; i++) {
-        struct stat st;
-        const bool regular =
-            strcmp(paths[i], "-") != 0 && (stat(paths[i], &st) != 0 || S_ISREG(st.st_mode));
-        int code = regular ? 0 : copy_input(&s->copies[i], paths[i], stop);
-        if (code != 0)
-            return code;
-        s->paths[i] = regular ? paths[i] : s->copies[i];
-    }
-    return 0;
-}
-
-static void remove_spool(struct spool *s)
-{
-    for (size_t i = 0; s->copies != NULL && i < s->count; i++) {
-        if (s->copies[i] != NULL)
-            unlink(s->copies[i]);
-        free(s->copies[i]);
-    }
-    free(s->paths);
-    free(s->copies);
-}
 
 // ---- Hold-out ----
 
@@ -117,7 +48,6 @@ static struct slt_corpus_options corpus_options(const struct options *o, slt_sto
 
 // ---- Training a tokenizer ----
 
-// The lines, with their newlines, of all documents that are not held out.
 // The next document that --skip and --limit leave: 1, or 0 behind the last one, or an error.
 static int next_document(const struct options *o, struct slt_corpus *corpus, const char **text,
                          size_t *bytes, struct slt_error *err)
@@ -131,6 +61,7 @@ static int next_document(const struct options *o, struct slt_corpus *corpus, con
     return rc;
 }
 
+// The lines, with their newlines, of all documents that are not held out.
 struct line_source {
     const struct options *options;
     struct slt_corpus *corpus;
@@ -157,7 +88,7 @@ static int next_line(void *user, const char **text, size_t *bytes, struct slt_er
 }
 
 // Trains on the inputs, writes the model to an output that the caller publishes, and loads it.
-static int train_tokenizer(const struct options *o, const struct spool *spool,
+static int train_tokenizer(const struct options *o, const struct cli_spool *spool,
                            struct slt_tokenizer **tokenizer, struct slt_output *out,
                            slt_stop_flag *stop, struct slt_error *err)
 {
@@ -180,38 +111,80 @@ static int train_tokenizer(const struct options *o, const struct spool *spool,
 struct batch {
     char *text[BATCH_DOCUMENTS];
     size_t bytes[BATCH_DOCUMENTS];
+    size_t encoded[BATCH_DOCUMENTS]; // bytes, or 0 where the ids are in a shard already
     bool held_out[BATCH_DOCUMENTS];
     struct slt_token_ids ids[BATCH_DOCUMENTS];
     size_t count, total;
 };
 
-// Both token files, valid being NULL without --valid-output.
+// Both token files, valid being NULL without --valid-output; the first may be shards.
 struct files {
     struct slt_output *train_out, *valid_out, *model_out;
     struct slt_tokens_writer *train, *valid;
+    struct slt_shards *shards;
     struct slt_tokens_totals train_totals, valid_totals;
+    uint64_t train_documents; // given to batches so far
 };
 
-static int read_batch(const struct options *o, struct batch *b, struct slt_corpus *corpus,
-                      struct slt_error *err)
+// Where documents come from: the input, through a buffer that shuffles them if there is one.
+struct source {
+    const struct options *options;
+    struct slt_corpus *corpus;
+    struct slt_shuffle *shuffle;
+    bool ended;
+};
+
+// 1 with a document that the caller frees, 0 at the end, or an error.
+static int take_document(struct source *s, struct slt_document *d, struct slt_error *err)
+{
+    while (!s->ended) {
+        struct slt_document in = {.number = 0};
+        const char *text;
+        const int rc = next_document(s->options, s->corpus, &text, &in.bytes, err);
+        if (rc < 0)
+            return rc;
+        s->ended = rc == 0;
+        if (s->ended)
+            break;
+        if ((in.text = malloc(in.bytes + 1)) == NULL)
+            return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a document");
+        memcpy(in.text, text, in.bytes);
+        in.number = slt_corpus_counts(s->corpus)->documents - 1;
+        *d = in;
+        if (s->shuffle == NULL || slt_shuffle_push(s->shuffle, d, in))
+            return 1;
+    }
+    return s->shuffle != NULL && slt_shuffle_pop(s->shuffle, d);
+}
+
+static int read_batch(struct source *s, struct batch *b, struct files *f, struct slt_error *err)
 {
     b->count = b->total = 0;
     while (b->count < BATCH_DOCUMENTS && b->total < BATCH_BYTES) {
-        const char *text;
-        size_t bytes;
-        const int rc = next_document(o, corpus, &text, &bytes, err);
+        struct slt_document d;
+        const int rc = take_document(s, &d, err);
         if (rc <= 0)
             return rc;
-        b->text[b->count] = malloc(bytes + 1);
-        if (b->text[b->count] == NULL)
-            return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a document");
-        memcpy(b->text[b->count], text, bytes);
-        b->bytes[b->count] = bytes;
-        b->held_out[b->count] = is_held_out(o, slt_corpus_counts(corpus)->documents - 1);
-        b->count++;
-        b->total += bytes;
+        const size_t i = b->count++;
+        b->text[i] = d.text;
+        b->bytes[i] = b->encoded[i] = d.bytes;
+        b->held_out[i] = is_held_out(s->options, d.number);
+        if (!b->held_out[i] && f->shards != NULL &&
+            !slt_shards_needs(f->shards, f->train_documents))
+            b->encoded[i] = 0;
+        f->train_documents += !b->held_out[i];
+        b->total += d.bytes;
     }
     return 0;
+}
+
+static int write_document(const struct batch *b, size_t i, struct files *f, struct slt_error *err)
+{
+    const struct slt_token_ids *ids = &b->ids[i];
+    if (f->shards != NULL && !b->held_out[i])
+        return slt_shards_append(f->shards, ids->id, ids->count, b->bytes[i], err);
+    return slt_tokens_append(b->held_out[i] ? f->valid : f->train, ids->id, ids->count, b->bytes[i],
+                             err);
 }
 
 static int write_batch(struct batch *b, const struct slt_tokenizer *tokenizer, struct files *f,
@@ -219,62 +192,67 @@ static int write_batch(struct batch *b, const struct slt_tokenizer *tokenizer, s
 {
     for (size_t i = 0; i < b->count; i++)
         b->ids[i].count = 0;
-    int rc = slt_tokenizer_encode_batch(tokenizer, b->ids, (const char *const *)b->text, b->bytes,
+    int rc = slt_tokenizer_encode_batch(tokenizer, b->ids, (const char *const *)b->text, b->encoded,
                                         b->count, threads, err);
     for (size_t i = 0; i < b->count; i++) {
         if (rc == 0)
-            rc = slt_tokens_append(b->held_out[i] ? f->valid : f->train, b->ids[i].id,
-                                   b->ids[i].count, b->bytes[i], err);
+            rc = write_document(b, i, f, err);
         free(b->text[i]);
     }
     b->count = 0;
     return rc;
 }
 
-static int encode(const struct options *o, const struct spool *spool,
+static int encode(const struct options *o, const struct cli_spool *spool,
                   const struct slt_tokenizer *tokenizer, struct files *f, slt_stop_flag *stop,
                   struct slt_corpus_counts *counts, struct slt_error *err)
 {
     const struct slt_corpus_options options = corpus_options(o, stop);
-    struct slt_corpus *corpus = NULL;
+    struct source source = {.options = o};
     struct cli_progress progress;
     struct batch *b = calloc(1, sizeof *b);
     int rc = b == NULL ? slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a batch")
-                       : slt_corpus_open(&corpus, spool->paths, spool->count, &options, err);
+                       : slt_corpus_open(&source.corpus, spool->paths, spool->count, &options, err);
+    if (rc == 0 && o->shuffle > 0)
+        rc = slt_shuffle_create(&source.shuffle, (uint64_t)o->shuffle, (uint64_t)o->seed, err);
     cli_progress_start(&progress, &o->common);
     do {
         if (rc == 0)
-            rc = read_batch(o, b, corpus, err);
+            rc = read_batch(&source, b, f, err);
         if (rc == 0 && b->count > 0)
             rc = write_batch(b, tokenizer, f, (int)o->threads, err);
         else
             break;
         if (cli_progress_due(&progress))
             cli_progress_line(&progress, "%llu documents, %.1f MB",
-                              (unsigned long long)slt_corpus_counts(corpus)->documents,
-                              (double)slt_corpus_counts(corpus)->text_bytes * 1e-6);
+                              (unsigned long long)slt_corpus_counts(source.corpus)->documents,
+                              (double)slt_corpus_counts(source.corpus)->text_bytes * 1e-6);
     } while (rc == 0);
     cli_progress_clear(&progress);
-    if (corpus != NULL)
-        *counts = *slt_corpus_counts(corpus);
+    if (source.corpus != NULL)
+        *counts = *slt_corpus_counts(source.corpus);
     for (size_t i = 0; b != NULL && i < BATCH_DOCUMENTS; i++) {
         if (i < b->count)
             free(b->text[i]);
         slt_token_ids_free(&b->ids[i]);
     }
     free(b);
-    slt_corpus_close(corpus);
+    slt_shuffle_free(source.shuffle);
+    slt_corpus_close(source.corpus);
     return rc;
 }
 
-static int begin_files(const struct slt_tokenizer *tokenizer, struct files *f,
-                       struct slt_error *err)
+static int begin_files(const struct options *o, const struct slt_tokenizer *tokenizer,
+                       struct files *f, slt_stop_flag *stop, struct slt_error *err)
 {
     const struct slt_tokenizer_info *info = slt_tokenizer_info(tokenizer);
     struct slt_tokens_header header = {
         .vocab_size = info->vocab_size, .eos = info->eos, .pad = info->pad};
     memcpy(header.digest, info->digest, sizeof header.digest);
-    int rc = slt_tokens_create(&f->train, f->train_out, &header, err);
+    int rc = o->shard_tokens > 0
+                 ? slt_shards_create(&f->shards, o->common.output, &header,
+                                     (uint64_t)o->shard_tokens, o->resume, stop, err)
+                 : slt_tokens_create(&f->train, f->train_out, &header, err);
     if (rc == 0 && f->valid_out != NULL)
         rc = slt_tokens_create(&f->valid, f->valid_out, &header, err);
     return rc;
@@ -283,8 +261,10 @@ static int begin_files(const struct slt_tokenizer *tokenizer, struct files *f,
 // All outputs are complete on disk before the first one is renamed.
 static int end_files(struct files *f, struct slt_error *err)
 {
-    int rc = slt_tokens_finish(f->train, &f->train_totals, err);
+    int rc = f->shards != NULL ? slt_shards_finish(f->shards, &f->train_totals, err)
+                               : slt_tokens_finish(f->train, &f->train_totals, err);
     f->train = NULL;
+    f->shards = NULL;
     if (rc == 0 && f->valid != NULL) {
         rc = slt_tokens_finish(f->valid, &f->valid_totals, err);
         f->valid = NULL;
@@ -326,7 +306,8 @@ static void report(const struct options *o, const struct files *f,
 
 static int open_outputs(const struct options *o, struct files *f, slt_stop_flag *stop)
 {
-    int code = cli_open_binary_output(&f->train_out, o->common.output, stop);
+    int code =
+        o->shard_tokens > 0 ? 0 : cli_open_binary_output(&f->train_out, o->common.output, stop);
     if (code == 0 && o->valid_output != NULL)
         code = cli_open_binary_output(&f->valid_out, o->valid_output, stop);
     if (code == 0 && o->train_tokenizer != NULL)
@@ -369,7 +350,7 @@ static int check_documents(const struct options *o, const struct slt_corpus_coun
 static int tokenize(const struct options *o, char **paths, slt_stop_flag *stop)
 {
     struct slt_error err;
-    struct spool spool = {0};
+    struct cli_spool spool = {0};
     struct files f = {0};
     struct slt_tokenizer *tokenizer = NULL;
     struct slt_corpus_counts counts = {0};
@@ -378,7 +359,7 @@ static int tokenize(const struct options *o, char **paths, slt_stop_flag *stop)
     if (code != 0)
         goto out;
     if (o->train_tokenizer != NULL) {
-        if ((code = spool_inputs(&spool, paths, stop)) != 0)
+        if ((code = cli_spool_inputs(&spool, paths, stop)) != 0)
             goto out;
         rc = train_tokenizer(o, &spool, &tokenizer, f.model_out, stop, &err);
         if (rc == 0 && o->common.verbose > 0)
@@ -388,24 +369,25 @@ static int tokenize(const struct options *o, char **paths, slt_stop_flag *stop)
     } else {
         rc = load_tokenizer(&tokenizer, o->tokenizer, stop, &err);
     }
-    const struct spool plain = {.paths = (const char **)paths};
-    struct spool inputs = spool.paths != NULL ? spool : plain;
+    const struct cli_spool plain = {.paths = (const char **)paths};
+    struct cli_spool inputs = spool.paths != NULL ? spool : plain;
     while (inputs.paths[inputs.count] != NULL && spool.paths == NULL)
         inputs.count++;
-    if (rc == 0 && (rc = begin_files(tokenizer, &f, &err)) == 0 &&
+    if (rc == 0 && (rc = begin_files(o, tokenizer, &f, stop, &err)) == 0 &&
         (rc = encode(o, &inputs, tokenizer, &f, stop, &counts, &err)) == 0 &&
         (rc = check_documents(o, &counts, &err)) == 0 && (rc = end_files(&f, &err)) == 0)
         report(o, &f, &counts, now() - start);
     if (rc != 0)
         code = cli_error(&err);
 out:
+    slt_shards_abandon(f.shards);
     slt_tokens_abandon(f.train);
     slt_tokens_abandon(f.valid);
     slt_output_abandon(f.train_out);
     slt_output_abandon(f.valid_out);
     slt_output_abandon(f.model_out);
     slt_tokenizer_free(tokenizer);
-    remove_spool(&spool);
+    cli_spool_remove(&spool);
     return code;
 }
 
@@ -511,7 +493,7 @@ int main(int argc, char **argv)
          "hold out some documents into FILE"},
         {"valid-fraction", 0, CLI_REAL, &o.valid_fraction, "X", 0, 1,
          "share of documents held out"},
-        {"seed", 's', CLI_WHOLE, &o.seed, "N", 0, 9.2e18, "of the hold-out (1)"},
+        {"seed", 's', CLI_WHOLE, &o.seed, "N", 0, 9.2e18, "of the hold-out and of the order (1)"},
         {"format", 0, CLI_CHOICE, &o.format, "auto|text|jsonl", 0, 0,
          "auto: JSON lines if the first line is an object with the field (auto)"},
         {"field", 0, CLI_TEXT, &o.field, "NAME", 0, 0, "field of JSON lines (text)"},
@@ -521,6 +503,11 @@ int main(int argc, char **argv)
         {"limit", 0, CLI_WHOLE, &o.limit, "N", 0, 9.2e18, "stop after N documents; 0: never (0)"},
         {"split", 0, CLI_WHOLE, &o.split, "BYTES", 0, 1e15,
          "cut longer documents at a newline; 0: never (64Ki)"},
+        {"shuffle", 0, CLI_WHOLE, &o.shuffle, "N", 0, UINT32_MAX - 1,
+         "shuffle documents in a buffer of N; 0: keep their order (0)"},
+        {"shard-tokens", 0, CLI_WHOLE, &o.shard_tokens, "N", 0, 1e15,
+         "write shards of N tokens, -o NAME.tok being NAME-00000.tok and so on"},
+        {"resume", 0, CLI_FLAG, &o.resume, NULL, 0, 0, "go on behind the shards that are complete"},
         {"threads", 0, CLI_WHOLE, &o.threads, "N", 0, 4096, "threads; 0: all (0)"},
         {"decode", 'D', CLI_FLAG, &o.decode, NULL, 0, 0, "token file to text"},
     };
@@ -544,6 +531,12 @@ int main(int argc, char **argv)
         cli_usage("--valid-output and --valid-fraction go together");
     if (o.decode && (o.tokenizer == NULL || o.valid_output != NULL))
         cli_usage("--decode needs --tokenizer and holds nothing out");
+    if (o.shard_tokens > 0 && strcmp(o.common.output, "-") == 0)
+        cli_usage("--shard-tokens needs a name for the shards (-o)");
+    if (o.resume && o.shard_tokens == 0)
+        cli_usage("--resume needs --shard-tokens: it goes on behind whole shards");
+    if (o.resume && o.train_tokenizer != NULL)
+        cli_usage("--resume needs the tokenizer that there is (--tokenizer)");
     cli_keep_apart("--output", o.common.output, "--valid-output", o.valid_output);
     cli_keep_apart("--output", o.common.output, "--train-tokenizer", o.train_tokenizer);
     cli_keep_apart("--valid-output", o.valid_output, "--train-tokenizer", o.train_tokenizer);

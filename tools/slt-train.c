@@ -242,15 +242,13 @@ static int train(struct options *o, struct slt_device *device, struct slt_checkp
 static int run(struct options *o, const char *model, slt_stop_flag *stop)
 {
     struct slt_error err;
-    struct slt_input *in = NULL, *data = NULL;
+    struct slt_input *in = NULL;
     struct slt_tokens *tokens = NULL;
     struct slt_checkpoint_reader *reader = NULL;
     struct slt_device *device = NULL;
-    int code = cli_open_input(&data, o->data, stop);
+    int code = cli_open_tokens(&tokens, o->data, stop);
     if (code != 0)
         return code;
-    if (slt_tokens_open(&tokens, data, &err) != 0)
-        return cli_error(&err);
     count_steps(o, tokens);
     if ((code = cli_open_input(&in, model, stop)) != 0)
         goto out;
@@ -290,7 +288,8 @@ int main(int argc, char **argv)
     const struct cli_option options[] = {
         CLI_COMMON(&o.common),
         CLI_TRAIN(&o.train),
-        {"data", 'd', CLI_TEXT, &o.data, "FILE", 0, 0, "token file to train on"},
+        {"data", 'd', CLI_TEXT, &o.data, "FILE", 0, 0,
+         "token file to train on; or a pattern of several ('c4-*.tok')"},
         {"valid", 0, CLI_TEXT, &o.run.valid, "FILE", 0, 0, "token file to validate on"},
         {"valid-every", 0, CLI_WHOLE, &o.run.valid_every, "N", 0, 1e15,
          "validate every N steps; 0: at the end (0)"},

@@ -35,6 +35,13 @@ struct slt_tokens {
     // A mapped file.
     const unsigned char *map;
     uint64_t map_bytes;
+    // The files that were joined to this one (slt_tokens_join), in their order, and where each
+    // starts.
+    struct joined {
+        struct slt_tokens *file;
+        uint64_t tokens, documents; // before it
+    } * joined;
+    size_t joined_count;
     // A stream: buffer[start, end) was not given out yet.
     struct slt_unpack *unpack;
     struct slt_sha256 *digest;
@@ -341,17 +348,11 @@ static int read_mapped(const struct slt_tokens *t, struct cursor *c, int32_t *id
     return used < count ? check_cursor(t, c, mapped_index(t), err) : 0;
 }
 
-int slt_tokens_read_at(const struct slt_tokens *tokens, int32_t *ids, uint64_t position,
-                       size_t count, struct slt_error *err)
+// Of one file, within its tokens.
+static int read_part(const struct slt_tokens *t, int32_t *ids, uint64_t position, size_t count,
+                     struct slt_error *err)
 {
-    const struct slt_tokens *t = tokens;
-    const uint64_t all = t->totals.tokens;
     const uint32_t vocab = t->header.vocab_size;
-    assert(t->map != NULL);
-    if (position > all || count > all - position)
-        return slt_error_set(err, SLT_ERR_RANGE,
-                             "'%s': %zu tokens at position %llu wanted, but there are %llu",
-                             t->name, count, (unsigned long long)position, (unsigned long long)all);
     const unsigned char *data = mapped_tokens(t) + position * t->header.width;
     for (size_t i = 0; i < count; i++) {
         const uint32_t id = token_at(data, t->header.width, i);
@@ -372,11 +373,10 @@ static uint64_t behind_eos(const struct slt_tokens *t, uint64_t position)
     return 0;
 }
 
-int slt_tokens_document(const struct slt_tokens *tokens, uint64_t number, uint64_t *position,
-                        uint64_t *count, struct slt_error *err)
+// Of one file.
+static int find_document(const struct slt_tokens *t, uint64_t number, uint64_t *position,
+                         uint64_t *count, struct slt_error *err)
 {
-    const struct slt_tokens *t = tokens;
-    assert(t->map != NULL);
     if (!t->has_eos)
         return slt_error_set(err, SLT_ERR_RANGE,
                              "'%s' has no end-of-sentence tokens to tell its documents apart",
@@ -396,6 +396,81 @@ int slt_tokens_document(const struct slt_tokens *tokens, uint64_t number, uint64
     *position = start;
     *count = end - start;
     return 0;
+}
+
+// ---- Joined files ----
+
+int slt_tokens_join(struct slt_tokens *tokens, struct slt_tokens *more, struct slt_error *err)
+{
+    const struct slt_tokens_header *a = &tokens->header, *b = &more->header;
+    const struct slt_tokens_totals before = slt_tokens_totals(tokens);
+    struct joined *list = NULL;
+    int rc = 0;
+    if (tokens->map == NULL || more->map == NULL)
+        rc = slt_error_set(err, SLT_ERR_RANGE,
+                           "only plain token files can be read together, and '%s' is a stream",
+                           tokens->map == NULL ? tokens->name : more->name);
+    else if (a->vocab_size != b->vocab_size || a->eos != b->eos || a->pad != b->pad ||
+             memcmp(a->digest, b->digest, sizeof a->digest) != 0)
+        rc = slt_error_set(err, SLT_ERR_MISMATCH, "'%s' and '%s' were made with other tokenizers",
+                           tokens->name, more->name);
+    else if ((list = realloc(tokens->joined, (tokens->joined_count + 1) * sizeof *list)) == NULL)
+        rc = slt_error_errno(err, "cannot read '%s'", more->name);
+    if (rc != 0) {
+        slt_tokens_close(more);
+        return rc;
+    }
+    tokens->joined = list;
+    list[tokens->joined_count++] = (struct joined){more, before.tokens, before.documents};
+    return 0;
+}
+
+// The file that has a token's position, or the document with this number.
+static struct joined part_with(const struct slt_tokens *t, uint64_t number, bool document)
+{
+    size_t low = 0, high = t->joined_count; // those before low start at or before number
+    while (low < high) {
+        const size_t middle = (low + high) / 2;
+        const struct joined *j = &t->joined[middle];
+        if ((document ? j->documents : j->tokens) <= number)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low > 0 ? t->joined[low - 1] : (struct joined){(struct slt_tokens *)t, 0, 0};
+}
+
+int slt_tokens_read_at(const struct slt_tokens *tokens, int32_t *ids, uint64_t position,
+                       size_t count, struct slt_error *err)
+{
+    const uint64_t all = slt_tokens_totals(tokens).tokens;
+    assert(tokens->map != NULL);
+    if (position > all || count > all - position)
+        return slt_error_set(
+            err, SLT_ERR_RANGE, "'%s': %zu tokens at position %llu wanted, but there are %llu",
+            tokens->name, count, (unsigned long long)position, (unsigned long long)all);
+    while (count > 0) {
+        const struct joined part = part_with(tokens, position, false);
+        const uint64_t at = position - part.tokens, left = part.file->totals.tokens - at;
+        const size_t n = count < left ? count : (size_t)left;
+        int rc = read_part(part.file, ids, at, n, err);
+        if (rc != 0)
+            return rc;
+        ids += n;
+        position += n;
+        count -= n;
+    }
+    return 0;
+}
+
+int slt_tokens_document(const struct slt_tokens *tokens, uint64_t number, uint64_t *position,
+                        uint64_t *count, struct slt_error *err)
+{
+    assert(tokens->map != NULL);
+    const struct joined part = part_with(tokens, number, true);
+    int rc = find_document(part.file, number - part.documents, position, count, err);
+    *position += rc == 0 ? part.tokens : 0;
+    return rc;
 }
 
 // ---- Both ----
@@ -458,7 +533,13 @@ bool slt_tokens_is_mapped(const struct slt_tokens *tokens)
 
 struct slt_tokens_totals slt_tokens_totals(const struct slt_tokens *tokens)
 {
-    return tokens->totals;
+    struct slt_tokens_totals sum = tokens->totals;
+    for (size_t i = 0; i < tokens->joined_count; i++) {
+        sum.tokens += tokens->joined[i].file->totals.tokens;
+        sum.documents += tokens->joined[i].file->totals.documents;
+        sum.text_bytes += tokens->joined[i].file->totals.text_bytes;
+    }
+    return sum;
 }
 
 int slt_tokens_read(struct slt_tokens *tokens, int32_t *ids, size_t count, size_t *got,
@@ -509,6 +590,9 @@ void slt_tokens_close(struct slt_tokens *tokens)
     slt_unpack_close(tokens->unpack);
     slt_sha256_free(tokens->digest);
     slt_input_close(tokens->in);
+    for (size_t i = 0; i < tokens->joined_count; i++)
+        slt_tokens_close(tokens->joined[i].file);
+    free(tokens->joined);
     free(tokens->buffer);
     free(tokens);
 }

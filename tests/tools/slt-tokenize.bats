@@ -179,3 +179,92 @@ golden() { # MODEL IDS EOS
     run slt-tokenize --train-tokenizer spm.model --vocab-size 300 -o ./spm.model text
     [ "$status" -eq 2 ]
 }
+
+@test "shards hold the documents of one file, whole and in order, and are trained on as that file is" {
+    make_text text
+    slt-tokenize -q --train-tokenizer spm.model --vocab-size 400 --document blank -o one.tok text
+    slt-tokenize -q --tokenizer spm.model --document blank --shard-tokens 3000 -o shard.tok text
+    [ "$(ls shard-*.tok | wc -l)" -gt 4 ]
+    for shard in shard-*.tok; do
+        slt-info --check "$shard"
+        slt-tokenize --decode --tokenizer spm.model "$shard"
+    done >parts
+    slt-tokenize --decode --tokenizer spm.model one.tok | cmp - parts
+    # All but the last have so many tokens, and no document more than that takes.
+    for shard in $(ls shard-*.tok | head -n -1); do
+        [ "$(slt-info "$shard" | value_of tokens)" -ge 3000 ]
+    done
+    slt-init --preset nano --tokenizer spm.model --method lowrank --rank 4 -o m.slt
+    run_with=(--steps 3 --batch 2 --seq 32 --no-provenance)
+    slt-train --data one.tok "${run_with[@]}" -o a.slt m.slt
+    slt-train --data 'shard-*.tok' "${run_with[@]}" -o b.slt m.slt
+    cmp a.slt b.slt
+    slt-train --data one.tok "${run_with[@]}" --layout document -o a.slt m.slt
+    slt-train --data 'shard-*.tok' "${run_with[@]}" --layout document -o b.slt m.slt
+    cmp a.slt b.slt
+    slt-eval --data one.tok --limit 20000 m.slt >a
+    slt-eval --data 'shard-*.tok' --limit 20000 m.slt >b
+    cmp a b
+    # A stream, or a file of another tokenizer, is no shard.
+    slt-tokenize -q --train-tokenizer other.model --vocab-size 401 --document blank --limit 9 -o shard-00001.tok text
+    run slt-eval --data 'shard-*.tok' m.slt
+    [ "$status" -ne 0 ]
+    [[ $output == *"were made with other tokenizers"* ]]
+}
+
+@test "shuffled documents are all there, in an order of the seed alone" {
+    make_text text
+    slt-tokenize -q --train-tokenizer spm.model --vocab-size 400 --document line -o one.tok text
+    for n in 1 7 100000; do
+        slt-tokenize -q --tokenizer spm.model --document line --shuffle $n --threads 1 -o a.tok text
+        slt-tokenize -q --tokenizer spm.model --document line --shuffle $n --threads 2 -o b.tok text
+        cmp a.tok b.tok
+        if cmp -s a.tok one.tok; then false; fi
+        diff <(slt-tokenize --decode --document line --tokenizer spm.model one.tok | sort) \
+            <(slt-tokenize --decode --document line --tokenizer spm.model a.tok | sort)
+    done
+    slt-tokenize -q --tokenizer spm.model --document line --shuffle 100000 --seed 2 -o b.tok text
+    if cmp -s a.tok b.tok; then false; fi
+}
+
+@test "a run that was cut off goes on behind its whole shards, to the same bytes" {
+    make_text text
+    slt-tokenize -q --train-tokenizer spm.model --vocab-size 400 --document blank -o one.tok text
+    go=(slt-tokenize -q --tokenizer spm.model --document blank --shuffle 50 --shard-tokens 2000 --seed 3
+        --valid-output valid.tok --valid-fraction 0.1 -o s.tok)
+    "${go[@]}" text
+    mkdir want && mv s-*.tok valid.tok want
+    shards=$(ls want/s-*.tok | wc -l)
+    for whole in 0 1 3 $((shards - 1)) "$shards"; do
+        rm -f s-*.tok valid.tok
+        for ((i = 0; i < whole; i++)); do cp "want/s-$(printf %05d $i).tok" .; done
+        [ "$whole" -ge "$shards" ] || head -c 500 "want/s-$(printf %05d "$whole").tok" >"s-$(printf %05d "$whole").tok"
+        "${go[@]}" --resume text
+        for file in want/*; do cmp "$file" "$(basename "$file")"; done
+        [ "$(ls s-*.tok | wc -l)" -eq "$shards" ]
+    done
+    # Killed in the middle, for real.
+    rm -f s-*.tok valid.tok
+    mkfifo pipe
+    "${go[@]}" --threads 1 pipe 3>&- &
+    pid=$!
+    { head -c $(($(stat -c %s text) / 2)) text && sleep 1 && kill -9 $pid; } >pipe || true
+    wait $pid || true
+    "${go[@]}" --resume text
+    for file in want/*; do cmp "$file" "$(basename "$file")"; done
+    # Other options, or other input, make other documents.
+    run "${go[@]}" --seed 4 --resume text
+    [ "$status" -eq 2 ]
+    [[ $output == *"it was made of other input or with other options"* ]]
+    head -c 3000 text >less
+    run "${go[@]}" --resume less
+    [ "$status" -eq 2 ]
+    for bad in "--resume -o a.tok" "--shard-tokens 9" "--shard-tokens 9 --resume --train-tokenizer t --vocab-size 300 -o a.tok"; do
+        # shellcheck disable=SC2086 # several words
+        run slt-tokenize --tokenizer spm.model $bad text
+        [ "$status" -eq 2 ]
+    done
+    # A shorter run leaves none of an earlier one's shards.
+    "${go[@]}" --limit 40 text
+    [ "$(ls s-*.tok | wc -l)" -lt "$shards" ]
+}

@@ -43,6 +43,11 @@ struct slt_tokens; // an open token file
 // zstd-compressed file. The tokens own the input from now on, also on failure.
 SLT_API int slt_tokens_open(struct slt_tokens **tokens, struct slt_input *in,
                             struct slt_error *err);
+// Another file's tokens follow those of tokens, as if both had been one: both must be mapped and
+// made with the same tokenizer. What is read by position, and the totals, are of all; what is read
+// sequentially or checked, only of the first. tokens owns more from now on; it is closed on failure.
+SLT_API int slt_tokens_join(struct slt_tokens *tokens, struct slt_tokens *more,
+                            struct slt_error *err);
 SLT_API const struct slt_tokens_header *slt_tokens_header(const struct slt_tokens *tokens);
 SLT_API const char *slt_tokens_name(const struct slt_tokens *tokens);
 // True for a mapped file: totals are known and any position can be read.
