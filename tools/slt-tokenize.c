@@ -285,6 +285,9 @@ static int end_files(struct files *f, struct slt_error *err)
 static void report(const struct options *o, const struct files *f,
                    const struct slt_corpus_counts *c, double seconds)
 {
+    if (c->too_long > 0 && !o->common.quiet)
+        cli_say("skipped %llu lines or paragraphs of more than 256 MiB",
+                (unsigned long long)c->too_long);
     if (c->bad_json + c->bad_utf8 > 0 && !o->common.quiet)
         cli_say("skipped %llu lines that are no JSON with \"%s\" and %llu documents that are no "
                 "UTF-8",

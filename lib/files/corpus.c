@@ -11,15 +11,16 @@
 
 #include "slt/corpus.h"
 
-#define READ_SIZE   ((size_t)1 << 18) // bytes asked of an input at once
-#define MOST_UNIT   ((size_t)1 << 30) // longest line or paragraph
-#define DETECT_SIZE ((size_t)1 << 20) // a first line longer than this is no JSON
+#define READ_SIZE   ((size_t)1 << 18)   // bytes asked of an input at once
+#define MOST_UNIT   ((size_t)256 << 20) // longest line or paragraph, and document without a split
+#define DETECT_SIZE ((size_t)1 << 20)   // a first line longer than this is no JSON
 
 struct slt_corpus {
     const char *const *paths;
     size_t path_count, next_path;
     struct slt_corpus_options options;
     struct slt_corpus_counts counts;
+    size_t longest; // unit
 
     struct slt_input *in; // of the current archive
     struct archive *archive;
@@ -116,8 +117,30 @@ static int fill(struct slt_corpus *c, size_t bytes, struct slt_error *err)
     return 0;
 }
 
+// Passes over a unit that is too long; an empty one stands for it.
+static int skip_unit(struct slt_corpus *c, bool paragraph, size_t *length, struct slt_error *err)
+{
+    bool newline = false; // was the byte before
+    c->counts.too_long++;
+    *length = 0;
+    for (;;) {
+        while (c->start < c->end) {
+            const bool is_newline = c->buffer[c->start++] == '\n';
+            if (is_newline && (newline || !paragraph))
+                return 0;
+            newline = is_newline;
+        }
+        if (c->member_ended)
+            return 0;
+        const int rc = fill(c, 1, err);
+        if (rc != 0)
+            return rc;
+    }
+}
+
 // The position behind the next unit's last byte, counted from start: behind a newline, or behind
-// the empty line after a paragraph; the member's end ends a unit, too.
+// the empty line after a paragraph; the member's end ends a unit, too. A unit that is too long is
+// passed over.
 static int find_end(struct slt_corpus *c, bool paragraph, size_t *length, struct slt_error *err)
 {
     size_t seen = 0;
@@ -129,18 +152,17 @@ static int find_end(struct slt_corpus *c, bool paragraph, size_t *length, struct
             const size_t at = (size_t)(newline - from) + 1;
             if (!paragraph || at == 1 || from[at - 2] == '\n') {
                 *length = at;
-                return 0;
+                return at > c->longest ? skip_unit(c, paragraph, length, err) : 0;
             }
             seen = at;
             continue;
         }
         if (c->member_ended) {
             *length = have;
-            return 0;
+            return have > c->longest ? skip_unit(c, paragraph, length, err) : 0;
         }
-        if (have > MOST_UNIT)
-            return slt_error_set(err, SLT_ERR_FORMAT, "'%s' has a line of more than %zu bytes",
-                                 slt_input_name(c->in), MOST_UNIT);
+        if (have > c->longest)
+            return skip_unit(c, paragraph, length, err);
         seen = paragraph ? seen : have;
         const int rc = fill(c, have + READ_SIZE, err);
         if (rc != 0)
@@ -160,11 +182,14 @@ static int detect_format(struct slt_corpus *c, struct slt_error *err)
     if (c->options.format != SLT_CORPUS_AUTO)
         return 0;
     int rc = fill(c, 1, err);
-    size_t length;
-    if (rc != 0 || c->end == c->start || c->buffer[c->start] != '{')
+    if (rc != 0 || c->end == c->start || c->buffer[c->start] != '{' ||
+        (rc = fill(c, DETECT_SIZE, err)) != 0)
         return rc;
-    if ((rc = find_end(c, false, &length, err)) != 0 || length > DETECT_SIZE)
-        return rc;
+    const size_t have = c->end - c->start, most = have < DETECT_SIZE ? have : DETECT_SIZE;
+    const char *newline = memchr(c->buffer + c->start, '\n', most);
+    if (newline == NULL && !(c->member_ended && have <= DETECT_SIZE))
+        return 0;
+    const size_t length = newline != NULL ? (size_t)(newline - c->buffer) - c->start + 1 : have;
     json_t *object = json_loadb(c->buffer + c->start, length, JSON_ALLOW_NUL, NULL);
     c->is_json = json_is_string(json_object_get(object, field_of(c)));
     json_decref(object);
@@ -367,6 +392,7 @@ int slt_corpus_open(struct slt_corpus **corpus, const char *const *paths, size_t
     c->paths = paths;
     c->path_count = count;
     c->options = *options;
+    c->longest = options->longest > 0 ? (size_t)options->longest : MOST_UNIT;
     *corpus = c;
     return 0;
 }

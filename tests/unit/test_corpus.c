@@ -3,6 +3,7 @@
 // `test_corpus write DIR` writes the corpus to DIR/TARGET for each target, as seeds for
 // tests/fuzz/run; `test_corpus replay TARGET FILE...` replays others, such as an input that
 // libFuzzer found.
+#define _GNU_SOURCE // memfd_create, of fuzz_lines.c
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -22,6 +23,9 @@
 #define LLVMFuzzerTestOneInput fuzz_llama2c
 #include "tests/fuzz/fuzz_llama2c.c"
 #undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_lines
+#include "tests/fuzz/fuzz_lines.c"
+#undef LLVMFuzzerTestOneInput
 
 #include "check.h"
 
@@ -33,7 +37,7 @@ static const struct target {
 } targets[] = {
     {"checkpoint", fuzz_read_checkpoint},   {"tokens", fuzz_read_tokens},
     {"safetensors", fuzz_read_safetensors}, {"config", fuzz_read_config},
-    {"llama2c", fuzz_read_llama2c},
+    {"llama2c", fuzz_read_llama2c},         {"lines", fuzz_read_lines},
 };
 
 // Where the corpus goes: a folder, or the readers themselves.
@@ -335,6 +339,66 @@ static int replay(int count, char **arguments)
     return TEST_END();
 }
 
+// Text and JSON lines, whole and damaged; the frame of a file that is cut off is damaged.
+static void make_lines(struct sink *s)
+{
+    static const char json[] = "{\"text\": \"one\\n\\u00e9\\u0000\"}\n\n{\"text\": 5}\nno json\n"
+                               "{\"text\": \"two\", \"url\": []}\n{\"text\": \"\xff\"}\n{\"te";
+    static const char text[] =
+        "a line\r\n\n\nanother \xc3\xa9 paragraph\nof two lines\n\n\xff\xfe\n\0\n";
+    const struct target *t = &targets[sizeof targets / sizeof *targets - 1];
+    const size_t bound = ZSTD_compressBound(sizeof json), most = 60000;
+    uint8_t *frame = malloc(bound), *line = malloc(most);
+    emit(s, t, "good-json", json, sizeof json - 1);
+    emit(s, t, "good-text", text, sizeof text - 1);
+    emit(s, t, "good-empty", text, 0);
+    const size_t packed = ZSTD_compress(frame, bound, json, sizeof json - 1, 3);
+    emit(s, t, "good-json-zstd", frame, packed);
+    emit(s, t, "bad-json-zstd-cut", frame, packed - 3);
+    memset(line, 'x', most);
+    memcpy(line, "{\"text\": \"", 10);
+    memcpy(line + most - 19, "\n{\"text\": \"end\"}\n", 18);
+    emit(s, t, "good-long-line", line, most);
+    free(frame);
+    free(line);
+}
+
+// A line, or a paragraph, that is too long is passed over and counted; those around it stay.
+static void check_too_long(void)
+{
+    static const char text[] = "{\"text\": \"one\"}\n{\"text\": \"far too long for a line\"}\n"
+                               "{\"text\": \"two\"}\n";
+    static const char paragraphs[] = "one\n\nfar too long\nfor a paragraph\nof twenty\n\ntwo\n";
+    for (int i = 0; i < 2; i++) {
+        char path[] = "/tmp/slt-test-lines-XXXXXX";
+        const char *const paths[] = {path};
+        const struct slt_corpus_options options = {.format =
+                                                       i == 0 ? SLT_CORPUS_JSONL : SLT_CORPUS_TEXT,
+                                                   .document = SLT_DOCUMENT_BLANK,
+                                                   .longest = 20};
+        struct slt_corpus *corpus = NULL;
+        struct slt_error err;
+        const char *found;
+        size_t bytes;
+        const int fd = mkstemp(path);
+        const char *data = i == 0 ? text : paragraphs;
+        CHECK(write(fd, data, strlen(data)) == (ssize_t)strlen(data), "%s", path);
+        close(fd);
+        CHECK_OK(slt_corpus_open(&corpus, paths, 1, &options, &err), err);
+        CHECK(slt_corpus_next(corpus, &found, &bytes, &err) == 1 && bytes == 3 &&
+                  memcmp(found, "one", 3) == 0,
+              "the first of %d", i);
+        CHECK(slt_corpus_next(corpus, &found, &bytes, &err) == 1 && bytes == 3 &&
+                  memcmp(found, "two", 3) == 0,
+              "the last of %d", i);
+        CHECK(slt_corpus_next(corpus, &found, &bytes, &err) == 0, "the end of %d", i);
+        CHECK(slt_corpus_counts(corpus)->too_long == 1 && slt_corpus_counts(corpus)->bad_json == 0,
+              "the counts of %d", i);
+        slt_corpus_close(corpus);
+        unlink(path);
+    }
+}
+
 int main(int argc, char **argv)
 {
     struct sink sink = {NULL, 0};
@@ -343,6 +407,8 @@ int main(int argc, char **argv)
     if (argc == 3 && strcmp(argv[1], "write") == 0)
         sink.folder = argv[2];
     make_corpus(&sink);
+    make_lines(&sink);
+    check_too_long();
     CHECK(sink.files > 80, "only %zu files", sink.files);
     return TEST_END();
 }

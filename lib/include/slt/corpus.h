@@ -14,13 +14,15 @@ struct slt_corpus_options {
     enum slt_corpus_format format; // auto: JSON lines if the first line is an object with the field
     const char *field;             // JSON field, "text" if NULL
     enum slt_corpus_document document; // what a document is in plain text
-    uint64_t split; // longest document in bytes, cut at a newline before it; 0: never cut
+    uint64_t split;   // longest document in bytes, cut at a newline before it; 0: never cut
+    uint64_t longest; // line or paragraph in bytes; longer ones are skipped; 0: 256 Mi
     slt_stop_flag *stop;
 };
 
 struct slt_corpus_counts {
     uint64_t documents, text_bytes;
     uint64_t bad_json, bad_utf8; // lines or documents that were skipped
+    uint64_t too_long;           // lines or paragraphs that were skipped
     uint64_t inputs, members;    // files opened, archive members read
 };
 
