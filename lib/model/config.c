@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "model/params.h"
 #include "slt/config.h"
 #include "slt/number.h"
 #include "slt/support.h"
@@ -188,6 +189,16 @@ static int check_method(const struct slt_config *c, struct slt_error *err)
         return 0;
     if (c->support.kind == SLT_SUPPORT_NONE)
         return slt_error_set(err, SLT_ERR_RANGE, "method sltrain needs a support");
+    if (c->support.kind == SLT_SUPPORT_BLOCK)
+        for (int kind = 0; kind < SLT_GROUP_KINDS; kind++) {
+            const struct slt_group_shape g = slt_group_shape(c, kind);
+            for (int m = 0; m < g.members; m++)
+                if (c->support.block_rows > g.out[m] || c->support.block_cols > g.in)
+                    return slt_error_set(err, SLT_ERR_RANGE,
+                                         "a block of %dx%d does not fit into a linear of %lldx%lld",
+                                         c->support.block_rows, c->support.block_cols,
+                                         (long long)g.out[m], (long long)g.in);
+        }
     return check_real("density", c->density, 0, 1, err);
 }
 

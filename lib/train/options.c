@@ -152,19 +152,29 @@ static bool is_choice(const char *choices, const char *word)
     return false;
 }
 
+// The option as it is typed: "galore_rank" gives "--galore-rank".
+static const char *typed(char name[40], const char *key)
+{
+    snprintf(name, 40, "--%s", key);
+    for (char *c = strchr(name, '_'); c != NULL; c = strchr(c, '_'))
+        *c = '-';
+    return name;
+}
+
 static int check_field(const struct slt_train_options *o, const struct field *f,
                        struct slt_error *err)
 {
+    char name[40];
     if (f->kind == WORD) {
         if (f->choices == NULL || is_choice(f->choices, word_of(o, f)))
             return 0;
-        return slt_error_set(err, SLT_ERR_RANGE, "%s '%s' is unknown (known: %s)", f->key,
-                             word_of(o, f), f->choices);
+        return slt_error_set(err, SLT_ERR_RANGE, "%s '%s' is unknown (known: %s)",
+                             typed(name, f->key), word_of(o, f), f->choices);
     }
     if (real_of(o, f) >= f->min && real_of(o, f) <= f->max)
         return 0;
-    return slt_error_set(err, SLT_ERR_RANGE, "%s %.10g is outside [%.10g, %.10g]", f->key,
-                         real_of(o, f), f->min, f->max);
+    return slt_error_set(err, SLT_ERR_RANGE, "%s %.10g is outside [%.10g, %.10g]",
+                         typed(name, f->key), real_of(o, f), f->min, f->max);
 }
 
 // ---- Open options, and those that depend on each other ----
@@ -183,6 +193,41 @@ static void choose_open(struct slt_train_options *o)
         o->relora_prune_fraction = strcmp(o->relora_prune, "magnitude") == 0 ? 0.9 : 0.999;
 }
 
+// What an option is of, NULL where it has a say in this run.
+static const char *owner_of(const struct slt_train_options *o, const char *key)
+{
+    const bool galore = strncmp(o->optimizer, "galore", 6) == 0;
+    const size_t n = strlen(o->optimizer);
+    const bool coded = n > 4 && strcmp(o->optimizer + n - 4, "8bit") == 0;
+    if (strncmp(key, "galore_", 7) == 0 && !galore)
+        return "the optimizers galore and galore8bit";
+    if (strcmp(key, "adam_block") == 0 && !coded)
+        return "the optimizers with 8-bit moments";
+    if (strncmp(key, "relora_prune", 12) == 0 && o->relora_every == 0)
+        return "the merges of --relora-every";
+    return NULL;
+}
+
+// An option that is given, as far as its value tells, and changes nothing is a mistake.
+static int check_needless(const struct slt_train_options *o, struct slt_error *err)
+{
+    struct slt_train_options plain;
+    char name[40];
+    slt_train_defaults(&plain);
+    choose_open(&plain);
+    for (size_t i = 0; i < FIELDS; i++) {
+        const struct field *f = &fields[i];
+        const char *owner = owner_of(o, f->key);
+        if (owner != NULL && (f->kind == WORD ? strcmp(word_of(o, f), word_of(&plain, f)) != 0
+                                              : real_of(o, f) != real_of(&plain, f)))
+            return slt_error_set(
+                err, SLT_ERR_RANGE, "%s is an option of %s, which this run has not",
+                typed(name, strcmp(f->key, "galore_stagger") == 0 ? "galore_no_stagger" : f->key),
+                owner);
+    }
+    return 0;
+}
+
 int slt_train_resolve(struct slt_train_options *o, struct slt_error *err)
 {
     choose_open(o);
@@ -193,7 +238,7 @@ int slt_train_resolve(struct slt_train_options *o, struct slt_error *err)
     }
     if (!is_choice("none|cheap|block", o->recompute))
         return slt_error_set(err, SLT_ERR_RANGE,
-                             "recompute '%s' is unknown (known: none|cheap|block)", o->recompute);
+                             "--recompute '%s' is unknown (known: none|cheap|block)", o->recompute);
     if (o->warmup > o->steps)
         return slt_error_set(err, SLT_ERR_RANGE, "a warm-up of %lld steps is outside [0, %lld]",
                              (long long)o->warmup, (long long)o->steps);
@@ -204,20 +249,21 @@ int slt_train_resolve(struct slt_train_options *o, struct slt_error *err)
     if (o->clip_exact && !(o->per_layer && o->clip > 0))
         return slt_error_set(
             err, SLT_ERR_RANGE,
-            "clip_exact says how per_layer clips: it needs both per_layer and clip");
+            "--clip-exact says how --per-layer clips: it needs both --per-layer and --clip");
     if (o->schedule == SLT_SCHEDULE_JAGGED && o->relora_every == 0)
-        return slt_error_set(err, SLT_ERR_RANGE,
-                             "the jagged schedule needs relora_every, the updates between merges");
+        return slt_error_set(
+            err, SLT_ERR_RANGE,
+            "the jagged schedule needs --relora-every, the updates between merges");
     if (o->relora_warmup > 0 && o->relora_every == 0)
         return slt_error_set(
             err, SLT_ERR_RANGE,
-            "relora_warmup follows a merge, and without relora_every there is none");
+            "--relora-warmup follows a merge, and without --relora-every there is none");
     if (o->relora_warmup > 0 && o->relora_warmup >= o->relora_every)
         return slt_error_set(
             err, SLT_ERR_RANGE,
             "a warm-up of %lld steps does not end before the next merge, every %lld",
             (long long)o->relora_warmup, (long long)o->relora_every);
-    return 0;
+    return check_needless(o, err);
 }
 
 // ---- Record ----

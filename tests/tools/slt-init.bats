@@ -102,3 +102,10 @@ parameters() {
     [ "$status" -eq 1 ]
     [ ! -e wrong.slt ]
 }
+
+@test "blocks that fit into no linear are refused" {
+    run slt-init --preset nano --support block:200x16 -o m.slt
+    [ "$status" -ne 0 ]
+    [[ $output == *"a block of 200x16 does not fit into a linear of 128x128"* ]]
+    slt-init --preset nano --support block:128x128 --density 0.5 -o m.slt
+}
