@@ -10,6 +10,38 @@
 
 #define MAX_PATH 4096
 
+// ---- What has been written ----
+
+static char **written;
+static size_t written_count;
+
+// One that cannot be remembered stays.
+static void remember(const char *path)
+{
+    char **more = realloc(written, (written_count + 1) * sizeof *more);
+    char *copy = strdup(path);
+    if (more != NULL)
+        written = more;
+    if (more != NULL && copy != NULL)
+        written[written_count++] = copy;
+    else
+        free(copy);
+}
+
+void cli_pictures_end(bool keep)
+{
+    for (size_t i = 0; i < written_count; i++) {
+        if (!keep)
+            unlink(written[i]);
+        free(written[i]);
+    }
+    free(written);
+    written = NULL;
+    written_count = 0;
+}
+
+// ---- Maps ----
+
 int cli_map_make(struct cli_map *map, const float *x, int64_t rows, int64_t cols)
 {
     const int64_t tall = (rows + CLI_MAP_SIDE - 1) / CLI_MAP_SIDE; // elements of a cell's side
@@ -66,6 +98,7 @@ int cli_map_write(const struct cli_map *map, const char *dir, const char *name, 
         rc = slt_output_write(out, grey, (size_t)map->width, &err);
     }
     free(grey);
+    remember(path);
     return cli_close_output(out, rc == 0 ? 0 : cli_error(&err));
 }
 
@@ -104,6 +137,7 @@ FILE *cli_gnuplot_start(const char *dir, const char *name, const char *what, con
         return NULL;
     }
     snprintf(path, sizeof path, "%s/%s.%s.%s", dir, name, what, kind);
+    remember(path);
     if (strcmp(kind, "png") == 0)
         fprintf(plot, "set terminal pngcairo noenhanced size 900,700 font 'sans,12'\n");
     else

@@ -21,6 +21,9 @@ void cli_map_free(struct cli_map *map);
 int cli_map_write(const struct cli_map *map, const char *dir, const char *name, const char *what,
                   double top, slt_stop_flag *stop);
 
+// After the last picture: forgets them, or removes them all, as after an input that proved damaged.
+void cli_pictures_end(bool keep);
+
 // Whether gnuplot can be run and its figures written into the folder; says so if not. 0 or an exit
 // code.
 int cli_gnuplot_check(const char *dir);

@@ -374,7 +374,9 @@ static int inspect(struct session *s, const char *path)
     else if (s->linears != NULL)
         code = write_json(s);
     slt_checkpoint_close(reader);
-    return cli_close_output(s->out, code);
+    code = cli_close_output(s->out, code);
+    cli_pictures_end(code == 0);
+    return code;
 }
 
 int main(int argc, char **argv)

@@ -102,6 +102,17 @@ column() { # N FIRST...
     [ "$status" -eq 1 ]
 }
 
+@test "an input that proves damaged leaves no pictures" {
+    mkdir pictures
+    head -c -3000 "$DATA/model.slt" >cut.slt
+    run slt-svd-inspect --layer '*.0.mlp.down_proj' --images pictures -o report cut.slt
+    [ "$status" -eq 1 ]
+    [ -z "$(ls pictures)" ]
+    [ ! -e report ]
+    slt-svd-inspect --layer '*.0.mlp.down_proj' --images pictures -o report "$DATA/model.slt"
+    [ -n "$(ls pictures)" ]
+}
+
 @test "values that are not finite, and patterns that match nothing, are refused" {
     cp "$DATA/dense.slt" .
     printf '\0\0\300\177' >nan
