@@ -219,17 +219,25 @@ static void layout_acts(struct slt_model *m, const struct slt_model_shape *shape
 
 // ---- Scratch and workspace ----
 
-// What the weights of a group, or of the head, take as F32.
+// What is unpacked at once, as F32: to compute with, all weights of a group, or the head; for an
+// optimizer, those of a group that is merged (ReLoRA), or one linear.
 static int64_t unpacked_elements(const struct slt_model *m)
 {
+    const bool computes = m->act_dtype != SLT_BF16;
     const struct slt_tensor head = m->part[m->head_part].value;
-    int64_t most = head.rows * head.cols;
+    int64_t most = computes ? head.rows * head.cols : 0;
     for (int k = 0; k < SLT_GROUP_KINDS; k++) {
         const struct slt_group *g = &m->layer[0].group[k];
         const struct slt_tensor parts[] = {g->w, g->a, g->b, g->values};
         uint64_t bytes = 0;
         for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
             bytes += slt_memory_rounded((uint64_t)(parts[i].rows * parts[i].cols) * sizeof(float));
+        if (!computes && m->config.method == SLT_FULL) {
+            bytes = 0;
+            for (int i = 0; i < g->shape.members; i++)
+                if ((uint64_t)(g->shape.out[i] * g->shape.in) * sizeof(float) > bytes)
+                    bytes = (uint64_t)(g->shape.out[i] * g->shape.in) * sizeof(float);
+        }
         if ((int64_t)(bytes / sizeof(float)) > most)
             most = (int64_t)(bytes / sizeof(float));
     }
