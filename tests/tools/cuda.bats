@@ -60,6 +60,19 @@ losses() { sed -n 's/.*"loss":\([^,]*\),.*/\1/p' "$1"; }
     cmp straight.slt b.slt
 }
 
+@test "recorded or one by one, kept or worked out again: the same bytes" {
+    for how in "" "--precision bf16" "--precision bf16-sr --optimizer adam8bit --per-layer --clip 0.5"; do
+        # shellcheck disable=SC2206 # several words
+        run=(slt-train "${TRAIN[@]}" --device cuda --steps 5 $how)
+        "${run[@]}" -o a.slt "$DATA/sltrain.slt"
+        for other in --eager "--recompute cheap" "--recompute block"; do
+            # shellcheck disable=SC2086
+            "${run[@]}" $other -o b.slt "$DATA/sltrain.slt"
+            cmp a.slt b.slt
+        done
+    done
+}
+
 @test "evaluation and generation on it, and its name" {
     a=$(slt-eval --data "$DATA/valid.tok" --seq 24 --limit 500 "$DATA/full.slt" | value_of loss)
     b=$(slt-eval --data "$DATA/valid.tok" --seq 24 --limit 500 --device cuda "$DATA/full.slt" | value_of loss)
