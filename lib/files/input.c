@@ -220,6 +220,12 @@ int slt_input_map(struct slt_input *in, const void **data, uint64_t *bytes, stru
         in->map = map;
         in->map_bytes = (size_t)st.st_size;
     }
+    // The map needs neither, and a program may hold a thousand mapped files.
+    close(in->fd);
+    in->owns_fd = false;
+    in->fd = -1;
+    free(in->buffer);
+    in->buffer = NULL;
     *data = in->map;
     *bytes = in->map_bytes;
     return 0;

@@ -531,6 +531,29 @@ bool slt_tokens_is_mapped(const struct slt_tokens *tokens)
     return tokens->map != NULL;
 }
 
+static const unsigned char *end_digest(const struct slt_tokens *file)
+{
+    return file->map + file->map_bytes - SLT_SHA256_BYTES;
+}
+
+bool slt_tokens_digest(const struct slt_tokens *t, unsigned char digest[SLT_SHA256_BYTES])
+{
+    struct slt_sha256 *all = NULL;
+    if (t->map == NULL)
+        return false;
+    memcpy(digest, end_digest(t), SLT_SHA256_BYTES);
+    if (t->joined_count == 0)
+        return true;
+    if (slt_sha256_create(&all, NULL) != 0)
+        return false;
+    slt_sha256_update(all, digest, SLT_SHA256_BYTES);
+    for (size_t i = 0; i < t->joined_count; i++)
+        slt_sha256_update(all, end_digest(t->joined[i].file), SLT_SHA256_BYTES);
+    slt_sha256_finish(all, digest);
+    slt_sha256_free(all);
+    return true;
+}
+
 struct slt_tokens_totals slt_tokens_totals(const struct slt_tokens *tokens)
 {
     struct slt_tokens_totals sum = tokens->totals;

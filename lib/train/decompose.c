@@ -56,7 +56,8 @@ static int find_largest(int64_t *position, int64_t count, const float *x, int64_
 
 // ---- Parts ----
 
-// The best rank-r part of w, which becomes the residual.
+// The best rank-r part of w, which becomes the residual. A matrix that has no rank r, such as the
+// keys of grouped queries, is exact with zeros in the factors' last rows and columns.
 static int split(struct slt_decomposition *d, float *w, const struct slt_config *c,
                  struct slt_error *err)
 {
@@ -70,11 +71,11 @@ static int split(struct slt_decomposition *d, float *w, const struct slt_config 
     memcpy(copy, w, (size_t)(m * n) * sizeof *w);
     int rc = slt_svd(u, sigma, v, copy, m, n, err);
     for (int64_t i = 0; rc == 0 && i < r; i++) {
-        const float root = (float)sqrt((double)sigma[i] / scale);
+        const float root = i < k ? (float)sqrt((double)sigma[i] / scale) : 0;
         for (int64_t j = 0; j < n; j++)
-            d->a[i * n + j] = root * v[i * n + j];
+            d->a[i * n + j] = i < k ? root * v[i * n + j] : 0;
         for (int64_t j = 0; j < m; j++)
-            d->b[j * r + i] = root * u[j * k + i];
+            d->b[j * r + i] = i < k ? root * u[j * k + i] : 0;
     }
     free(copy);
     if (rc == 0)

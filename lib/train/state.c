@@ -22,16 +22,20 @@ static json_t *progress_object(const struct slt_progress *p)
                      (json_int_t)p->skipped_in_row, "norm", p->norm);
 }
 
-// What must be the same data: its size, and the tokenizer it was made with.
+// What must be the same data: its size, its content, and the tokenizer it was made with.
 static json_t *data_object(const struct slt_tokens *tokens)
 {
     const struct slt_tokens_header *h = slt_tokens_header(tokens);
     const struct slt_tokens_totals totals = slt_tokens_totals(tokens);
-    char hex[SLT_SHA256_HEX];
+    unsigned char digest[SLT_SHA256_BYTES];
+    char hex[SLT_SHA256_HEX], content[SLT_SHA256_HEX];
     slt_sha256_hex(hex, h->digest);
-    return json_pack("{s:I s:I s:I s:s}", "tokens", (json_int_t)totals.tokens, "documents",
-                     (json_int_t)totals.documents, "vocab_size", (json_int_t)h->vocab_size,
-                     "tokenizer_sha256", hex);
+    json_t *o = json_pack("{s:I s:I s:I s:s}", "tokens", (json_int_t)totals.tokens, "documents",
+                          (json_int_t)totals.documents, "vocab_size", (json_int_t)h->vocab_size,
+                          "tokenizer_sha256", hex);
+    if (slt_tokens_digest(tokens, digest))
+        json_object_set_new(o, "sha256", json_string(slt_sha256_hex(content, digest)));
+    return o;
 }
 
 static json_t *routes_object(const struct slt_trainer *t)
@@ -141,6 +145,9 @@ static int read_trainer(struct slt_trainer *t, const char *file, const char *tex
             (long long)json_integer_value(json_object_get(root, "version")), TRAINER_VERSION);
         goto out;
     }
+    // States that were written before digests were recorded have none.
+    if (json_object_get(json_object_get(root, "data"), "sha256") == NULL)
+        json_object_del(data, "sha256");
     if ((rc = read_progress(&progress, file, root, err)) != 0 ||
         (rc = compare(file, "options", "--", json_object_get(root, "options"), options, err)) !=
             0 ||

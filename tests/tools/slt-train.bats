@@ -445,3 +445,28 @@ peak_anonymous() {
         [ "$peak" -gt $((plan / 2)) ] && [ "$peak" -le $((plan + plan / 20 + 48000000)) ]
     done
 }
+
+@test "a run does not go on with data of the same size that has another order" {
+    make_text text
+    slt-tokenize --tokenizer "$DATA/spm.model" --document line -o one.tok text
+    slt-tokenize --tokenizer "$DATA/spm.model" --document line --shuffle 9 -o two.tok text
+    run=(slt-train --batch 4 --seq 32 --steps 4 --checkpoint-every 2 --resume -o o.slt)
+    "${run[@]}" --data one.tok "$DATA/init.slt"
+    run "${run[@]}" --data two.tok "$DATA/init.slt"
+    [ "$status" -eq 2 ]
+    [[ $output == *"the data of 'o-2.slt' differ: sha256"* ]]
+    # Joined files are told apart by their order, too.
+    cp one.tok j-1.tok && cp two.tok j-2.tok
+    run=(slt-train --batch 4 --seq 32 --steps 4 --checkpoint-every 2 --resume -o j.slt --data 'j-*.tok')
+    "${run[@]}" "$DATA/init.slt"
+    mv j-1.tok j-3.tok
+    run "${run[@]}" "$DATA/init.slt"
+    [ "$status" -eq 2 ]
+    [[ $output == *"differ: sha256"* ]]
+}
+
+@test "a thousand token files are mapped with few descriptors" {
+    mkdir many
+    for ((i = 1000; i < 2000; i++)); do ln -s "$DATA/valid.tok" many/$i.tok; done
+    (ulimit -n 50 && slt-train --batch 4 --seq 32 --steps 2 -o m.slt --data 'many/*.tok' "$DATA/init.slt")
+}

@@ -45,13 +45,18 @@ SLT_API int slt_tokens_open(struct slt_tokens **tokens, struct slt_input *in,
                             struct slt_error *err);
 // Another file's tokens follow those of tokens, as if both had been one: both must be mapped and
 // made with the same tokenizer. What is read by position, and the totals, are of all; what is read
-// sequentially or checked, only of the first. tokens owns more from now on; it is closed on failure.
+// sequentially or checked, only of the first. tokens owns more from now on; it is closed on
+// failure.
 SLT_API int slt_tokens_join(struct slt_tokens *tokens, struct slt_tokens *more,
                             struct slt_error *err);
 SLT_API const struct slt_tokens_header *slt_tokens_header(const struct slt_tokens *tokens);
 SLT_API const char *slt_tokens_name(const struct slt_tokens *tokens);
 // True for a mapped file: totals are known and any position can be read.
 SLT_API bool slt_tokens_is_mapped(const struct slt_tokens *tokens);
+// What tells the content of mapped files from any other: the digest in the end mark, of joined
+// files the SHA-256 of their digests. False for a stream.
+SLT_API bool slt_tokens_digest(const struct slt_tokens *tokens,
+                               unsigned char digest[SLT_SHA256_BYTES]);
 // Totals of a mapped file, or of a stream that was read to its end; zeros before that.
 SLT_API struct slt_tokens_totals slt_tokens_totals(const struct slt_tokens *tokens);
 // ids (count) = tokens [position, position + count) of a mapped file; the range must lie inside.
