@@ -6,6 +6,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "core/bytes.h"
 #include "slt/tokens.h"
 
 // The line ends show a transfer that took the file for text, as in PNG.
@@ -54,6 +55,11 @@ static inline uint64_t slt_tokens_index_entries(bool has_eos, uint64_t documents
     if (!has_eos)
         return 0;
     return documents / SLT_TOKENS_INDEX_STRIDE + (documents % SLT_TOKENS_INDEX_STRIDE != 0);
+}
+
+static inline uint32_t token_at(const unsigned char *data, uint32_t width, uint64_t position)
+{
+    return width == 2 ? slt_load_u16(data + 2 * position) : slt_load_u32(data + 4 * position);
 }
 
 #endif

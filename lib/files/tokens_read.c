@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/bytes.h"
 #include "files/tokens_format.h"
 #include "files/unpack.h"
 
@@ -35,6 +34,8 @@ struct slt_tokens {
     // A mapped file.
     const unsigned char *map;
     uint64_t map_bytes;
+    unsigned char
+        content[2 * SLT_SHA256_BYTES]; // the digest; the other half is scratch for joining
     // The files that were joined to this one (slt_tokens_join), in their order, and where each
     // starts.
     struct joined {
@@ -153,11 +154,6 @@ static int check_cursor(const struct slt_tokens *t, const struct cursor *c,
 }
 
 // ---- Tokens ----
-
-static uint32_t token_at(const unsigned char *data, uint32_t width, uint64_t position)
-{
-    return width == 2 ? slt_load_u16(data + 2 * position) : slt_load_u32(data + 4 * position);
-}
 
 static int bad_token(const struct slt_tokens *t, uint64_t position, uint32_t id,
                      struct slt_error *err)
@@ -317,6 +313,7 @@ static int open_mapped(struct slt_tokens *t, struct slt_error *err)
         return slt_error_set(err, SLT_ERR_FORMAT, "'%s' is truncated: its end mark is missing",
                              t->name);
     const uint64_t offset = t->map_bytes - SLT_TOKENS_END_BYTES;
+    memcpy(t->content, t->map + t->map_bytes - SLT_SHA256_BYTES, SLT_SHA256_BYTES);
     return parse_end(t, t->map + offset, offset, err);
 }
 
@@ -420,6 +417,8 @@ int slt_tokens_join(struct slt_tokens *tokens, struct slt_tokens *more, struct s
         slt_tokens_close(more);
         return rc;
     }
+    memcpy(tokens->content + SLT_SHA256_BYTES, more->content, SLT_SHA256_BYTES);
+    slt_sha256_of(tokens->content, tokens->content, sizeof tokens->content);
     tokens->joined = list;
     list[tokens->joined_count++] = (struct joined){more, before.tokens, before.documents};
     return 0;
@@ -531,27 +530,9 @@ bool slt_tokens_is_mapped(const struct slt_tokens *tokens)
     return tokens->map != NULL;
 }
 
-static const unsigned char *end_digest(const struct slt_tokens *file)
+const unsigned char *slt_tokens_digest(const struct slt_tokens *tokens)
 {
-    return file->map + file->map_bytes - SLT_SHA256_BYTES;
-}
-
-bool slt_tokens_digest(const struct slt_tokens *t, unsigned char digest[SLT_SHA256_BYTES])
-{
-    struct slt_sha256 *all = NULL;
-    if (t->map == NULL)
-        return false;
-    memcpy(digest, end_digest(t), SLT_SHA256_BYTES);
-    if (t->joined_count == 0)
-        return true;
-    if (slt_sha256_create(&all, NULL) != 0)
-        return false;
-    slt_sha256_update(all, digest, SLT_SHA256_BYTES);
-    for (size_t i = 0; i < t->joined_count; i++)
-        slt_sha256_update(all, end_digest(t->joined[i].file), SLT_SHA256_BYTES);
-    slt_sha256_finish(all, digest);
-    slt_sha256_free(all);
-    return true;
+    return tokens->map != NULL ? tokens->content : NULL;
 }
 
 struct slt_tokens_totals slt_tokens_totals(const struct slt_tokens *tokens)
@@ -585,11 +566,9 @@ int slt_tokens_read(struct slt_tokens *tokens, int32_t *ids, size_t count, size_
 static int check_digest(const struct slt_tokens *t, struct slt_error *err)
 {
     unsigned char digest[SLT_SHA256_BYTES];
-    const uint64_t bytes = t->map_bytes - SLT_SHA256_BYTES;
-    slt_sha256_of(digest, t->map, (size_t)bytes);
-    if (memcmp(digest, t->map + bytes, sizeof digest) != 0)
-        return damaged(t, "its digest does not match", err);
-    return 0;
+    slt_sha256_of(digest, t->map, (size_t)t->map_bytes - SLT_SHA256_BYTES);
+    const bool same = memcmp(digest, t->map + t->map_bytes - sizeof digest, sizeof digest) == 0;
+    return same ? 0 : damaged(t, "its digest does not match", err);
 }
 
 int slt_tokens_check(struct slt_tokens *tokens, struct slt_error *err)

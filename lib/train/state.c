@@ -27,13 +27,13 @@ static json_t *data_object(const struct slt_tokens *tokens)
 {
     const struct slt_tokens_header *h = slt_tokens_header(tokens);
     const struct slt_tokens_totals totals = slt_tokens_totals(tokens);
-    unsigned char digest[SLT_SHA256_BYTES];
+    const unsigned char *digest = slt_tokens_digest(tokens);
     char hex[SLT_SHA256_HEX], content[SLT_SHA256_HEX];
     slt_sha256_hex(hex, h->digest);
     json_t *o = json_pack("{s:I s:I s:I s:s}", "tokens", (json_int_t)totals.tokens, "documents",
                           (json_int_t)totals.documents, "vocab_size", (json_int_t)h->vocab_size,
                           "tokenizer_sha256", hex);
-    if (slt_tokens_digest(tokens, digest))
+    if (digest != NULL)
         json_object_set_new(o, "sha256", json_string(slt_sha256_hex(content, digest)));
     return o;
 }

@@ -54,9 +54,8 @@ SLT_API const char *slt_tokens_name(const struct slt_tokens *tokens);
 // True for a mapped file: totals are known and any position can be read.
 SLT_API bool slt_tokens_is_mapped(const struct slt_tokens *tokens);
 // What tells the content of mapped files from any other: the digest in the end mark, of joined
-// files the SHA-256 of their digests. False for a stream.
-SLT_API bool slt_tokens_digest(const struct slt_tokens *tokens,
-                               unsigned char digest[SLT_SHA256_BYTES]);
+// files one of the digests. Owned by tokens; NULL for a stream.
+SLT_API const unsigned char *slt_tokens_digest(const struct slt_tokens *tokens);
 // Totals of a mapped file, or of a stream that was read to its end; zeros before that.
 SLT_API struct slt_tokens_totals slt_tokens_totals(const struct slt_tokens *tokens);
 // ids (count) = tokens [position, position + count) of a mapped file; the range must lie inside.
