@@ -26,7 +26,7 @@
 #include "slt/error.h"
 #include "slt/random.h"
 
-#define SLT_OPS_VERSION 3u
+#define SLT_OPS_VERSION 4u
 
 // The type of an operation, to declare the function that implements it.
 #define SLT_OP_TYPE(op) __typeof__(*((struct slt_ops *)0)->op)

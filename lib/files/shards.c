@@ -16,7 +16,7 @@ struct slt_shards {
     uint64_t kept, kept_documents;   // shards that stay
     uint64_t *first;                 // (kept): numbers of their first documents
     struct slt_tokens *there;        // the one of them that is being gone through
-    uint64_t left;                   // of its documents
+    uint64_t left, passed_bytes;     // of its documents; of text that came again for it
     struct slt_output *out;
     struct slt_tokens_writer *writer; // NULL: the next document starts a shard
     uint64_t tokens;                  // written to it
@@ -59,6 +59,16 @@ static int keep(struct slt_shards *s, uint64_t documents, struct slt_error *err)
     return 0;
 }
 
+// Whether a shard became complete with its last document, as one of this size does.
+static bool is_minimal(const struct slt_shards *s, const struct slt_tokens *shard)
+{
+    const struct slt_tokens_totals t = slt_tokens_totals(shard);
+    struct slt_error err;
+    uint64_t position, length;
+    return slt_tokens_document(shard, t.documents - 1, &position, &length, &err) == 0 &&
+           t.tokens - length < s->shard_tokens;
+}
+
 // Finds the complete shards, from the first on. One that is not whole is written anew.
 static int find_kept(struct slt_shards *s, struct slt_error *err)
 {
@@ -78,7 +88,11 @@ static int find_kept(struct slt_shards *s, struct slt_error *err)
         const struct slt_tokens_totals totals = slt_tokens_totals(tokens);
         const bool same = h->vocab_size == s->header.vocab_size &&
                           memcmp(h->digest, s->header.digest, sizeof h->digest) == 0;
+        const bool fits = totals.tokens < s->shard_tokens || is_minimal(s, tokens);
         slt_tokens_close(tokens);
+        if (!fits)
+            return slt_error_set(err, SLT_ERR_MISMATCH,
+                                 "cannot go on from '%s': its shards were to be larger", path);
         if (!same)
             return slt_error_set(err, SLT_ERR_MISMATCH,
                                  "cannot go on from '%s': it was made with another tokenizer",
@@ -97,6 +111,7 @@ static int next_kept(struct slt_shards *s, struct slt_error *err)
     s->there = NULL;
     if (s->number == s->kept)
         return 0;
+    s->passed_bytes = 0;
     int rc = open_shard(s, &s->there, s->number, err);
     s->left = rc == 0 ? slt_tokens_totals(s->there).documents : 0;
     return rc;
@@ -105,6 +120,13 @@ static int next_kept(struct slt_shards *s, struct slt_error *err)
 static bool is_first(const struct slt_shards *s)
 {
     return s->left == slt_tokens_totals(s->there).documents;
+}
+
+static int other_input(const struct slt_shards *s, struct slt_error *err)
+{
+    return slt_error_set(err, SLT_ERR_MISMATCH,
+                         "cannot go on from '%s': it was made of other input or with other options",
+                         slt_tokens_name(s->there));
 }
 
 // The first document of a shard that stays must be the one that comes again.
@@ -122,11 +144,7 @@ static int compare(const struct slt_shards *s, const uint32_t *ids, size_t count
         rc = slt_tokens_read_at(s->there, &id, position + i, 1, err);
         same = rc == 0 && (uint32_t)id == ids[i];
     }
-    if (rc != 0 || same)
-        return rc;
-    return slt_error_set(err, SLT_ERR_MISMATCH,
-                         "cannot go on from '%s': it was made of other input or with other options",
-                         slt_tokens_name(s->there));
+    return rc != 0 || same ? rc : other_input(s, err);
 }
 
 bool slt_shards_needs(const struct slt_shards *s, uint64_t n)
@@ -144,12 +162,16 @@ bool slt_shards_needs(const struct slt_shards *s, uint64_t n)
     return low < s->kept && s->first[low] == n;
 }
 
-static int pass_over(struct slt_shards *s, const uint32_t *ids, size_t count, struct slt_error *err)
+static int pass_over(struct slt_shards *s, const uint32_t *ids, size_t count, uint64_t text_bytes,
+                     struct slt_error *err)
 {
     int rc = is_first(s) ? compare(s, ids, count, err) : 0;
+    s->passed_bytes += text_bytes;
     if (rc != 0 || --s->left > 0)
         return rc;
     const struct slt_tokens_totals t = slt_tokens_totals(s->there);
+    if (s->passed_bytes != t.text_bytes)
+        return other_input(s, err);
     s->totals.tokens += t.tokens;
     s->totals.documents += t.documents;
     s->totals.text_bytes += t.text_bytes;
@@ -212,7 +234,7 @@ int slt_shards_append(struct slt_shards *s, const uint32_t *ids, size_t count, u
 {
     int rc = 0;
     if (s->there != NULL)
-        return pass_over(s, ids, count, err);
+        return pass_over(s, ids, count, text_bytes, err);
     if (s->writer == NULL)
         rc = begin_shard(s, err);
     if (rc == 0)

@@ -256,6 +256,12 @@ golden() { # MODEL IDS EOS
     run "${go[@]}" --seed 4 --resume text
     [ "$status" -eq 2 ]
     [[ $output == *"it was made of other input or with other options"* ]]
+    for other in "--shuffle 49" "--shuffle 0" "--shard-tokens 1900" "--split 500"; do
+        # shellcheck disable=SC2086 # several words
+        run "${go[@]}" $other --resume text
+        [ "$status" -eq 2 ]
+        [[ $output == *"cannot go on from 's-"* ]]
+    done
     head -c 3000 text >less
     run "${go[@]}" --resume less
     [ "$status" -eq 2 ]

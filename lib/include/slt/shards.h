@@ -19,7 +19,7 @@ SLT_API int slt_shards_create(struct slt_shards **shards, const char *name,
                               const struct slt_tokens_header *header, uint64_t shard_tokens,
                               bool resume, slt_stop_flag *stop, struct slt_error *err);
 // Whether document number n, from 0, has to come with its ids: of a shard that stays only the first
-// one has, which is compared with what is there.
+// one has, which is compared with what is there; so is the size of all its text.
 SLT_API bool slt_shards_needs(const struct slt_shards *shards, uint64_t n);
 // Appends one document, as slt_tokens_append does, ids being what slt_shards_needs says. A shard
 // that is complete appears under its name. SLT_ERR_MISMATCH if a document is not what a shard
