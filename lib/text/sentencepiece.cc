@@ -12,12 +12,17 @@
 
 namespace sp = sentencepiece;
 
+namespace
+{
+
 struct spm {
     sp::SentencePieceProcessor processor;
 };
 
-namespace
+const sp::SentencePieceProcessor &processor_of(const void *model)
 {
+    return static_cast<const spm *>(model)->processor;
+}
 
 // Text that a tokenizer is trained on at most; what is beyond is sampled.
 constexpr size_t train_budget = size_t(32) << 20;
@@ -123,10 +128,12 @@ class Sentences : public sp::SentenceIterator
     int level_ = 0;
 };
 
-} // namespace
+bool recognises(const void *, size_t)
+{
+    return true;
+}
 
-int spm_load(struct spm **model, const char *name, const void *data, size_t bytes,
-             struct slt_error *err)
+int load(void **model, const char *name, const void *data, size_t bytes, struct slt_error *err)
 {
     return guarded(err, [&] {
         auto *m = new spm;
@@ -134,21 +141,23 @@ int spm_load(struct spm **model, const char *name, const void *data, size_t byte
             absl::string_view(static_cast<const char *>(data), bytes));
         if (!status.ok() || m->processor.GetPieceSize() < 1) {
             delete m;
-            return slt_error_set(err, SLT_ERR_FORMAT, "'%s' is no SentencePiece model", name);
+            return slt_error_set(err, SLT_ERR_FORMAT,
+                                 "'%s' is neither a SentencePiece model nor a tokenizer.json",
+                                 name);
         }
         *model = m;
         return 0;
     });
 }
 
-void spm_free(struct spm *model)
+void release(void *model)
 {
-    delete model;
+    delete static_cast<spm *>(model);
 }
 
-void spm_info(const struct spm *model, struct slt_tokenizer_info *info)
+void info_of(const void *model, struct slt_tokenizer_info *info)
 {
-    const auto &p = model->processor;
+    const auto &p = processor_of(model);
     info->vocab_size = static_cast<uint32_t>(p.GetPieceSize());
     info->bos = id_or_none(p.bos_id());
     info->eos = id_or_none(p.eos_id());
@@ -156,9 +165,9 @@ void spm_info(const struct spm *model, struct slt_tokenizer_info *info)
     info->unk = id_or_none(p.unk_id());
 }
 
-struct slt_piece spm_piece(const struct spm *model, uint32_t number)
+struct slt_piece piece_of(const void *model, uint32_t number)
 {
-    const auto &p = model->processor;
+    const auto &p = processor_of(model);
     const int id = static_cast<int>(number);
     const slt_piece_type type = p.IsUnknown(id)   ? SLT_PIECE_UNKNOWN
                                 : p.IsControl(id) ? SLT_PIECE_CONTROL
@@ -168,52 +177,46 @@ struct slt_piece spm_piece(const struct spm *model, uint32_t number)
     return {p.IdToPiece(id).c_str(), p.GetScore(id), type};
 }
 
-bool spm_adds_space(const struct spm *model)
+bool adds_space(const void *model)
 {
     std::vector<std::string> pieces;
-    return model->processor.Encode("x", &pieces).ok() && !pieces.empty() &&
+    return processor_of(model).Encode("x", &pieces).ok() && !pieces.empty() &&
            pieces[0].compare(0, 3, "\xe2\x96\x81") == 0;
 }
 
-int spm_encode(const struct spm *model, struct slt_token_ids *ids, const char *text, size_t bytes,
-               struct slt_error *err)
+int encode(const void *model, struct slt_token_ids *ids, const char *text, size_t bytes,
+           struct slt_error *err)
 {
     return guarded(err, [&] {
         std::vector<int> out;
-        const auto status = model->processor.Encode(absl::string_view(text, bytes), &out);
+        const auto status = processor_of(model).Encode(absl::string_view(text, bytes), &out);
         if (!status.ok())
             return slt_error_set(err, SLT_ERR_FORMAT, "cannot tokenize: %s",
                                  reason(status).c_str());
-        if (ids->count + out.size() > ids->capacity) {
-            const size_t capacity = 2 * ids->capacity + out.size();
-            auto *more = static_cast<uint32_t *>(realloc(ids->id, capacity * sizeof *ids->id));
-            if (more == nullptr)
-                return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate %zu token ids",
-                                     capacity);
-            ids->id = more;
-            ids->capacity = capacity;
-        }
+        const int rc = slt_token_ids_reserve(ids, out.size(), err);
+        if (rc != 0)
+            return rc;
         for (const int id : out)
             ids->id[ids->count++] = static_cast<uint32_t>(id);
         return 0;
     });
 }
 
-int spm_decode(const struct spm *model, char **text, size_t *bytes, const uint32_t *ids,
-               size_t count, struct slt_error *err)
+int decode(const void *model, char **text, size_t *bytes, const uint32_t *ids, size_t count,
+           struct slt_error *err)
 {
     return guarded(err, [&] {
         std::vector<int> in;
         std::string out;
-        const auto size = static_cast<uint32_t>(model->processor.GetPieceSize());
+        const auto size = static_cast<uint32_t>(processor_of(model).GetPieceSize());
         for (size_t i = 0; i < count; i++) {
             if (ids[i] >= size)
                 return slt_error_set(err, SLT_ERR_RANGE, "token %u is outside the vocabulary of %u",
                                      ids[i], size);
-            if (!model->processor.IsControl(static_cast<int>(ids[i])))
+            if (!processor_of(model).IsControl(static_cast<int>(ids[i])))
                 in.push_back(static_cast<int>(ids[i]));
         }
-        const auto status = model->processor.Decode(in, &out);
+        const auto status = processor_of(model).Decode(in, &out);
         if (!status.ok())
             return slt_error_set(err, SLT_ERR_FORMAT, "cannot decode: %s", reason(status).c_str());
         auto *copy = static_cast<char *>(malloc(out.size() + 1));
@@ -225,6 +228,12 @@ int spm_decode(const struct spm *model, char **text, size_t *bytes, const uint32
         return 0;
     });
 }
+
+} // namespace
+
+extern const struct tokenizer_kind spm_kind = {
+    "tokenizer.model", recognises, load, release, info_of, piece_of, adds_space, encode, decode,
+};
 
 int spm_train(void **model, size_t *bytes, slt_sentence_source *source, void *user,
               uint32_t vocab_size, struct slt_error *err)

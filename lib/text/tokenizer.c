@@ -6,8 +6,12 @@
 #include "slt/tokenizer.h"
 #include "text/sentencepiece.h"
 
+// A file is of the first kind that recognises it.
+static const struct tokenizer_kind *const kinds[] = {&bpe_kind, &spm_kind};
+
 struct slt_tokenizer {
-    struct spm *spm;
+    const struct tokenizer_kind *kind;
+    void *model;
     struct slt_tokenizer_info info;
     void *data;
     size_t bytes;
@@ -24,13 +28,16 @@ int slt_tokenizer_load(struct slt_tokenizer **tokenizer, const char *name, const
     }
     memcpy(t->data, data, bytes);
     t->bytes = bytes;
-    if ((rc = spm_load(&t->spm, name, data, bytes, err)) != 0) {
+    for (size_t i = 0; t->kind == NULL; i++)
+        if (kinds[i]->recognises(data, bytes))
+            t->kind = kinds[i];
+    if ((rc = t->kind->load(&t->model, name, data, bytes, err)) != 0) {
         slt_tokenizer_free(t);
         return rc;
     }
-    t->info.kind = "tokenizer.model";
+    t->info.kind = t->kind->name;
     slt_sha256_of(t->info.digest, data, bytes);
-    spm_info(t->spm, &t->info);
+    t->kind->info(t->model, &t->info);
     *tokenizer = t;
     return 0;
 }
@@ -39,7 +46,7 @@ void slt_tokenizer_free(struct slt_tokenizer *t)
 {
     if (t == NULL)
         return;
-    spm_free(t->spm);
+    t->kind->free(t->model);
     free(t->data);
     free(t);
 }
@@ -57,12 +64,12 @@ const void *slt_tokenizer_data(const struct slt_tokenizer *t, size_t *bytes)
 
 struct slt_piece slt_tokenizer_piece(const struct slt_tokenizer *t, uint32_t id)
 {
-    return spm_piece(t->spm, id);
+    return t->kind->piece(t->model, id);
 }
 
 bool slt_tokenizer_adds_space(const struct slt_tokenizer *t)
 {
-    return spm_adds_space(t->spm);
+    return t->kind->adds_space(t->model);
 }
 
 void slt_token_ids_free(struct slt_token_ids *ids)
@@ -71,10 +78,23 @@ void slt_token_ids_free(struct slt_token_ids *ids)
     *ids = (struct slt_token_ids){0};
 }
 
+int slt_token_ids_reserve(struct slt_token_ids *ids, size_t more, struct slt_error *err)
+{
+    if (ids->capacity - ids->count >= more)
+        return 0;
+    const size_t capacity = 2 * ids->capacity + more;
+    uint32_t *id = realloc(ids->id, capacity * sizeof *id);
+    if (id == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate %zu token ids", capacity);
+    ids->id = id;
+    ids->capacity = capacity;
+    return 0;
+}
+
 int slt_tokenizer_encode(const struct slt_tokenizer *t, struct slt_token_ids *ids, const char *text,
                          size_t bytes, struct slt_error *err)
 {
-    return spm_encode(t->spm, ids, text, bytes, err);
+    return t->kind->encode(t->model, ids, text, bytes, err);
 }
 
 int slt_tokenizer_encode_batch(const struct slt_tokenizer *t, struct slt_token_ids *ids,
@@ -87,7 +107,7 @@ int slt_tokenizer_encode_batch(const struct slt_tokenizer *t, struct slt_token_i
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
     for (size_t i = 0; i < count; i++) {
         struct slt_error mine;
-        const int one = spm_encode(t->spm, &ids[i], texts[i], bytes[i], &mine);
+        const int one = t->kind->encode(t->model, &ids[i], texts[i], bytes[i], &mine);
         if (one != 0) {
 #pragma omp critical(slt_encode_error)
             rc = slt_error_set(err, one, "%s", mine.message);
@@ -99,7 +119,7 @@ int slt_tokenizer_encode_batch(const struct slt_tokenizer *t, struct slt_token_i
 int slt_tokenizer_decode(const struct slt_tokenizer *t, char **text, size_t *bytes,
                          const uint32_t *ids, size_t count, struct slt_error *err)
 {
-    return spm_decode(t->spm, text, bytes, ids, count, err);
+    return t->kind->decode(t->model, text, bytes, ids, count, err);
 }
 
 int slt_tokenizer_train(void **model, size_t *bytes, slt_sentence_source *source, void *user,

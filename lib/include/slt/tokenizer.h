@@ -36,7 +36,8 @@ enum slt_piece_type {
     SLT_PIECE_UNKNOWN,
     SLT_PIECE_CONTROL,
     SLT_PIECE_UNUSED,
-    SLT_PIECE_BYTE
+    SLT_PIECE_BYTE,
+    SLT_PIECE_USER // an added token that is no control token
 };
 struct slt_piece {
     const char *text; // owned by the tokenizer; U+2581 stands for a space

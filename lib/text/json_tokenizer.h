@@ -1,0 +1,47 @@
+// Hugging Face's tokenizer.json with a model of kind BPE: what is read from the file.
+#ifndef SLT_TEXT_JSON_TOKENIZER_H
+#define SLT_TEXT_JSON_TOKENIZER_H
+
+#include <pthread.h>
+
+#include "text/added.h"
+#include "text/bpe.h"
+#include "text/normalize.h"
+#include "text/words.h"
+
+struct json_tokenizer {
+    struct bpe bpe;
+    struct added_set raw, normal; // looked for before and after text is normalized
+    struct normalizer normalizer;
+    struct words words;
+    struct slt_tokenizer_info info; // without kind and digest
+    bool adds_space;                // before text that is encoded
+    bool strips_space;              // from the start of text that is decoded
+    pthread_mutex_t lock;
+    struct encoder *idle; // a list of what encoding needs besides, one for each thread at work
+};
+
+// Fills a zeroed *t, which the caller frees with json_tokenizer_clear also on failure.
+int json_tokenizer_read(struct json_tokenizer *t, const char *name, const void *data, size_t bytes,
+                        struct slt_error *err);
+// Everything but the encoders.
+void json_tokenizer_clear(struct json_tokenizer *t);
+
+// The name of the way it splits text in GGUF files ("tokenizer.ggml.pre"), or NULL where llama.cpp
+// has none that gives the same words.
+const char *json_tokenizer_gguf_pre(const struct json_tokenizer *t);
+
+// ---- Readers of its parts ----
+
+#include <jansson.h>
+
+int json_tokenizer_read_normalizer(struct json_tokenizer *t, const json_t *json,
+                                   struct slt_error *err);
+int json_tokenizer_read_words(struct json_tokenizer *t, const json_t *json, struct slt_error *err);
+// The ids of BOS, EOS, PAD, by the rule in slt/tokenizer.h.
+void json_tokenizer_find_specials(struct json_tokenizer *t, const json_t *root);
+
+// The value of a key of an object as a string, "" where it is none.
+const char *json_tokenizer_string(const json_t *object, const char *key);
+
+#endif

@@ -1,0 +1,38 @@
+// What a kind of tokenizer offers to tokenizer.c; a kind is one row of its table.
+#ifndef SLT_TEXT_KINDS_H
+#define SLT_TEXT_KINDS_H
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#include "slt/tokenizer.h"
+
+struct tokenizer_kind {
+    const char *name; // slt_tokenizer_info.kind
+    // Whether the bytes of a file look like this kind; the last kind in the table takes the rest.
+    bool (*recognises)(const void *data, size_t bytes);
+    int (*load)(void **model, const char *name, const void *data, size_t bytes,
+                struct slt_error *err);
+    void (*free)(void *model);
+    // Everything but kind and digest.
+    void (*info)(const void *model, struct slt_tokenizer_info *info);
+    struct slt_piece (*piece)(const void *model, uint32_t id);
+    bool (*adds_space)(const void *model);
+    // As slt_tokenizer_encode and slt_tokenizer_decode.
+    int (*encode)(const void *model, struct slt_token_ids *ids, const char *text, size_t bytes,
+                  struct slt_error *err);
+    int (*decode)(const void *model, char **text, size_t *bytes, const uint32_t *ids, size_t count,
+                  struct slt_error *err);
+};
+
+extern const struct tokenizer_kind spm_kind, bpe_kind;
+
+// Makes room for more ids behind those that are there.
+int slt_token_ids_reserve(struct slt_token_ids *ids, size_t more, struct slt_error *err);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
