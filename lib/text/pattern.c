@@ -1,8 +1,9 @@
 // Patterns for PCRE2.
 //
 // Both libraries agree on most of what tokenizers use. What differs: Oniguruma's \s has no U+180E,
-// its \w has marks and connectors, its \v is one character and its \h a hexadecimal digit, classes
-// nest and have &&, {2}+ repeats a repetition, and options written (?i) end with an alternative.
+// its \w has marks, connectors and the powers and fractions of Latin-1, its \v is one character and
+// its \h a hexadecimal digit, classes nest and have &&, {2}+ repeats a repetition, and options
+// written (?i) end with an alternative.
 #include "text/pattern.h"
 
 #include <ctype.h>
@@ -11,7 +12,7 @@
 #include "text/buffer.h"
 
 #define SPACE   "\\p{White_Space}"
-#define WORD    "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}"
+#define WORD    "\\p{Alphabetic}\\p{M}\\p{Nd}\\p{Pc}\\x{b2}\\x{b3}\\x{b9}\\x{bc}-\\x{be}"
 #define LONGEST ((size_t)1 << 16) // bytes of a pattern
 
 static int put(struct text_buffer *out, const char *text, struct slt_error *err)
