@@ -2,30 +2,52 @@
 #ifndef SLT_CORE_UTF8_H
 #define SLT_CORE_UTF8_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+// The bytes that a character with this first byte has: 1 to 4, or 0 if none starts with it.
+static inline size_t slt_utf8_announced(unsigned char first)
+{
+    return first < 0x80   ? 1
+           : first < 0xc2 ? 0
+           : first < 0xe0 ? 2
+           : first < 0xf0 ? 3
+           : first < 0xf5 ? 4
+                          : 0;
+}
+
+// Whether text (bytes long, no more than its first byte announces) may be a character or the start
+// of one.
+static inline bool slt_utf8_may_go_on(const char *text, size_t bytes)
+{
+    const unsigned char *p = (const unsigned char *)text;
+    // The second byte's range depends on the first.
+    const unsigned char least = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80;
+    const unsigned char most = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
+    if (bytes > 1 && (p[1] < least || p[1] > most))
+        return false;
+    for (size_t i = 2; i < bytes; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return false;
+    return true;
+}
+
+// Whether text is the start of a character and not a whole one.
+static inline bool slt_utf8_starts(const char *text, size_t bytes)
+{
+    return bytes > 0 && bytes < slt_utf8_announced((unsigned char)text[0]) &&
+           slt_utf8_may_go_on(text, bytes);
+}
 
 // The bytes of the character that text (left bytes) starts with: 1 to 4; 0 if it starts with none.
 // An incomplete one at the end is none.
 static inline size_t slt_utf8_length(const char *text, size_t left)
 {
-    const unsigned char *p = (const unsigned char *)text;
-    if (left == 0)
-        return 0;
-    if (p[0] < 0x80)
+    if (left > 0 && (unsigned char)text[0] < 0x80)
         return 1;
-    const size_t n = p[0] < 0xc2 ? 0 : p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : p[0] < 0xf5 ? 4 : 0;
-    if (n == 0 || n > left)
-        return 0;
-    // The second byte's range depends on the first.
-    const unsigned char least = p[0] == 0xe0 ? 0xa0 : p[0] == 0xf0 ? 0x90 : 0x80;
-    const unsigned char most = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
-    if (p[1] < least || p[1] > most)
-        return 0;
-    for (size_t i = 2; i < n; i++)
-        if ((p[i] & 0xc0) != 0x80)
-            return 0;
-    return n;
+    const size_t n = left > 0 ? slt_utf8_announced((unsigned char)text[0]) : 0;
+    return n > 0 && n <= left && slt_utf8_may_go_on(text, n) ? n : 0;
 }
 
 // The code point of a character whose length slt_utf8_length gave.

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/utf8.h"
 #include "slt/tokenizer.h"
 
 #define WINDOW 8  // ids kept as context
@@ -38,10 +39,16 @@ void slt_decoder_free(struct slt_decoder *d)
     free(d);
 }
 
-// Whether text ends in U+FFFD, which stands for bytes that are not yet a character.
+// Whether text ends in bytes that are not yet a character: as they are, or as U+FFFD, which stands
+// for them.
 static bool ends_incomplete(const char *text, size_t bytes)
 {
-    return bytes >= 3 && memcmp(text + bytes - 3, "\xef\xbf\xbd", 3) == 0;
+    if (bytes >= 3 && memcmp(text + bytes - 3, "\xef\xbf\xbd", 3) == 0)
+        return true;
+    for (size_t n = 1; n < 4 && n <= bytes; n++)
+        if (slt_utf8_starts(text + bytes - n, n))
+            return true;
+    return false;
 }
 
 // What waits becomes context, of which the last few ids are kept.

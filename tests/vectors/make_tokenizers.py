@@ -4,14 +4,16 @@
 Trains two small tokenizers on this tree's README and licence, and writes tokenizer-bytes.json and tokenizer-spaces.json
 (byte-level, and with byte fallback), unless they are there; then tokenizers.json: for each case the base it starts from,
 the parts put in its place, and the number and SHA-256 of the ids of mixed.py's documents (32-bit little-endian, 2^32-1
-behind each document). GPT-2's and RoBERTa's vocabularies are those of ../shared/data/tokenizers.
+behind each document). GPT-2's and RoBERTa's vocabularies are those of ../shared/data/tokenizers. Of SentencePiece models
+the ids are spm_encode's, a document being a line.
 
-usage: make_tokenizers.py [CASE]    (tokenizers 0.23 from PyPI; with CASE, prints its ids and writes nothing)
+usage: make_tokenizers.py [CASE]    (tokenizers 0.23 from PyPI, spm_encode 0.1.97; with CASE, prints its ids and writes nothing)
 """
 import hashlib
 import json
 import os
 import struct
+import subprocess
 import sys
 
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -87,6 +89,8 @@ CASES = [
     case("starcoder", "gpt2", 50, {"pre_tokenizer": sequence({"type": "Digits", "individual_digits": True},
                                                              byte_level())}),
     case("torchtitan", "torchtitan", 50),
+    case("t5", "t5/spiece.model", 100),
+    case("llama", "llama/tokenizer.model", 100),
     small("plain"),
     small("prefix", {"pre_tokenizer": byte_level(True)}),
     small("no-split", {"pre_tokenizer": byte_level(False, False)}),
@@ -172,6 +176,17 @@ def tokenizer_of(c):
     return Tokenizer.from_str(json.dumps(root))
 
 
+def encode(c, texts):
+    """Pairs of a text and its ids."""
+    if c["base"].endswith(".model"):
+        texts = [line for text in texts for line in text.split("\n") if line]
+        out = subprocess.run(["spm_encode", "--model=" + SHARED + c["base"], "--output_format=id"], check=True,
+                             input="\n".join(texts).encode() + b"\n", stdout=subprocess.PIPE).stdout
+        return list(zip(texts, ([int(i) for i in line.split()] for line in out.decode().split("\n"))))
+    tokenizer = tokenizer_of(c)
+    return [(text, tokenizer.encode(text, add_special_tokens=False).ids) for text in texts]
+
+
 def main():
     known = mixed.fragments()
     if not os.path.exists(os.path.join(HERE, "tokenizer-bytes.json")):
@@ -179,11 +194,8 @@ def main():
     for c in CASES:
         if len(sys.argv) > 1 and c["name"] != sys.argv[1]:
             continue
-        tokenizer = tokenizer_of(c)
         digest, count, size = hashlib.sha256(), 0, 0
-        for i in range(c["documents"]):
-            text = mixed.document(i, 1500, known)
-            ids = tokenizer.encode(text, add_special_tokens=False).ids
+        for text, ids in encode(c, [mixed.document(i, 1500, known) for i in range(c["documents"])]):
             if len(sys.argv) > 1:
                 print(*ids)
             size += len(text.encode())

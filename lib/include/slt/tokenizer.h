@@ -1,5 +1,17 @@
 // Tokenizers: text to token ids and back. SentencePiece models (unigram and BPE) are read from
-// their .model bytes.
+// their .model bytes, byte-pair encoders of Hugging Face from their tokenizer.json.
+//
+// Of a tokenizer.json the model must be BPE and either byte-level (pre-tokenizer ByteLevel, alone
+// or last) or have byte fallback. Added tokens, the normalizers NFC, NFD, NFKC, NFKD, Replace (of a
+// string) and Prepend, the pre-tokenizers ByteLevel, Split, Digits and Metaspace, and Sequences of
+// them are done as there; others are refused. Truncation, padding and the tokens that its
+// post-processor adds are not.
+//
+// Its BOS, EOS and PAD: what the post-processor puts before (or calls cls) and behind (or calls
+// sep) a text; else the first of these that is an added token or a piece. EOS: </s>,
+// <|end_of_text|>, <|endoftext|>, <|eot_id|>, <|im_end|>, <eos>. BOS: <s>, <|begin_of_text|>,
+// <|startoftext|>, <bos>, <|endoftext|>. PAD, after the one that its padding names: <pad>, <|pad|>,
+// [PAD], <|finetune_right_pad_id|>, <|padding|>.
 #ifndef SLT_TOKENIZER_H
 #define SLT_TOKENIZER_H
 
@@ -15,14 +27,14 @@
 struct slt_tokenizer;
 
 struct slt_tokenizer_info {
-    const char *kind; // member name in a checkpoint: "tokenizer.model" (SentencePiece)
-    uint32_t vocab_size;
+    const char *kind;    // member name in a checkpoint: "tokenizer.model" or "tokenizer.json"
+    uint32_t vocab_size; // the highest id and one; ids between may have no piece
     uint32_t bos, eos, pad, unk;            // SLT_TOKEN_NONE where there is none
     unsigned char digest[SLT_SHA256_BYTES]; // SHA-256 of the model's bytes
 };
 
 // Loads a tokenizer from the bytes of its file, recognised by content; name is used in messages.
-// The bytes are copied.
+// The bytes are copied. Errors: SLT_ERR_FORMAT for what is damaged or not supported.
 SLT_API int slt_tokenizer_load(struct slt_tokenizer **tokenizer, const char *name, const void *data,
                                size_t bytes, struct slt_error *err);
 SLT_API void slt_tokenizer_free(struct slt_tokenizer *tokenizer);
@@ -40,7 +52,9 @@ enum slt_piece_type {
     SLT_PIECE_USER // an added token that is no control token
 };
 struct slt_piece {
-    const char *text; // owned by the tokenizer; U+2581 stands for a space
+    // Owned by the tokenizer, "" where an id has no piece. U+2581 stands for a space; in byte-level
+    // vocabularies each character stands for a byte as in GPT-2's.
+    const char *text;
     float score;
     enum slt_piece_type type;
 };
@@ -57,7 +71,10 @@ struct slt_token_ids {
 SLT_API void slt_token_ids_free(struct slt_token_ids *ids);
 
 // Appends the ids of text (UTF-8, bytes long, NUL bytes allowed), without BOS or EOS, equal to
-// spm_encode's. May be called from several threads at once.
+// spm_encode's or those of Hugging Face's tokenizers (texts of added tokens become those). A
+// tokenizer.json takes bytes that are not UTF-8, too: each run of them is a word of its own, and
+// what lies between is a text. So byte-level ones without normalizer and prefix give back every
+// text. May be called from several threads at once.
 SLT_API int slt_tokenizer_encode(const struct slt_tokenizer *tokenizer, struct slt_token_ids *ids,
                                  const char *text, size_t bytes, struct slt_error *err);
 
@@ -69,7 +86,9 @@ SLT_API int slt_tokenizer_encode_batch(const struct slt_tokenizer *tokenizer,
                                        struct slt_error *err);
 
 // Decodes all ids at once; the caller frees *text (NUL-terminated, *bytes without the NUL). Control
-// ids (BOS, EOS, PAD) give nothing. Ids outside the vocabulary: SLT_ERR_RANGE.
+// ids (BOS, EOS, PAD, special added tokens) give nothing. Bytes that are not UTF-8 are U+FFFD with
+// a SentencePiece model and themselves with a tokenizer.json. Ids outside the vocabulary:
+// SLT_ERR_RANGE.
 SLT_API int slt_tokenizer_decode(const struct slt_tokenizer *tokenizer, char **text, size_t *bytes,
                                  const uint32_t *ids, size_t count, struct slt_error *err);
 
