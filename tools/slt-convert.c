@@ -41,21 +41,27 @@ static struct slt_input *open_llama2c(const char *path, const void **data, uint6
     return NULL;
 }
 
-// The tokenizer that is named, or that lies in the directory.
+// The tokenizer that is named, or that lies in the directory: a SentencePiece model before a
+// tokenizer.json.
 static int load_tokenizer(struct slt_tokenizer **tokenizer, const char *named,
                           const char *directory, slt_stop_flag *stop)
 {
     struct slt_error err;
+    static const char *const names[] = {"tokenizer.model", "tokenizer.json"};
     struct stat st;
     char path[4096];
     void *data;
     size_t bytes;
-    snprintf(path, sizeof path, "%s/tokenizer.model", directory);
-    if (named == NULL && stat(path, &st) != 0)
+    for (int i = 0; named == NULL && i < 2; i++) {
+        snprintf(path, sizeof path, "%s/%s", directory, names[i]);
+        if (stat(path, &st) == 0)
+            named = path;
+    }
+    if (named == NULL)
         return 0;
-    if (slt_file_read(&data, &bytes, named != NULL ? named : path, MAX_TOKENIZER, stop, &err) != 0)
+    if (slt_file_read(&data, &bytes, named, MAX_TOKENIZER, stop, &err) != 0)
         return cli_error(&err);
-    const int rc = slt_tokenizer_load(tokenizer, named != NULL ? named : path, data, bytes, &err);
+    const int rc = slt_tokenizer_load(tokenizer, named, data, bytes, &err);
     free(data);
     return rc == 0 ? 0 : cli_error(&err);
 }
@@ -145,7 +151,7 @@ int main(int argc, char **argv)
         {"dtype", 0, CLI_CHOICE, &o.dtype, "f32|f16|bf16|q8_0", 0, 0,
          "of the written weights; q8_0 in gguf only (f32)"},
         {"tokenizer", 't', CLI_TEXT, &o.tokenizer, "FILE", 0, 0,
-         "put this tokenizer in (the directory's tokenizer.model)"},
+         "put this tokenizer in (the directory's own)"},
         {"alpha", 'a', CLI_REAL, &o.alpha, "X", 1e-9, 1e6, "of factors that do not say it"},
         {"density", 'd', CLI_REAL, &o.density, "X", 1e-12, 1, "of sparse parts that do not say it"},
         {"no-provenance", 0, CLI_FLAG, &o.no_provenance, NULL, 0, 0, "add no provenance line"},

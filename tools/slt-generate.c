@@ -33,10 +33,16 @@ static int put(struct writer *w, uint32_t id, struct slt_error *err)
     return rc;
 }
 
+// What ends a document: the model's word counts before the tokenizer's.
+static uint32_t end_of_document(const struct slt_config *c, const struct slt_tokenizer *tokenizer)
+{
+    return c->eos_token_id >= 0 ? (uint32_t)c->eos_token_id : slt_tokenizer_info(tokenizer)->eos;
+}
+
 // BOS, where the tokenizer has one that the model was trained with, does not start our token files:
 // the prompt's ids alone are fed, or EOS as the border between documents where the prompt is empty.
 static int encode_prompt(struct slt_token_ids *ids, const struct slt_tokenizer *tokenizer,
-                         const char *text, size_t bytes, struct slt_error *err)
+                         uint32_t eos, const char *text, size_t bytes, struct slt_error *err)
 {
     const struct slt_tokenizer_info *info = slt_tokenizer_info(tokenizer);
     int rc = slt_tokenizer_encode(tokenizer, ids, text, bytes, err);
@@ -47,9 +53,7 @@ static int encode_prompt(struct slt_token_ids *ids, const struct slt_tokenizer *
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a prompt");
     ids->id = one;
     ids->capacity = ids->count = 1;
-    ids->id[0] = info->eos != SLT_TOKEN_NONE   ? info->eos
-                 : info->bos != SLT_TOKEN_NONE ? info->bos
-                                               : 0;
+    ids->id[0] = eos != SLT_TOKEN_NONE ? eos : info->bos != SLT_TOKEN_NONE ? info->bos : 0;
     return 0;
 }
 
@@ -109,6 +113,7 @@ static int run(const struct options *o, const char *model, const char *prompt, s
     if ((rc = slt_checkpoint_open(&reader, in, &err)) != 0)
         goto out;
     const char *member;
+    uint32_t eos = SLT_TOKEN_NONE;
     size_t size;
     const void *data = slt_checkpoint_tokenizer(reader, &size, &member);
     if (data == NULL) {
@@ -116,8 +121,10 @@ static int run(const struct options *o, const char *model, const char *prompt, s
                            slt_checkpoint_name(reader));
         goto out;
     }
-    if ((rc = slt_tokenizer_load(&tokenizer, slt_checkpoint_name(reader), data, size, &err)) != 0 ||
-        (rc = encode_prompt(&ids, tokenizer, prompt, bytes, &err)) != 0 ||
+    if ((rc = slt_tokenizer_load(&tokenizer, slt_checkpoint_name(reader), data, size, &err)) != 0)
+        goto out;
+    eos = end_of_document(slt_checkpoint_config(reader), tokenizer);
+    if ((rc = encode_prompt(&ids, tokenizer, eos, prompt, bytes, &err)) != 0 ||
         (rc = slt_device_open(&device, o->device, (int)o->threads, &err)) != 0 ||
         (rc = slt_generator_create(&generator, device, reader, (int64_t)ids.count + o->max_tokens,
                                    &sampling, &err)) != 0 ||
@@ -130,7 +137,7 @@ static int run(const struct options *o, const char *model, const char *prompt, s
     if (!o->common.quiet && (int64_t)ids.count + o->max_tokens > positions)
         cli_say("prompt and --max-tokens go beyond the %lld positions that the model was made for",
                 (long long)positions);
-    rc = generate(o, generator, &w, &ids, slt_tokenizer_info(tokenizer)->eos, stop, &err);
+    rc = generate(o, generator, &w, &ids, eos, stop, &err);
 out:
     if (rc != 0)
         code = cli_error(&err);

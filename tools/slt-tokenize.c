@@ -488,7 +488,8 @@ int main(int argc, char **argv)
     struct options o = {.common = {.output = "-"}, .seed = 1, .valid_fraction = -1, .split = 65536};
     const struct cli_option options[] = {
         CLI_COMMON(&o.common),
-        {"tokenizer", 't', CLI_TEXT, &o.tokenizer, "FILE", 0, 0, "SentencePiece model to use"},
+        {"tokenizer", 't', CLI_TEXT, &o.tokenizer, "FILE", 0, 0,
+         "SentencePiece model or tokenizer.json"},
         {"train-tokenizer", 0, CLI_TEXT, &o.train_tokenizer, "FILE", 0, 0,
          "first train a tokenizer on the input, into FILE"},
         {"vocab-size", 0, CLI_WHOLE, &o.vocab_size, "N", 300, 1 << 24, "pieces of a trained one"},

@@ -137,7 +137,7 @@ static int add_byte_level(struct json_tokenizer *t, const json_t *json, struct s
         if ((step->space = strdup(" ")) == NULL)
             return no_memory(err);
     }
-    return use_regex ? set_pattern(step, words_gpt2_pattern, err) : 0;
+    return use_regex ? set_pattern(step, WORDS_GPT2_PATTERN, err) : 0;
 }
 
 static int add_metaspace(struct json_tokenizer *t, const json_t *json, struct slt_error *err)

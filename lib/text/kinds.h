@@ -28,6 +28,10 @@ struct tokenizer_kind {
 
 extern const struct tokenizer_kind spm_kind, bpe_kind;
 
+// What the kind's load gave, or NULL where the tokenizer is of another kind.
+const void *slt_tokenizer_model(const struct slt_tokenizer *tokenizer,
+                                const struct tokenizer_kind *kind);
+
 // Makes room for more ids behind those that are there.
 int slt_token_ids_reserve(struct slt_token_ids *ids, size_t more, struct slt_error *err);
 

@@ -51,6 +51,11 @@ void slt_tokenizer_free(struct slt_tokenizer *t)
     free(t);
 }
 
+const void *slt_tokenizer_model(const struct slt_tokenizer *t, const struct tokenizer_kind *kind)
+{
+    return t->kind == kind ? t->model : NULL;
+}
+
 const struct slt_tokenizer_info *slt_tokenizer_info(const struct slt_tokenizer *t)
 {
     return &t->info;

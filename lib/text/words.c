@@ -3,9 +3,6 @@
 
 #define STACK_MOST ((size_t)4 << 20) // bytes of the stack that matching may use
 
-const char words_gpt2_pattern[] =
-    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+";
-
 void words_free(struct words *w)
 {
     for (size_t i = 0; i < w->count; i++) {

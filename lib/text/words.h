@@ -36,7 +36,8 @@ struct words {
 };
 
 // The pattern of ByteLevel, which is GPT-2's.
-extern const char words_gpt2_pattern[];
+#define WORDS_GPT2_PATTERN                                                                         \
+    "'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+"
 
 void words_free(struct words *w);
 

@@ -1,8 +1,7 @@
-// Checkpoints to GGUF, the format of ggml's programs (its specification: docs/gguf.md of ggml).
+// Checkpoints to GGUF.
 //
 // The file is a header with the numbers of tensors and of keys, the keys with their values, a
-// description of each tensor, and the tensors, each aligned to 32 bytes. Everything is
-// little-endian.
+// description of each tensor, and the tensors, each aligned to 32 bytes.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,160 +11,36 @@
 #include "core/bytes.h"
 #include "core/half.h"
 #include "model/dense.h"
-#include "slt/convert.h"
+#include "train/gguf.h"
 
 #define ALIGNMENT 32
 #define Q8_BLOCK  32 // values, stored in 34 bytes
 
-// Types of values in the header, and of tensors.
-enum { U32 = 4, I32 = 5, F32 = 6, BOOL = 7, STRING = 8, ARRAY = 9 };
+// Types of tensors.
 static const uint32_t tensor_types[] = {0, 1, 30, 8}, file_types[] = {0, 1, 32, 7};
-
-struct gguf {
-    struct slt_output *out;
-    struct slt_checkpoint_reader *reader;
-    struct slt_config config; // merged
-    enum slt_gguf_type type;
-    slt_stop_flag *stop;
-    struct slt_error *err;
-    int rc;            // of the first write that failed
-    uint64_t position; // bytes written
-    uint64_t keys;     // counted in a first pass without output
-    bool counting;
-};
-
-// ---- Header values ----
-
-static void put(struct gguf *g, const void *data, size_t bytes)
-{
-    if (g->counting)
-        return;
-    g->position += bytes;
-    if (g->rc == 0 && bytes > 0)
-        g->rc = slt_output_write(g->out, data, bytes, g->err);
-}
-
-static void put_u32(struct gguf *g, uint32_t value)
-{
-    unsigned char bytes[4];
-    slt_store_u32(bytes, value);
-    put(g, bytes, sizeof bytes);
-}
-
-static void put_u64(struct gguf *g, uint64_t value)
-{
-    unsigned char bytes[8];
-    slt_store_u64(bytes, value);
-    put(g, bytes, sizeof bytes);
-}
-
-static void put_f32(struct gguf *g, double value)
-{
-    const float single = (float)value;
-    uint32_t bits;
-    memcpy(&bits, &single, sizeof bits);
-    put_u32(g, bits);
-}
-
-static void put_string(struct gguf *g, const char *text)
-{
-    put_u64(g, strlen(text));
-    put(g, text, strlen(text));
-}
-
-static void key(struct gguf *g, const char *name, uint32_t type)
-{
-    g->keys += g->counting;
-    put_string(g, name);
-    put_u32(g, type);
-}
-
-static void key_u32(struct gguf *g, const char *name, int64_t value)
-{
-    key(g, name, U32);
-    put_u32(g, (uint32_t)value);
-}
-
-static void key_id(struct gguf *g, const char *name, int64_t id)
-{
-    if (id >= 0)
-        key_u32(g, name, id);
-}
-
-static void key_real(struct gguf *g, const char *name, double value)
-{
-    key(g, name, F32);
-    put_f32(g, value);
-}
-
-static void key_flag(struct gguf *g, const char *name, bool value)
-{
-    const unsigned char byte = value;
-    key(g, name, BOOL);
-    put(g, &byte, 1);
-}
-
-static void key_string(struct gguf *g, const char *name, const char *value)
-{
-    key(g, name, STRING);
-    put_string(g, value);
-}
-
-static void key_array(struct gguf *g, const char *name, uint32_t type, uint64_t count)
-{
-    key(g, name, ARRAY);
-    put_u32(g, type);
-    put_u64(g, count);
-}
-
-static void put_tokenizer(struct gguf *g, const struct slt_tokenizer *t)
-{
-    // ggml's numbers of slt_piece_type.
-    static const uint32_t types[] = {1, 2, 3, 5, 6};
-    const uint32_t count = slt_tokenizer_info(t)->vocab_size;
-    key_string(g, "tokenizer.ggml.model", "llama");
-    key_array(g, "tokenizer.ggml.tokens", STRING, count);
-    for (uint32_t i = 0; i < count; i++)
-        put_string(g, slt_tokenizer_piece(t, i).text);
-    key_array(g, "tokenizer.ggml.scores", F32, count);
-    for (uint32_t i = 0; i < count; i++)
-        put_f32(g, (double)slt_tokenizer_piece(t, i).score);
-    key_array(g, "tokenizer.ggml.token_type", I32, count);
-    for (uint32_t i = 0; i < count; i++)
-        put_u32(g, types[slt_tokenizer_piece(t, i).type]);
-    key_id(g, "tokenizer.ggml.bos_token_id", g->config.bos_token_id);
-    key_id(g, "tokenizer.ggml.eos_token_id", g->config.eos_token_id);
-    key_id(g, "tokenizer.ggml.padding_token_id", g->config.pad_token_id);
-    if (slt_tokenizer_info(t)->unk != SLT_TOKEN_NONE)
-        key_u32(g, "tokenizer.ggml.unknown_token_id", slt_tokenizer_info(t)->unk);
-    // Our models see documents without BOS, with EOS between them.
-    key_flag(g, "tokenizer.ggml.add_bos_token", false);
-    key_flag(g, "tokenizer.ggml.add_eos_token", false);
-    key_flag(g, "tokenizer.ggml.add_space_prefix", slt_tokenizer_adds_space(t));
-}
 
 static void put_keys(struct gguf *g, const struct slt_tokenizer *tokenizer)
 {
     const struct slt_config *c = &g->config;
-    key_string(g, "general.architecture", "llama");
-    key_string(g, "general.name", "slt");
-    key_u32(g, "general.alignment", ALIGNMENT);
-    key_u32(g, "general.file_type", file_types[g->type]);
-    key_u32(g, "general.quantization_version", 2);
-    key_u32(g, "llama.vocab_size", c->vocab_size);
-    key_u32(g, "llama.context_length", c->max_position_embeddings);
-    key_u32(g, "llama.embedding_length", c->hidden_size);
-    key_u32(g, "llama.block_count", c->num_hidden_layers);
-    key_u32(g, "llama.feed_forward_length", c->intermediate_size);
-    key_u32(g, "llama.attention.head_count", c->num_attention_heads);
-    key_u32(g, "llama.attention.head_count_kv", c->num_key_value_heads);
-    key_u32(g, "llama.attention.key_length", c->head_dim);
-    key_u32(g, "llama.attention.value_length", c->head_dim);
-    key_u32(g, "llama.rope.dimension_count", c->head_dim);
-    key_real(g, "llama.rope.freq_base", c->rope_theta);
-    key_real(g, "llama.attention.layer_norm_rms_epsilon", c->rms_norm_eps);
+    gguf_key_string(g, "general.architecture", "llama");
+    gguf_key_string(g, "general.name", "slt");
+    gguf_key_u32(g, "general.alignment", ALIGNMENT);
+    gguf_key_u32(g, "general.file_type", file_types[g->type]);
+    gguf_key_u32(g, "general.quantization_version", 2);
+    gguf_key_u32(g, "llama.vocab_size", c->vocab_size);
+    gguf_key_u32(g, "llama.context_length", c->max_position_embeddings);
+    gguf_key_u32(g, "llama.embedding_length", c->hidden_size);
+    gguf_key_u32(g, "llama.block_count", c->num_hidden_layers);
+    gguf_key_u32(g, "llama.feed_forward_length", c->intermediate_size);
+    gguf_key_u32(g, "llama.attention.head_count", c->num_attention_heads);
+    gguf_key_u32(g, "llama.attention.head_count_kv", c->num_key_value_heads);
+    gguf_key_u32(g, "llama.attention.key_length", c->head_dim);
+    gguf_key_u32(g, "llama.attention.value_length", c->head_dim);
+    gguf_key_u32(g, "llama.rope.dimension_count", c->head_dim);
+    gguf_key_real(g, "llama.rope.freq_base", c->rope_theta);
+    gguf_key_real(g, "llama.attention.layer_norm_rms_epsilon", c->rms_norm_eps);
     if (tokenizer != NULL)
-        put_tokenizer(g, tokenizer);
+        gguf_put_tokenizer(g, tokenizer);
 }
 
 // ---- Tensors ----
@@ -209,7 +84,7 @@ static uint64_t padded(uint64_t bytes)
 static void pad(struct gguf *g)
 {
     static const unsigned char zeros[ALIGNMENT];
-    put(g, zeros, (size_t)(padded(g->position) - g->position));
+    gguf_put(g, zeros, (size_t)(padded(g->position) - g->position));
 }
 
 static void put_infos(struct gguf *g, const struct slt_param_info *params, size_t count)
@@ -218,13 +93,13 @@ static void put_infos(struct gguf *g, const struct slt_param_info *params, size_
     char name[100];
     for (size_t i = 0; i < count; i++) {
         const struct slt_param_info *p = &params[i];
-        put_string(g, gguf_name(name, sizeof name, p));
-        put_u32(g, p->is_vector ? 1 : 2);
-        put_u64(g, (uint64_t)p->cols);
+        gguf_put_string(g, gguf_name(name, sizeof name, p));
+        gguf_put_u32(g, p->is_vector ? 1 : 2);
+        gguf_put_u64(g, (uint64_t)p->cols);
         if (!p->is_vector)
-            put_u64(g, (uint64_t)p->rows);
-        put_u32(g, tensor_types[type_of(g, p)]);
-        put_u64(g, offset);
+            gguf_put_u64(g, (uint64_t)p->rows);
+        gguf_put_u32(g, tensor_types[type_of(g, p)]);
+        gguf_put_u64(g, offset);
         offset += padded(bytes_of(type_of(g, p), p->rows * p->cols));
     }
     pad(g);
@@ -241,7 +116,7 @@ static void put_q8(struct gguf *g, const float *x)
     slt_store_u16(block, slt_f16_nearest(scale));
     for (int i = 0; i < Q8_BLOCK; i++)
         block[2 + i] = (unsigned char)(signed char)roundf(x[i] * inverse);
-    put(g, block, sizeof block);
+    gguf_put(g, block, sizeof block);
 }
 
 // A row of a matrix.
@@ -249,7 +124,7 @@ static void put_row(struct gguf *g, const float *x, int64_t n, enum slt_gguf_typ
 {
     uint16_t half[1024];
     if (type == SLT_GGUF_F32)
-        put(g, x, (size_t)n * sizeof *x);
+        gguf_put(g, x, (size_t)n * sizeof *x);
     for (int64_t i = 0; type == SLT_GGUF_Q8_0 && i < n; i += Q8_BLOCK)
         put_q8(g, x + i);
     for (int64_t at = 0; (type == SLT_GGUF_F16 || type == SLT_GGUF_BF16) && at < n; at += 1024) {
@@ -257,7 +132,7 @@ static void put_row(struct gguf *g, const float *x, int64_t n, enum slt_gguf_typ
         for (int64_t i = 0; i < count; i++)
             half[i] =
                 type == SLT_GGUF_F16 ? slt_f16_nearest(x[at + i]) : slt_bf16_nearest(x[at + i]);
-        put(g, half, (size_t)count * sizeof *half);
+        gguf_put(g, half, (size_t)count * sizeof *half);
     }
 }
 
@@ -336,14 +211,16 @@ int slt_convert_gguf(struct slt_output *out, struct slt_checkpoint_reader *reade
         rc = slt_config_params(slt_checkpoint_config(reader), &source, &sources, err);
     if (rc == 0 && data != NULL)
         rc = slt_tokenizer_load(&tokenizer, slt_checkpoint_name(reader), data, bytes, err);
+    if (rc == 0 && tokenizer != NULL)
+        rc = gguf_check_tokenizer(tokenizer, err);
     if (rc == 0) {
         g.counting = true;
         put_keys(&g, tokenizer);
         g.counting = false;
-        put(&g, "GGUF", 4);
-        put_u32(&g, 3);
-        put_u64(&g, count);
-        put_u64(&g, g.keys);
+        gguf_put(&g, "GGUF", 4);
+        gguf_put_u32(&g, 3);
+        gguf_put_u64(&g, count);
+        gguf_put_u64(&g, g.keys);
         put_keys(&g, tokenizer);
         put_infos(&g, params, count);
         rc = put_tensors(&g, params, count, source);

@@ -3,16 +3,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "core/bfloat.h"
 #include "core/bytes.h"
 #include "core/half.h"
+#include "core/json.h"
 #include "files/tensor_directory.h"
 #include "model/dense.h"
 #include "slt/convert.h"
 
-#define CONFIG_MAX (1 << 20)
-#define CHUNK      ((int64_t)1 << 16) // values that are converted at once
+#define CONFIG_MAX           (1 << 20)
+#define TOKENIZER_CONFIG_MAX (16 << 20)
+#define CHUNK                ((int64_t)1 << 16) // values that are converted at once
 
 struct import {
     const char *directory;
@@ -207,6 +210,61 @@ static int write_param(struct import *m, const struct slt_param_info *p, struct 
     return write_values(m, t, p->rows * p->cols, p->role == SLT_ROLE_SPARSE ? m->order : NULL, err);
 }
 
+// ---- Tokens with a meaning ----
+
+// The id of a piece, or -1.
+static int64_t id_of(const struct slt_tokenizer *t, const char *text)
+{
+    const uint32_t count = slt_tokenizer_info(t)->vocab_size;
+    uint32_t id = 0;
+    while (text != NULL && id < count && strcmp(slt_tokenizer_piece(t, id).text, text) != 0)
+        id++;
+    return text != NULL && id < count ? (int64_t)id : -1;
+}
+
+// Sets an id that config.json lacks: that of the token which tokenizer_config.json (NULL: there is
+// none) has under key, as a text or as an object with it, else the tokenizer's own.
+static void set_id(int64_t *id, const struct import *m, const struct slt_tokenizer *t,
+                   const json_t *json, const char *key, uint32_t own)
+{
+    const json_t *token = json_object_get(json, key);
+    if (json_is_object(token))
+        token = json_object_get(token, "content");
+    if (*id < 0)
+        *id = id_of(t, json_string_value(token));
+    if (*id < 0 && own != SLT_TOKEN_NONE)
+        *id = own;
+    if (*id >= m->config.vocab_size)
+        *id = -1;
+}
+
+static int find_ids(struct import *m, const struct slt_tokenizer *t, struct slt_error *err)
+{
+    const struct slt_tokenizer_info *info = slt_tokenizer_info(t);
+    char path[PATH_MAX];
+    struct stat st;
+    json_t *json = NULL;
+    void *data;
+    size_t bytes;
+    snprintf(path, sizeof path, "%s/tokenizer_config.json", m->directory);
+    if (stat(path, &st) == 0) {
+        int rc = slt_file_read(&data, &bytes, path, TOKENIZER_CONFIG_MAX, m->stop, err);
+        if (rc != 0)
+            return rc;
+        rc = slt_json_parse(&json, path, data, bytes, err);
+        free(data);
+        if (rc != 0)
+            return rc;
+    }
+    set_id(&m->config.bos_token_id, m, t, json, "bos_token", info->bos);
+    set_id(&m->config.eos_token_id, m, t, json, "eos_token", info->eos);
+    set_id(&m->config.pad_token_id, m, t, json, "pad_token", info->pad);
+    json_decref(json);
+    return 0;
+}
+
+// ---- The whole ----
+
 static int write_all(struct import *m, struct slt_output *out,
                      const struct slt_tokenizer *tokenizer, const char *provenance,
                      struct slt_error *err)
@@ -246,7 +304,9 @@ int slt_convert_import(struct slt_output *out, const char *directory,
 {
     struct import m = {.directory = directory, .stop = stop};
     int rc = slt_tensor_directory_open(&m.tensors, directory, stop, err);
-    if (rc == 0 && (rc = read_config(&m, hints, err)) == 0)
+    if (rc == 0 && (rc = read_config(&m, hints, err)) == 0 && tokenizer != NULL)
+        rc = find_ids(&m, tokenizer, err);
+    if (rc == 0)
         rc = write_all(&m, out, tokenizer, provenance, err);
     for (size_t i = 0; rc == 0 && on_ignored != NULL && i < m.tensors.tensors; i++)
         if (!m.tensors.tensor[i].used)

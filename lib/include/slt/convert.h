@@ -18,7 +18,9 @@ struct slt_convert_hints {
 // out, which the caller publishes. Where linears have lora_A and lora_B instead of weight, it is a
 // low-rank model, and with sparse_index and sparse_value as well (the published SLTrain code) a
 // sparse plus low-rank one with an explicit support; alpha and density are then in config.json's
-// "slt" object or in the hints. tokenizer and provenance (JSON lines) may be NULL. Tensors that the
+// "slt" object or in the hints. tokenizer and provenance (JSON lines) may be NULL; with a
+// tokenizer, ids of BOS, EOS and PAD that config.json lacks are those of the tokens which
+// tokenizer_config.json names, else the tokenizer's. Tensors that the
 // configuration does not ask for are passed over, and on_ignored (may be NULL) is told their names.
 // Errors: SLT_ERR_FORMAT, SLT_ERR_RANGE where a hint is missing or does not fit.
 SLT_API int slt_convert_import(struct slt_output *out, const char *directory,
@@ -45,7 +47,8 @@ SLT_API int slt_convert_export(const char *directory, struct slt_checkpoint_read
 // Writes the model, its linears merged, and its tokenizer as one GGUF file (version 3) for
 // llama.cpp's architecture "llama": rows of q and k in the order of its rotation, norms in F32,
 // matrices in the type; Q8_0 (blocks of 32 with a scale of 16 bits) only where a row is a multiple
-// of 32, else F16.
+// of 32, else F16. A byte-level tokenizer.json is of ggml's kind "gpt2"; SLT_ERR_RANGE for other
+// ones, and for those that split text in a way that llama.cpp has no name for.
 enum slt_gguf_type { SLT_GGUF_F32, SLT_GGUF_F16, SLT_GGUF_BF16, SLT_GGUF_Q8_0 };
 SLT_API int slt_convert_gguf(struct slt_output *out, struct slt_checkpoint_reader *reader,
                              enum slt_gguf_type type, slt_stop_flag *stop, struct slt_error *err);
