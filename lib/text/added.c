@@ -157,7 +157,8 @@ bool added_next(const struct added_set *set, struct added_cursor *c, const char 
             continue;
         size_t from = c->at, to = from + token->bytes;
         c->at = to;
-        if (token->single_word && touches_word(text, bytes, from, to)) {
+        if (token->id == c->is_text ||
+            (token->single_word && touches_word(text, bytes, from, to))) {
             c->at--; // which the loop adds
             continue;
         }

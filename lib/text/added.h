@@ -34,8 +34,9 @@ struct added_stretch {
     size_t from, to;
     const struct added_token *token;
 };
-// Where looking for tokens in a text has come to; start with {0}.
+// Where looking for tokens in a text has come to; start with zeros but for is_text.
 struct added_cursor {
+    uint32_t is_text; // the id of a token that is none here, or SLT_TOKEN_NONE
     size_t at, done;
     struct added_stretch waiting;
     bool waits;

@@ -14,6 +14,7 @@ struct encoder {
     struct encoder *next;
     const struct json_tokenizer *tokenizer;
     struct slt_token_ids *ids;
+    uint32_t is_text; // the added token whose text is text, or SLT_TOKEN_NONE
     struct bpe_scratch bpe;
     struct words_scratch words;
     struct text_buffer normal[2];
@@ -108,7 +109,7 @@ static int put_text(struct encoder *e, const char *text, size_t bytes, bool star
                     struct slt_error *err)
 {
     const struct json_tokenizer *t = e->tokenizer;
-    struct added_cursor cursor = {0};
+    struct added_cursor cursor = {.is_text = e->is_text};
     struct added_stretch s;
     int rc = normalize(&t->normalizer, e->normal, &text, &bytes, starts, err);
     while (rc == 0 && added_next(&t->normal, &cursor, text, bytes, &s)) {
@@ -162,16 +163,18 @@ static void give_encoder(const struct json_tokenizer *t, struct encoder *e)
 }
 
 static int encode(const void *model, struct slt_token_ids *ids, const char *text, size_t bytes,
-                  struct slt_error *err)
+                  bool eos_is_text, struct slt_error *err)
 {
     const struct json_tokenizer *t = model;
-    struct added_cursor cursor = {0};
+    const uint32_t is_text = eos_is_text ? t->info.eos : SLT_TOKEN_NONE;
+    struct added_cursor cursor = {.is_text = is_text};
     struct added_stretch s;
     struct encoder *e = take_encoder(t);
     int rc = 0;
     if (e == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate an encoder");
     e->ids = ids;
+    e->is_text = is_text;
     while (rc == 0 && added_next(&t->raw, &cursor, text, bytes, &s))
         rc = s.token != NULL ? put_token(e, s.token->id, err)
                              : put_bytes(e, text + s.from, s.to - s.from, s.from == 0, err);

@@ -19,9 +19,10 @@ struct tokenizer_kind {
     void (*info)(const void *model, struct slt_tokenizer_info *info);
     struct slt_piece (*piece)(const void *model, uint32_t id);
     bool (*adds_space)(const void *model);
-    // As slt_tokenizer_encode and slt_tokenizer_decode.
+    // As slt_tokenizer_encode, or with eos_is_text as slt_tokenizer_encode_batch.
     int (*encode)(const void *model, struct slt_token_ids *ids, const char *text, size_t bytes,
-                  struct slt_error *err);
+                  bool eos_is_text, struct slt_error *err);
+    // As slt_tokenizer_decode.
     int (*decode)(const void *model, char **text, size_t *bytes, const uint32_t *ids, size_t count,
                   struct slt_error *err);
 };

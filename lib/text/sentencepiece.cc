@@ -184,8 +184,9 @@ bool adds_space(const void *model)
            pieces[0].compare(0, 3, "\xe2\x96\x81") == 0;
 }
 
+// No text gives a control piece, EOS among them.
 int encode(const void *model, struct slt_token_ids *ids, const char *text, size_t bytes,
-           struct slt_error *err)
+           bool /* eos_is_text */, struct slt_error *err)
 {
     return guarded(err, [&] {
         std::vector<int> out;

@@ -77,29 +77,10 @@ bool slt_tokenizer_adds_space(const struct slt_tokenizer *t)
     return t->kind->adds_space(t->model);
 }
 
-void slt_token_ids_free(struct slt_token_ids *ids)
-{
-    free(ids->id);
-    *ids = (struct slt_token_ids){0};
-}
-
-int slt_token_ids_reserve(struct slt_token_ids *ids, size_t more, struct slt_error *err)
-{
-    if (ids->capacity - ids->count >= more)
-        return 0;
-    const size_t capacity = 2 * ids->capacity + more;
-    uint32_t *id = realloc(ids->id, capacity * sizeof *id);
-    if (id == NULL)
-        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate %zu token ids", capacity);
-    ids->id = id;
-    ids->capacity = capacity;
-    return 0;
-}
-
 int slt_tokenizer_encode(const struct slt_tokenizer *t, struct slt_token_ids *ids, const char *text,
                          size_t bytes, struct slt_error *err)
 {
-    return t->kind->encode(t->model, ids, text, bytes, err);
+    return t->kind->encode(t->model, ids, text, bytes, false, err);
 }
 
 int slt_tokenizer_encode_batch(const struct slt_tokenizer *t, struct slt_token_ids *ids,
@@ -112,7 +93,7 @@ int slt_tokenizer_encode_batch(const struct slt_tokenizer *t, struct slt_token_i
 #pragma omp parallel for schedule(dynamic) num_threads(threads)
     for (size_t i = 0; i < count; i++) {
         struct slt_error mine;
-        const int one = t->kind->encode(t->model, &ids[i], texts[i], bytes[i], &mine);
+        const int one = t->kind->encode(t->model, &ids[i], texts[i], bytes[i], true, &mine);
         if (one != 0) {
 #pragma omp critical(slt_encode_error)
             rc = slt_error_set(err, one, "%s", mine.message);

@@ -26,6 +26,9 @@
 #define LLVMFuzzerTestOneInput fuzz_lines
 #include "tests/fuzz/fuzz_lines.c"
 #undef LLVMFuzzerTestOneInput
+#define LLVMFuzzerTestOneInput fuzz_tokenizer_json
+#include "tests/fuzz/fuzz_tokenizer_json.c"
+#undef LLVMFuzzerTestOneInput
 
 #include "check.h"
 
@@ -35,9 +38,13 @@ static const struct target {
     const char *name;
     reader_function *read;
 } targets[] = {
-    {"checkpoint", fuzz_read_checkpoint},   {"tokens", fuzz_read_tokens},
-    {"safetensors", fuzz_read_safetensors}, {"config", fuzz_read_config},
-    {"llama2c", fuzz_read_llama2c},         {"lines", fuzz_read_lines},
+    {"checkpoint", fuzz_read_checkpoint},
+    {"tokens", fuzz_read_tokens},
+    {"safetensors", fuzz_read_safetensors},
+    {"config", fuzz_read_config},
+    {"llama2c", fuzz_read_llama2c},
+    {"lines", fuzz_read_lines},
+    {"tokenizer_json", fuzz_read_tokenizer_json},
 };
 
 // Where the corpus goes: a folder, or the readers themselves.
@@ -346,7 +353,7 @@ static void make_lines(struct sink *s)
                                "{\"text\": \"two\", \"url\": []}\n{\"text\": \"\xff\"}\n{\"te";
     static const char text[] =
         "a line\r\n\n\nanother \xc3\xa9 paragraph\nof two lines\n\n\xff\xfe\n\0\n";
-    const struct target *t = &targets[sizeof targets / sizeof *targets - 1];
+    const struct target *t = &targets[5];
     const size_t bound = ZSTD_compressBound(sizeof json), most = 60000;
     uint8_t *frame = malloc(bound), *line = malloc(most);
     emit(s, t, "good-json", json, sizeof json - 1);
@@ -361,6 +368,72 @@ static void make_lines(struct sink *s)
     emit(s, t, "good-long-line", line, most);
     free(frame);
     free(line);
+}
+
+// A tokenizer.json around these parts; ids 0 to 255 are bytes, in the order of ByteLevel's letters.
+static void emit_tokenizer(struct sink *s, const char *name, const char *root, const char *model)
+{
+    static const char head[] =
+        "{\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": "
+        "false, \"use_regex\": true}, \"normalizer\": null";
+    char *text = malloc(1 << 14), *to = text;
+    to += sprintf(to, "%s%s, \"model\": {\"type\": \"BPE\"%s, \"vocab\": {", head, root, model);
+    for (int byte = 0, other = 256; byte < 256; byte++) {
+        const bool plain = (byte >= '!' && byte <= '~') || (byte >= 0xa1 && byte != 0xad);
+        const int c = plain ? byte : other++;
+        const char *quote = c == '"' || c == '\\' ? "\\" : "";
+        to += c < 128 ? sprintf(to, "\"%s%c\": %d, ", quote, c, byte)
+                      : sprintf(to, "\"%c%c\": %d, ", 0xc0 | c >> 6, 0x80 | (c & 63), byte);
+    }
+    to += sprintf(to, "\"th\": 256, \"the\": 257}}}");
+    emit(s, &targets[6], name, text, (size_t)(to - text));
+    free(text);
+}
+
+static void make_tokenizers(struct sink *s)
+{
+#define MERGES ", \"merges\": [[\"t\", \"h\"], \"th e\"]"
+    static const struct {
+        const char *name, *root, *model;
+    } files[] = {
+        {"good-plain", "", MERGES},
+        {"good-added",
+         ", \"added_tokens\": [{\"id\": 258, \"content\": \"<|endoftext|>\", \"special\": true}, "
+         "{\"id\": 300, \"content\": \"b \", \"lstrip\": true, \"rstrip\": true, "
+         "\"single_word\": true, \"normalized\": true}]",
+         ", \"unk_token\": \"the\", \"ignore_merges\": true" MERGES},
+        {"good-processor",
+         ", \"post_processor\": {\"type\": \"TemplateProcessing\", \"single\": [{\"SpecialToken\": "
+         "{\"id\": \"th\", \"type_id\": 0}}, {\"Sequence\": {\"id\": \"A\", \"type_id\": 0}}]}",
+         MERGES},
+        {"bad-twice", ", \"normalizer\": null", MERGES},
+        {"bad-two-models", ", \"model\": {}", MERGES},
+        {"bad-merge", "", ", \"merges\": [\"t e\"]"},
+        {"bad-merges", "", ", \"merges\": [\"the\"]"},
+        {"bad-id", "", ", \"merges\": [[\"t\", 5]]"},
+        {"bad-unknown", "", ", \"unk_token\": \"nothing\"" MERGES},
+        {"bad-added", ", \"added_tokens\": [{\"id\": -1, \"content\": \"x\"}]", MERGES},
+        {"bad-huge-id", ", \"added_tokens\": [{\"id\": 4000000000, \"content\": \"x\"}]", MERGES},
+    };
+#undef MERGES
+    static const char whole[] =
+        "{\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFC\"}, "
+        "{\"type\": "
+        "\"Replace\", \"pattern\": {\"String\": \" \"}, \"content\": \"_\"}]}, \"pre_tokenizer\": "
+        "{\"type\": "
+        "\"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"pattern\": {\"Regex\": "
+        "\"\\\\p{L}+|[^a-z\\\\s]|\\\\s+(?!x)\"}, \"behavior\": \"Isolated\", \"invert\": false}, "
+        "{\"type\": "
+        "\"Metaspace\", \"replacement\": \"_\", \"prepend_scheme\": \"always\", \"split\": "
+        "true}]}, "
+        "\"model\": {\"type\": \"BPE\", \"unk_token\": \"u\", \"vocab\": {\"u\": 0, \"a\": 1, "
+        "\"_\": 2, "
+        "\"_a\": 3}, \"merges\": [\"_ a\"]}}";
+    for (size_t i = 0; i < sizeof files / sizeof *files; i++)
+        emit_tokenizer(s, files[i].name, files[i].root, files[i].model);
+    emit(s, &targets[6], "bad-no-bytes", whole, sizeof whole - 1);
+    emit(s, &targets[6], "bad-half", whole, sizeof whole / 2);
+    emit(s, &targets[6], "bad-empty", whole, 0);
 }
 
 // A line, or a paragraph, that is too long is passed over and counted; those around it stay.
@@ -408,6 +481,7 @@ int main(int argc, char **argv)
         sink.folder = argv[2];
     make_corpus(&sink);
     make_lines(&sink);
+    make_tokenizers(&sink);
     check_too_long();
     CHECK(sink.files > 80, "only %zu files", sink.files);
     return TEST_END();

@@ -134,6 +134,31 @@ static void test_long_words(void)
     slt_tokenizer_free(tokenizer);
 }
 
+// A prompt may name the end of a document; a document's text does not end it, and comes back.
+static void test_end_in_text(void)
+{
+    static const char *const text = "one<|endoftext|>two";
+    const size_t bytes = strlen(text);
+    struct slt_tokenizer *tokenizer = load_base("bytes");
+    struct slt_token_ids ids = {0};
+    struct slt_error err;
+    char *back = NULL;
+    size_t count, ends = 0;
+    CHECK_OK(slt_tokenizer_encode(tokenizer, &ids, text, bytes, &err), err);
+    for (size_t i = 0; i < ids.count; i++)
+        ends += ids.id[i] == slt_tokenizer_info(tokenizer)->eos;
+    CHECK(ends == 1, "%zu ends in a text", ends);
+    ids.count = 0;
+    CHECK_OK(slt_tokenizer_encode_batch(tokenizer, &ids, &text, &bytes, 1, 1, &err), err);
+    for (size_t i = 0; i < ids.count; i++)
+        CHECK(ids.id[i] != slt_tokenizer_info(tokenizer)->eos, "an end in a document");
+    CHECK_OK(slt_tokenizer_decode(tokenizer, &back, &count, ids.id, ids.count, &err), err);
+    CHECK(count == bytes && memcmp(back, text, bytes) == 0, "'%s'", back);
+    free(back);
+    slt_token_ids_free(&ids);
+    slt_tokenizer_free(tokenizer);
+}
+
 static void test_threads(struct mixed *m)
 {
     enum { TEXTS = 40 };
@@ -359,6 +384,7 @@ int main(void)
     test_bytes_come_back(&m);
     test_spaces_come_back();
     test_long_words();
+    test_end_in_text();
     test_threads(&m);
     test_specials();
     test_pieces();

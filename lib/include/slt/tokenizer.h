@@ -78,8 +78,9 @@ SLT_API void slt_token_ids_free(struct slt_token_ids *ids);
 SLT_API int slt_tokenizer_encode(const struct slt_tokenizer *tokenizer, struct slt_token_ids *ids,
                                  const char *text, size_t bytes, struct slt_error *err);
 
-// As slt_tokenizer_encode for count texts at once, on so many threads (0: all): ids[i] are those of
-// texts[i], whatever the number of threads.
+// As slt_tokenizer_encode for count documents at once, on so many threads (0: all): ids[i] are
+// those of texts[i], whatever the number of threads. Where the text of EOS stands in a document it
+// is text like any other, so that no document holds its own end.
 SLT_API int slt_tokenizer_encode_batch(const struct slt_tokenizer *tokenizer,
                                        struct slt_token_ids *ids, const char *const *texts,
                                        const size_t *bytes, size_t count, int threads,
