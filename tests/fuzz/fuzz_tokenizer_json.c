@@ -17,7 +17,7 @@ static void encode_and_decode(void *model, uint32_t vocab_size, const char *text
     char *back = NULL;
     size_t length = 0;
     // A pattern may take too long, which is an error.
-    if (bpe_kind.encode(model, &ids, text, bytes, &err) == 0) {
+    if (bpe_kind.encode(model, &ids, text, bytes, bytes % 2 != 0, &err) == 0) {
         for (size_t i = 0; i < ids.count; i++)
             if (ids.id[i] >= vocab_size || bpe_kind.piece(model, ids.id[i]).text == NULL)
                 abort();

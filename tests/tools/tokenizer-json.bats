@@ -67,7 +67,7 @@ setup() {
     [ "$(slt-info named.slt | value_of config.eos_token_id)" = "$(id Ġthe)" ]
     [ "$(slt-info named.slt | value_of config.bos_token_id)" = 0 ]
     # A SentencePiece model comes first.
-    head -c 20000 "$DATA/text" | slt-tokenize --train-tokenizer hf/tokenizer.model --vocab-size 300 -o x.tok -
+    head -c 20000 "$DATA/text" | slt-tokenize --train-tokenizer hf/tokenizer.model --vocab-size 400 -o x.tok -
     slt-convert -o spm.slt hf
     [ "$(slt-info spm.slt | value_of tokenizer.member)" = tokenizer.model ]
     printf '{"eos_token": ' >hf/tokenizer_config.json
