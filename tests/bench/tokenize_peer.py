@@ -1,3 +1,4 @@
+#!/usr/bin/env python3
 """Hugging Face's tokenizers beside slt-tokenize, for tests/bench/tokenize (tokenizers from PyPI).
 
 usage: tokenize_peer.py train TEXT VOCABULARY OUTPUT    a byte-level tokenizer.json with GPT-2's way of splitting
