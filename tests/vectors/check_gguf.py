@@ -1,14 +1,16 @@
 #!/usr/bin/env python3
 """Reads a GGUF file with the gguf package and compares its tensors with the safetensors of the same model in a Hugging
-Face directory: F32 must be equal, other types near. Prints what it compared.
+Face directory: F32 must be equal, other types near; and its tokenizer with a byte-level tokenizer.json there: pieces,
+their types, merges and special ids. Prints what it compared.
 
 usage: check_gguf.py MODEL.gguf HF_DIRECTORY [LIMIT]    (gguf, numpy and safetensors from PyPI)
 """
 import json
+import os
 import sys
 
 import numpy
-from gguf import GGUFReader, dequantize
+from gguf import GGUFReader, TokenType, dequantize
 from safetensors.numpy import load_file
 
 NAMES = {
@@ -25,6 +27,26 @@ def hf_name(name):
         return TOP[name]
     _, layer, kind, _ = name.split(".")
     return f"model.layers.{layer}.{NAMES[kind]}.weight"
+
+
+def check_tokenizer(fields, directory, config):
+    """The keys of a byte-level tokenizer; returns what it found."""
+    root = json.load(open(directory + "/tokenizer.json", encoding="utf-8"))
+    value = {k.removeprefix("tokenizer.ggml."): f.contents() for k, f in fields.items() if k.startswith("tokenizer.")}
+    pieces = {i: text for text, i in root["model"]["vocab"].items()}
+    types = dict.fromkeys(pieces, TokenType.NORMAL)
+    for token in root["added_tokens"]:
+        pieces[token["id"]] = token["content"]
+        types[token["id"]] = TokenType.CONTROL if token["special"] else TokenType.USER_DEFINED
+    count = max(config["vocab_size"], max(pieces) + 1)
+    assert value["model"] == "gpt2"
+    assert value["tokens"] == [pieces.get(i, f"[PAD{i}]") for i in range(count)]
+    assert len(set(value["tokens"])) == count
+    assert value["token_type"] == [types.get(i, TokenType.UNUSED) for i in range(count)]
+    assert value["merges"] == [m if isinstance(m, str) else " ".join(m) for m in root["model"]["merges"]]
+    for key, name in (("bos", "bos"), ("eos", "eos"), ("padding", "pad")):
+        assert value.get(f"{key}_token_id") == config.get(f"{name}_token_id"), key
+    return f"tokenizer as in tokenizer.json, split as {value['pre']}, {len(value['merges'])} merges"
 
 
 def main():
@@ -48,6 +70,8 @@ def main():
     tokens = reader.fields.get("tokenizer.ggml.tokens")
     print(f"{len(reader.tensors)} tensors, worst relative difference {worst:.3g}, "
           f"{len(tokens.data) if tokens else 0} tokens, {fields}")
+    if os.path.exists(sys.argv[2] + "/tokenizer.json"):
+        print(check_tokenizer(reader.fields, sys.argv[2], config))
 
 
 main()
