@@ -5,7 +5,8 @@
 // or last) or have byte fallback. Added tokens, the normalizers NFC, NFD, NFKC, NFKD, Replace (of a
 // string) and Prepend, the pre-tokenizers ByteLevel, Split, Digits and Metaspace, and Sequences of
 // them are done as there; others are refused. Truncation, padding and the tokens that its
-// post-processor adds are not.
+// post-processor adds are not. Which characters are letters and how they compose is as in the
+// Unicode version of PCRE2 and utf8proc, so that ids may differ where a text has newer characters.
 //
 // Its BOS, EOS and PAD: what the post-processor puts before (or calls cls) and behind (or calls
 // sep) a text; else the first of these that is an added token or a piece. EOS: </s>,
