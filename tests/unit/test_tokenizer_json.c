@@ -13,6 +13,25 @@ static struct slt_tokenizer *load_base(const char *name)
     return tokenizer;
 }
 
+static json_t *parse(const char *text)
+{
+    json_t *json = json_loads(text, JSON_DECODE_ANY, NULL);
+    CHECK(json != NULL, "%s", text);
+    return json;
+}
+
+// The small tokenizer with a part of its root put in place.
+static int load_changed(struct slt_tokenizer **tokenizer, const char *base, const char *changes,
+                        struct slt_error *err)
+{
+    json_t *root = tokenizer_base(base), *change = parse(changes);
+    json_object_update_recursive(root, change);
+    const int rc = load_tokenizer(tokenizer, root, err);
+    json_decref(change);
+    json_decref(root);
+    return rc;
+}
+
 // ---- There and back ----
 
 // Bytes of a hash, among them stretches of UTF-8 and of ASCII.
@@ -98,6 +117,29 @@ static void test_bytes_come_back(struct mixed *m)
         slt_token_ids_free(&ids);
         slt_tokenizer_free(tokenizer);
     }
+}
+
+// A space is put before a text, not before what goes on behind bytes that are not UTF-8.
+static void test_prefix(void)
+{
+    static const char text[] = "a\xff"
+                               "b c\xff\xfe"
+                               "d";
+    struct slt_tokenizer *tokenizer = NULL;
+    struct slt_token_ids ids = {0};
+    struct slt_error err;
+    char *back = NULL;
+    size_t bytes = 0;
+    CHECK_OK(load_changed(&tokenizer, "bytes", "{\"pre_tokenizer\": {\"add_prefix_space\": true}}",
+                          &err),
+             err);
+    CHECK(slt_tokenizer_adds_space(tokenizer), "no space");
+    CHECK_OK(slt_tokenizer_encode(tokenizer, &ids, text, strlen(text), &err), err);
+    CHECK_OK(slt_tokenizer_decode(tokenizer, &back, &bytes, ids.id, ids.count, &err), err);
+    CHECK(bytes == strlen(text) + 1 && back[0] == ' ' && strcmp(back + 1, text) == 0, "'%s'", back);
+    free(back);
+    slt_token_ids_free(&ids);
+    slt_tokenizer_free(tokenizer);
 }
 
 static void test_spaces_come_back(void)
@@ -188,25 +230,6 @@ static void test_threads(struct mixed *m)
 }
 
 // ---- What is known of a file ----
-
-static json_t *parse(const char *text)
-{
-    json_t *json = json_loads(text, JSON_DECODE_ANY, NULL);
-    CHECK(json != NULL, "%s", text);
-    return json;
-}
-
-// The small tokenizer with a part of its root put in place.
-static int load_changed(struct slt_tokenizer **tokenizer, const char *base, const char *changes,
-                        struct slt_error *err)
-{
-    json_t *root = tokenizer_base(base), *change = parse(changes);
-    json_object_update_recursive(root, change);
-    const int rc = load_tokenizer(tokenizer, root, err);
-    json_decref(change);
-    json_decref(root);
-    return rc;
-}
 
 #define TOKEN(id, text) "{\"id\": " #id ", \"content\": \"" text "\", \"special\": true}"
 
@@ -382,6 +405,7 @@ int main(void)
     }
     mixed_open(&m, text);
     test_bytes_come_back(&m);
+    test_prefix();
     test_spaces_come_back();
     test_long_words();
     test_end_in_text();
