@@ -75,13 +75,14 @@ static int replace(struct text_buffer *to, const char *text, size_t bytes,
 int normalize(const struct normalizer *n, struct text_buffer buffers[2], const char **text,
               size_t *bytes, bool starts, struct slt_error *err)
 {
+    size_t changes = 0; // steps may be passed over: the text is in the buffer of the last change
     for (size_t i = 0; i < n->count; i++) {
         const struct normal_step *step = &n->step[i];
-        struct text_buffer *to = &buffers[i % 2];
         int rc;
         if ((step->kind == NORMAL_FORM && is_normal(*text, *bytes, step->form)) ||
             (step->kind == NORMAL_PREPEND && (!starts || *bytes == 0)))
             continue;
+        struct text_buffer *to = &buffers[changes++ % 2];
         to->bytes = 0;
         if (step->kind == NORMAL_FORM)
             rc = apply_form(to, *text, *bytes, step->form, err);

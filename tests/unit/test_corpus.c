@@ -418,20 +418,26 @@ static void make_tokenizers(struct sink *s)
 #undef MERGES
     static const char whole[] =
         "{\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"NFC\"}, "
-        "{\"type\": "
-        "\"Replace\", \"pattern\": {\"String\": \" \"}, \"content\": \"_\"}]}, \"pre_tokenizer\": "
-        "{\"type\": "
-        "\"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", \"pattern\": {\"Regex\": "
-        "\"\\\\p{L}+|[^a-z\\\\s]|\\\\s+(?!x)\"}, \"behavior\": \"Isolated\", \"invert\": false}, "
-        "{\"type\": "
-        "\"Metaspace\", \"replacement\": \"_\", \"prepend_scheme\": \"always\", \"split\": "
-        "true}]}, "
-        "\"model\": {\"type\": \"BPE\", \"unk_token\": \"u\", \"vocab\": {\"u\": 0, \"a\": 1, "
-        "\"_\": 2, "
-        "\"_a\": 3}, \"merges\": [\"_ a\"]}}";
+        "{\"type\": \"Prepend\", \"prepend\": \"_\"}, {\"type\": \"Replace\", \"pattern\": "
+        "{\"String\": \" \"}, \"content\": \"_\"}]}, \"pre_tokenizer\": {\"type\": \"Sequence\", "
+        "\"pretokenizers\": [{\"type\": \"Split\", \"pattern\": {\"Regex\": "
+        "\"\\\\p{L}+|[^a-z\\\\s]|\\\\s+(?!x)\"}, \"behavior\": \"MergedWithNext\", \"invert\": "
+        "true}, {\"type\": \"Digits\", \"individual_digits\": true}]}, \"model\": {\"type\": "
+        "\"BPE\", "
+        "\"byte_fallback\": true, \"fuse_unk\": true, \"unk_token\": \"u\", \"vocab\": {\"u\": 0, "
+        "\"a\": 1, \"_\": 2, \"_a\": 3, \"<0x0A>\": 4, \"\\u0000\": 5}, \"merges\": [\"_ a\"]}}";
+    static const char spaces[] =
+        "{\"pre_tokenizer\": {\"type\": \"Metaspace\", \"replacement\": \"\xe2\x96\x81\", "
+        "\"prepend_scheme\": \"first\", \"split\": true}, \"model\": {\"byte_fallback\": true, "
+        "\"vocab\": {\"\xe2\x96\x81\": 0, \"e\": 1, \"\xe2\x96\x81"
+        "e\": 2}, "
+        "\"merges\": [[\"\xe2\x96\x81\", \"e\"]]}}";
+    static const char no_bytes[] = "{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": []}}";
     for (size_t i = 0; i < sizeof files / sizeof *files; i++)
         emit_tokenizer(s, files[i].name, files[i].root, files[i].model);
-    emit(s, &targets[6], "bad-no-bytes", whole, sizeof whole - 1);
+    emit(s, &targets[6], "good-whole", whole, sizeof whole - 1);
+    emit(s, &targets[6], "good-spaces", spaces, sizeof spaces - 1);
+    emit(s, &targets[6], "bad-no-bytes", no_bytes, sizeof no_bytes - 1);
     emit(s, &targets[6], "bad-half", whole, sizeof whole / 2);
     emit(s, &targets[6], "bad-empty", whole, 0);
 }

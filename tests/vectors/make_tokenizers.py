@@ -102,6 +102,9 @@ CASES = [
     small("nfkd", {"normalizer": {"type": "NFKD"}}),
     small("replace", {"normalizer": {"type": "Sequence", "normalizers": [
         {"type": "Replace", "pattern": {"String": "aa"}, "content": "b\u00e9"}, {"type": "Prepend", "prepend": "> "}]}}),
+    small("replace-twice", {"normalizer": {"type": "Sequence", "normalizers": [
+        {"type": "Replace", "pattern": {"String": "a"}, "content": "bb"}, {"type": "NFC"},
+        {"type": "Replace", "pattern": {"String": "b"}, "content": "th"}]}}),
     small("digits", {"pre_tokenizer": sequence({"type": "Digits", "individual_digits": False}, byte_level(True))}),
     small("words", {"pre_tokenizer": sequence(split(r"\w+|\b\W", "Isolated"), byte_level(True))}),
     small("empty-matches", {"pre_tokenizer": sequence(split(r"(?=\d)|\s*"), byte_level(False, False))}),
