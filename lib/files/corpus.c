@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/utf8.h"
 #include "slt/corpus.h"
 
 #define READ_SIZE   ((size_t)1 << 18)   // bytes asked of an input at once
@@ -228,27 +229,6 @@ static int open_member(struct slt_corpus *c, struct slt_error *err)
 
 // ---- Units ----
 
-// Whether text is UTF-8 without overlong forms and surrogates (RFC 3629).
-static bool is_utf8(const char *text, size_t bytes)
-{
-    const unsigned char *s = (const unsigned char *)text, *end = s + bytes;
-    while (s < end) {
-        const unsigned first = *s++;
-        if (first < 0x80)
-            continue;
-        const int more = first >= 0xf0 ? 3 : first >= 0xe0 ? 2 : 1;
-        if (first < 0xc2 || first > 0xf4 || end - s < more)
-            return false;
-        if ((first == 0xe0 && s[0] < 0xa0) || (first == 0xed && s[0] > 0x9f) ||
-            (first == 0xf0 && s[0] < 0x90) || (first == 0xf4 && s[0] > 0x8f))
-            return false;
-        for (int i = 0; i < more; i++)
-            if ((*s++ & 0xc0) != 0x80)
-                return false;
-    }
-    return true;
-}
-
 // The text field of a line of JSON; NULL if it has none. The object is kept while its text is used.
 static const char *parse_line(struct slt_corpus *c, size_t length, size_t *bytes)
 {
@@ -357,7 +337,7 @@ int slt_corpus_next(struct slt_corpus *c, const char **text, size_t *bytes, stru
             const char *document = c->unit;
             c->unit += n;
             c->unit_bytes -= n;
-            if (!is_utf8(document, n)) {
+            if (slt_utf8_valid(document, n) < n) {
                 c->counts.bad_utf8++;
                 continue;
             }
