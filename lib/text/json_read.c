@@ -1,5 +1,5 @@
 // Reading a tokenizer.json: vocabulary, merges, added tokens.
-#include <stdio.h>
+#include <ctype.h>
 
 #include "core/json.h"
 #include "core/utf8.h"
@@ -34,6 +34,16 @@ static uint32_t character_of(int byte)
     return (uint32_t)byte;
 }
 
+// Whether a piece is "<0xXX>", and which byte.
+static bool is_byte(const char *text, size_t bytes, unsigned char *byte)
+{
+    if (bytes != 6 || memcmp(text, "<0x", 3) != 0 || text[5] != '>' ||
+        !isxdigit((unsigned char)text[3]) || !isxdigit((unsigned char)text[4]))
+        return false;
+    *byte = (unsigned char)strtoul(text + 3, NULL, 16);
+    return true;
+}
+
 // Adds a piece of the model whose text may have NULs by now. What its text decodes to: in a
 // byte-level vocabulary the bytes that its characters stand for, if all do; else in it "<0xXX>" is
 // a byte and U+2581 a space.
@@ -41,11 +51,9 @@ static int put_piece(struct bpe *b, uint32_t id, const char *text, size_t bytes,
                      const int *byte_of, struct slt_error *err)
 {
     size_t count = 0, n;
-    unsigned byte;
-    char end;
+    unsigned char byte;
     bool is_key = true;
-    if (b->byte_fallback && bytes == 6 && sscanf(text, "<0x%2x%c", &byte, &end) == 2 &&
-        end == '>') {
+    if (b->byte_fallback && is_byte(text, bytes, &byte)) {
         raw[count++] = (char)byte;
         b->byte_id[byte] = b->by_bytes ? b->byte_id[byte] : id;
         return vocabulary_put(&b->vocabulary, id, SLT_PIECE_BYTE, text, bytes, raw, count, true,

@@ -310,6 +310,24 @@ static void test_pieces(void)
     slt_tokenizer_free(tokenizer);
 }
 
+// Only two hexadecimal digits make a piece of a byte.
+static void test_byte_pieces(void)
+{
+    static const char *const odd[] = {"<0x-A>", "<0x 1>", "<0xG0>", "<0x1>", "<0x0x>"};
+    for (size_t i = 0; i < sizeof odd / sizeof *odd; i++) {
+        struct slt_tokenizer *tokenizer = NULL;
+        struct slt_error err;
+        char changes[100];
+        snprintf(changes, sizeof changes, "{\"model\": {\"vocab\": {\"%s\": 600}}}", odd[i]);
+        CHECK_OK(load_changed(&tokenizer, "spaces", changes, &err), err);
+        CHECK(tokenizer != NULL && slt_tokenizer_piece(tokenizer, 600).type == SLT_PIECE_NORMAL,
+              "%s is a byte", odd[i]);
+        CHECK(tokenizer != NULL && slt_tokenizer_piece(tokenizer, 3).type == SLT_PIECE_BYTE,
+              "<0x00> is none");
+        slt_tokenizer_free(tokenizer);
+    }
+}
+
 // ---- What is refused ----
 
 #define SPLIT(pattern)                                                                             \
@@ -412,6 +430,7 @@ int main(void)
     test_threads(&m);
     test_specials();
     test_pieces();
+    test_byte_pieces();
     test_refusals();
     test_damage();
     mixed_close(&m);
