@@ -3,6 +3,10 @@
 
 #include <utf8proc.h>
 
+// A text of n bytes may become one of GROWTH * n + GROWTH_LEAST; Unicode's forms need 11 * n.
+#define GROWTH       64
+#define GROWTH_LEAST 4096
+
 int normalize_form(const char *name)
 {
     static const struct {
@@ -53,10 +57,21 @@ static int apply_form(struct text_buffer *to, const char *text, size_t bytes, in
     return rc;
 }
 
-static int replace(struct text_buffer *to, const char *text, size_t bytes,
+// Replacing what was put in its place before must not fill the memory.
+static int check_growth(const struct text_buffer *to, size_t most, struct slt_error *err)
+{
+    return to->bytes <= most
+               ? 0
+               : slt_error_set(err, SLT_ERR_RANGE,
+                               "the tokenizer's normalizer makes a text too long (more than %zu "
+                               "bytes)",
+                               most);
+}
+
+static int replace(struct text_buffer *to, const char *text, size_t bytes, size_t most,
                    const struct normal_step *step, struct slt_error *err)
 {
-    const size_t length = strlen(step->a), most = strlen(step->b);
+    const size_t length = strlen(step->a), more = strlen(step->b);
     size_t done = 0;
     int rc = 0;
     for (size_t at = 0; rc == 0 && at + length <= bytes;) {
@@ -66,7 +81,9 @@ static int replace(struct text_buffer *to, const char *text, size_t bytes,
         }
         rc = text_buffer_add(to, text + done, at - done, err);
         if (rc == 0)
-            rc = text_buffer_add(to, step->b, most, err);
+            rc = text_buffer_add(to, step->b, more, err);
+        if (rc == 0)
+            rc = check_growth(to, most, err);
         done = at += length;
     }
     return rc == 0 ? text_buffer_add(to, text + done, bytes - done, err) : rc;
@@ -75,6 +92,7 @@ static int replace(struct text_buffer *to, const char *text, size_t bytes,
 int normalize(const struct normalizer *n, struct text_buffer buffers[2], const char **text,
               size_t *bytes, bool starts, struct slt_error *err)
 {
+    const size_t most = GROWTH * *bytes + GROWTH_LEAST;
     size_t changes = 0; // steps may be passed over: the text is in the buffer of the last change
     for (size_t i = 0; i < n->count; i++) {
         const struct normal_step *step = &n->step[i];
@@ -87,10 +105,10 @@ int normalize(const struct normalizer *n, struct text_buffer buffers[2], const c
         if (step->kind == NORMAL_FORM)
             rc = apply_form(to, *text, *bytes, step->form, err);
         else if (step->kind == NORMAL_REPLACE)
-            rc = replace(to, *text, *bytes, step, err);
+            rc = replace(to, *text, *bytes, most, step, err);
         else if ((rc = text_buffer_add(to, step->a, strlen(step->a), err)) == 0)
             rc = text_buffer_add(to, *text, *bytes, err);
-        if (rc != 0)
+        if (rc != 0 || (rc = check_growth(to, most, err)) != 0)
             return rc;
         *text = to->data != NULL ? to->data : "";
         *bytes = to->bytes;

@@ -28,7 +28,8 @@ struct normalizer {
 // The options of a form by its name (NFC, NFD, NFKC, NFKD), or -1.
 int normalize_form(const char *name);
 // Applies all steps to text, which must be UTF-8; the result is in one of the two buffers, or the
-// text itself where nothing changes it. starts: the text is not the rest of one.
+// text itself where nothing changes it. starts: the text is not the rest of one. SLT_ERR_RANGE
+// where it becomes more than 64 times as long.
 int normalize(const struct normalizer *n, struct text_buffer buffers[2], const char **text,
               size_t *bytes, bool starts, struct slt_error *err);
 void normalizer_free(struct normalizer *n);

@@ -330,6 +330,29 @@ static void test_byte_pieces(void)
 
 // ---- What is refused ----
 
+// Each of eight steps makes a text eight times as long.
+static void test_growth(void)
+{
+    static const char text[] = "abababababababab";
+    struct slt_tokenizer *tokenizer = NULL;
+    struct slt_token_ids ids = {0};
+    struct slt_error err = {0};
+    json_t *root = tokenizer_base("bytes"), *steps = json_array();
+    for (int i = 0; i < 8; i++)
+        json_array_append_new(steps, json_pack("{s:s, s:{s:s}, s:s}", "type", "Replace", "pattern",
+                                               "String", i % 2 == 0 ? "a" : "b", "content",
+                                               i % 2 == 0 ? "bbbbbbbb" : "aaaaaaaa"));
+    json_object_set_new(root, "normalizer",
+                        json_pack("{s:s, s:o}", "type", "Sequence", "normalizers", steps));
+    CHECK_OK(load_tokenizer(&tokenizer, root, &err), err);
+    CHECK(slt_tokenizer_encode(tokenizer, &ids, text, strlen(text), &err) == SLT_ERR_RANGE &&
+              strstr(err.message, "too long") != NULL,
+          "%s", err.message);
+    slt_token_ids_free(&ids);
+    slt_tokenizer_free(tokenizer);
+    json_decref(root);
+}
+
 #define SPLIT(pattern)                                                                             \
     "{\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": \"Split\", "      \
     "\"pattern\": {\"Regex\": \"" pattern "\"}, \"behavior\": \"Isolated\"}, "                     \
@@ -431,6 +454,7 @@ int main(void)
     test_specials();
     test_pieces();
     test_byte_pieces();
+    test_growth();
     test_refusals();
     test_damage();
     mixed_close(&m);
