@@ -19,6 +19,7 @@ enum cli_kind {
     CLI_CLEAR,   // bool: set to false
     CLI_COUNT,   // int: raised by one
     CLI_TEXT,    // const char *
+    CLI_LIST,    // struct cli_list: one more each time
     CLI_WHOLE,   // int64_t in [min, max], with suffixes K M G Ki Mi Gi
     CLI_REAL,    // double in [min, max]
     CLI_SECONDS, // double: a duration such as 90, 15m, 2h
@@ -34,6 +35,11 @@ struct cli_option {
     const char *arg; // name of the argument in --help, NULL for flags; of a choice: "a|b|c"
     double min, max; // CLI_WHOLE and CLI_REAL
     const char *help;
+};
+
+struct cli_list {
+    const char **item; // (count)
+    size_t count;
 };
 
 struct cli_common {
@@ -66,6 +72,10 @@ int cli_parse(const struct cli_program *program, int argc, char ***argv);
 _Noreturn void cli_usage(const char *format, ...) SLT_PRINTF(1, 2);
 // The operand at index first, or "-" if there is none; more than one is wrong usage.
 const char *cli_one_input(char **argv, int first);
+// The operands from index first on: the last one is the model, which is returned ("-" if there is
+// none); those before it are further items of data, so that an unquoted pattern of the shell after
+// --data names all files. There must be data, and one "-" in all at most; else wrong usage.
+const char *cli_data_and_model(struct cli_list *data, char **argv, int first);
 
 // ---- Threads (cli_threads.c) ----
 
@@ -85,9 +95,10 @@ int cli_error(const struct slt_error *err);
 
 // ---- Token files (cli_tokens.c) ----
 
-// Opens the token file of that name, - for stdin, or all that match it as a shell pattern, in the
-// order of their names, as one. 0 or an exit code with the message printed.
-int cli_open_tokens(struct slt_tokens **tokens, const char *name, slt_stop_flag *stop);
+// Opens token files, in this order, as one: each item is a name, - for stdin, or stands for all
+// that match it as a shell pattern, in the order of their names. 0 or an exit code with the message
+// printed.
+int cli_open_tokens(struct slt_tokens **tokens, const struct cli_list *names, slt_stop_flag *stop);
 
 // ---- Inputs that are read twice (cli_spool.c) ----
 

@@ -139,6 +139,17 @@ static int find_choice(const char *choices, const char *text)
     }
 }
 
+static void add_item(struct cli_list *list, const char *item)
+{
+    const char **more = realloc(list->item, (list->count + 1) * sizeof *more);
+    if (more == NULL) {
+        fprintf(stderr, "%s: cannot allocate the command line\n", cli_name);
+        exit(1);
+    }
+    list->item = more;
+    list->item[list->count++] = item;
+}
+
 static void apply(const struct cli_option *o, const char *text)
 {
     struct slt_error err = {0};
@@ -157,6 +168,9 @@ static void apply(const struct cli_option *o, const char *text)
         break;
     case CLI_TEXT:
         *(const char **)o->target = text;
+        break;
+    case CLI_LIST:
+        add_item(o->target, text);
         break;
     case CLI_WHOLE: {
         const int64_t max = o->max >= 9.2e18 ? INT64_MAX : (int64_t)o->max;
@@ -233,4 +247,19 @@ const char *cli_one_input(char **argv, int first)
     if (argv[first] != NULL && argv[first + 1] != NULL)
         cli_usage("more than one input: '%s' and '%s'", argv[first], argv[first + 1]);
     return argv[first] != NULL ? argv[first] : "-";
+}
+
+const char *cli_data_and_model(struct cli_list *data, char **argv, int first)
+{
+    for (; argv[first] != NULL && argv[first + 1] != NULL; first++)
+        add_item(data, argv[first]);
+    const char *model = argv[first] != NULL ? argv[first] : "-";
+    int streams = strcmp(model, "-") == 0;
+    if (data->count == 0)
+        cli_usage("--data is missing");
+    for (size_t i = 0; i < data->count; i++)
+        streams += strcmp(data->item[i], "-") == 0;
+    if (streams > 1)
+        cli_usage("only one of the inputs can be '-'");
+    return model;
 }

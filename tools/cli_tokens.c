@@ -1,4 +1,4 @@
-// Token files by a name that may be a pattern.
+// Token files by names that may be patterns.
 #include <glob.h>
 #include <string.h>
 #include <unistd.h>
@@ -6,33 +6,45 @@
 #include "cli.h"
 #include "slt/tokens.h"
 
+// Opens one file, the first into *tokens, a later one as what follows there.
 static int open_one(struct slt_tokens **tokens, const char *name, slt_stop_flag *stop)
 {
     struct slt_error err;
     struct slt_input *in;
+    struct slt_tokens *more = NULL;
     const int code = cli_open_input(&in, name, stop);
     if (code != 0)
         return code;
-    return slt_tokens_open(tokens, in, &err) == 0 ? 0 : cli_error(&err);
+    int rc = slt_tokens_open(&more, in, &err);
+    if (rc == 0 && *tokens == NULL)
+        *tokens = more;
+    else if (rc == 0)
+        rc = slt_tokens_join(*tokens, more, &err);
+    return rc == 0 ? 0 : cli_error(&err);
 }
 
-int cli_open_tokens(struct slt_tokens **tokens, const char *name, slt_stop_flag *stop)
+static int open_matching(struct slt_tokens **tokens, const char *name, slt_stop_flag *stop)
 {
-    struct slt_tokens *first = NULL, *more = NULL;
-    struct slt_error err;
     glob_t found;
+    int code = 0;
     // A file of that very name comes first; what matches nothing is reported as a file is.
     if (strpbrk(name, "*?[") == NULL || access(name, F_OK) == 0 || glob(name, 0, NULL, &found) != 0)
         return open_one(tokens, name, stop);
-    int code = open_one(&first, found.gl_pathv[0], stop);
-    for (size_t i = 1; code == 0 && i < found.gl_pathc; i++)
-        if ((code = open_one(&more, found.gl_pathv[i], stop)) == 0 &&
-            slt_tokens_join(first, more, &err) != 0)
-            code = cli_error(&err);
+    for (size_t i = 0; code == 0 && i < found.gl_pathc; i++)
+        code = open_one(tokens, found.gl_pathv[i], stop);
     globfree(&found);
+    return code;
+}
+
+int cli_open_tokens(struct slt_tokens **tokens, const struct cli_list *names, slt_stop_flag *stop)
+{
+    struct slt_tokens *all = NULL;
+    int code = 0;
+    for (size_t i = 0; code == 0 && i < names->count; i++)
+        code = open_matching(&all, names->item[i], stop);
     if (code != 0)
-        slt_tokens_close(first);
+        slt_tokens_close(all);
     else
-        *tokens = first;
+        *tokens = all;
     return code;
 }

@@ -6,7 +6,8 @@
 
 struct options {
     struct cli_common common;
-    const char *data, *device, *route;
+    struct cli_list data;
+    const char *device, *route;
     int64_t batch, seq, limit, threads;
     int packing, protocol;
     bool json;
@@ -55,7 +56,7 @@ static int evaluate(const struct options *o, const char *model, slt_stop_flag *s
                                              .user = &progress};
     cli_progress_start(&progress, &o->common);
     int code = cli_open_input(&model_in, model, stop);
-    if (code != 0 || (code = cli_open_tokens(&tokens, o->data, stop)) != 0)
+    if (code != 0 || (code = cli_open_tokens(&tokens, &o->data, stop)) != 0)
         goto out;
     code = 1;
     if (slt_checkpoint_open(&reader, model_in, &err) != 0) {
@@ -89,8 +90,8 @@ int main(int argc, char **argv)
         .common = {.output = "-"}, .device = "auto", .route = "auto", .batch = 16, .seq = 256};
     const struct cli_option options[] = {
         CLI_COMMON(&o.common),
-        {"data", 'd', CLI_TEXT, &o.data, "FILE", 0, 0,
-         "token file to evaluate on; or a pattern of several"},
+        {"data", 'd', CLI_LIST, &o.data, "FILE", 0, 0,
+         "token file to evaluate on, or a pattern of several; may be repeated"},
         {"batch", 'b', CLI_WHOLE, &o.batch, "N", 1, 1 << 20, "sequences at once (16)"},
         {"seq", 0, CLI_WHOLE, &o.seq, "N", 2, 1 << 20, "tokens of a sequence (256)"},
         {"layout", 0, CLI_CHOICE, &o.packing, "packed|document", 0, 0,
@@ -106,15 +107,11 @@ int main(int argc, char **argv)
         {"json", 0, CLI_FLAG, &o.json, NULL, 0, 0, "print a JSON object"},
     };
     const struct cli_program program = {
-        "slt-eval", "[options] --data FILE [MODEL.slt]",
+        "slt-eval", "[options] --data FILE [[FILE ...] MODEL.slt]",
         "Prints loss, perplexity, tokens and bits per byte of a checkpoint on a token file.",
         options, sizeof options / sizeof *options};
     const int first = cli_parse(&program, argc, &argv);
-    const char *model = cli_one_input(argv, first);
-    if (o.data == NULL)
-        cli_usage("--data is missing");
-    if (model[0] == '-' && model[1] == '\0' && o.data[0] == '-' && o.data[1] == '\0')
-        cli_usage("only one of the inputs can be '-'");
+    const char *model = cli_data_and_model(&o.data, argv, first);
     slt_stop_flag *stop = cli_catch_signals();
     return cli_finish(evaluate(&o, model, stop));
 }

@@ -285,15 +285,17 @@ static int end_files(struct files *f, struct slt_error *err)
 static void report(const struct options *o, const struct files *f,
                    const struct slt_corpus_counts *c, double seconds)
 {
-    if (c->too_long > 0 && !o->common.quiet)
+    if (o->common.quiet)
+        return;
+    if (c->too_long > 0)
         cli_say("skipped %llu lines or paragraphs of more than 256 MiB",
                 (unsigned long long)c->too_long);
-    if (c->bad_json + c->bad_utf8 > 0 && !o->common.quiet)
+    if (c->bad_json + c->bad_utf8 > 0)
         cli_say("skipped %llu lines that are no JSON with \"%s\" and %llu documents that are no "
                 "UTF-8",
                 (unsigned long long)c->bad_json, o->field != NULL ? o->field : "text",
                 (unsigned long long)c->bad_utf8);
-    if (o->valid_output != NULL && f->valid_totals.tokens == 0 && !o->common.quiet)
+    if (o->valid_output != NULL && f->valid_totals.tokens == 0)
         cli_say("'%s' is empty: none of the %llu documents was held out", o->valid_output,
                 (unsigned long long)c->documents);
     if (o->common.verbose == 0)
@@ -301,10 +303,10 @@ static void report(const struct options *o, const struct files *f,
     const double tokens = (double)(f->train_totals.tokens + f->valid_totals.tokens);
     const uint64_t bytes = f->train_totals.text_bytes + f->valid_totals.text_bytes;
     cli_say("%llu documents, %llu bytes, %.0f tokens (%llu held out), %.3f bytes per token, "
-            "%.1f MB/s",
+            "%.1f s, %.1f MB/s",
             (unsigned long long)(f->train_totals.documents + f->valid_totals.documents),
             (unsigned long long)bytes, tokens, (unsigned long long)f->valid_totals.tokens,
-            tokens > 0 ? (double)bytes / tokens : 0, (double)bytes * 1e-6 / seconds);
+            tokens > 0 ? (double)bytes / tokens : 0, seconds, (double)bytes * 1e-6 / seconds);
 }
 
 static int open_outputs(const struct options *o, struct files *f, slt_stop_flag *stop)

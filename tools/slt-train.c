@@ -15,7 +15,8 @@ struct options {
     struct cli_common common;
     struct slt_train_options train;
     struct slt_train_run run;
-    const char *data, *device, *metrics, *checkpoint_every;
+    struct cli_list data;
+    const char *device, *metrics, *checkpoint_every;
     int packing, schedule;
     int64_t tokens, seed, threads, log_every, valid_limit;
     double epochs;
@@ -246,7 +247,7 @@ static int run(struct options *o, const char *model, slt_stop_flag *stop)
     struct slt_tokens *tokens = NULL;
     struct slt_checkpoint_reader *reader = NULL;
     struct slt_device *device = NULL;
-    int code = cli_open_tokens(&tokens, o->data, stop);
+    int code = cli_open_tokens(&tokens, &o->data, stop);
     if (code != 0)
         return code;
     count_steps(o, tokens);
@@ -288,8 +289,8 @@ int main(int argc, char **argv)
     const struct cli_option options[] = {
         CLI_COMMON(&o.common),
         CLI_TRAIN(&o.train),
-        {"data", 'd', CLI_TEXT, &o.data, "FILE", 0, 0,
-         "token file to train on; or a pattern of several ('c4-*.tok')"},
+        {"data", 'd', CLI_LIST, &o.data, "FILE", 0, 0,
+         "token file to train on, or a pattern of several ('c4-*.tok'); may be repeated"},
         {"valid", 0, CLI_TEXT, &o.run.valid, "FILE", 0, 0, "token file to validate on"},
         {"valid-every", 0, CLI_WHOLE, &o.run.valid_every, "N", 0, 1e15,
          "validate every N steps; 0: at the end (0)"},
@@ -360,19 +361,16 @@ int main(int argc, char **argv)
         {"no-provenance", 0, CLI_FLAG, &o.no_provenance, NULL, 0, 0, "add no provenance line"},
     };
     const struct cli_program program = {
-        "slt-train", "[options] --data FILE --steps N [MODEL.slt]",
+        "slt-train", "[options] --data FILE --steps N [[FILE ...] MODEL.slt]",
         "Trains a checkpoint on a token file and writes the trained one.", options,
         sizeof options / sizeof *options};
     const int first = cli_parse(&program, argc, &argv);
-    const char *model = cli_one_input(argv, first);
-    if (o.data == NULL)
-        cli_usage("--data is missing");
-    if (strcmp(model, "-") == 0 && strcmp(o.data, "-") == 0)
-        cli_usage("only one of the inputs can be '-'");
+    const char *model = cli_data_and_model(&o.data, argv, first);
     if (o.metrics != NULL && strcmp(o.metrics, "-") == 0 && strcmp(o.common.output, "-") == 0)
         cli_usage("--metrics and the model cannot both go to standard output");
     cli_keep_apart("--metrics", o.metrics, "--output", o.common.output);
-    cli_keep_apart("--metrics", o.metrics, "--data", o.data);
+    for (size_t i = 0; i < o.data.count; i++)
+        cli_keep_apart("--metrics", o.metrics, "--data", o.data.item[i]);
     cli_keep_apart("--metrics", o.metrics, "the input", model);
     if (o.run.valid_every > 0 && o.run.valid == NULL)
         cli_usage("--valid-every needs --valid");

@@ -205,6 +205,19 @@ golden() { # MODEL IDS EOS
     slt-eval --data one.tok --limit 20000 m.slt >a
     slt-eval --data 'shard-*.tok' --limit 20000 m.slt >b
     cmp a b
+    # By names instead of a pattern: --data again and again, and operands before the model.
+    # shellcheck disable=SC2046 # names without blanks
+    slt-train $(printf -- '--data %s ' shard-*.tok) "${run_with[@]}" -o c.slt m.slt
+    slt-train "${run_with[@]}" -o d.slt --data shard-*.tok m.slt
+    slt-train --data one.tok "${run_with[@]}" -o a.slt m.slt
+    cmp a.slt c.slt
+    cmp a.slt d.slt
+    slt-eval --limit 20000 --data shard-*.tok - <m.slt | cmp a -
+    run slt-eval --data one.tok --data - - <m.slt
+    [ "$status" -eq 2 ]
+    run slt-eval --data - one.tok m.slt < <(cat one.tok)
+    [ "$status" -eq 1 ]
+    [[ $output == *"only plain token files can be read together, and '<stdin>' is a stream"* ]]
     # A stream, or a file of another tokenizer, is no shard.
     slt-tokenize -q --train-tokenizer other.model --vocab-size 401 --document blank --limit 9 -o shard-00001.tok text
     run slt-eval --data 'shard-*.tok' m.slt
@@ -265,6 +278,18 @@ golden() { # MODEL IDS EOS
     head -c 3000 text >less
     run "${go[@]}" --resume less
     [ "$status" -eq 2 ]
+    # A change behind the first document of a shard, and shards of other sizes.
+    slt-tokenize -q --tokenizer spm.model --document line --shard-tokens 2000 -o l.tok text
+    sed '3s/^/more /' text >edited
+    run slt-tokenize -q --tokenizer spm.model --document line --shard-tokens 2000 --resume -o l.tok edited
+    [ "$status" -eq 2 ]
+    [[ $output == *"'l-00000.tok': it was made of other input or with other options"* ]]
+    run slt-tokenize -q --tokenizer spm.model --document line --shard-tokens 1500 --resume -o l.tok text
+    [ "$status" -eq 2 ]
+    [[ $output == *"'l-00000.tok': its shards were to be larger"* ]]
+    slt-tokenize -q --tokenizer spm.model --document line --shard-tokens 2500 -o m.tok text
+    slt-tokenize -q --tokenizer spm.model --document line --shard-tokens 2500 --resume -o l.tok text
+    for file in m-*.tok; do cmp "$file" "l${file#m}"; done
     for bad in "--resume -o a.tok" "--shard-tokens 9" "--shard-tokens 9 --resume --train-tokenizer t --vocab-size 300 -o a.tok"; do
         # shellcheck disable=SC2086 # several words
         run slt-tokenize --tokenizer spm.model $bad text
@@ -273,4 +298,12 @@ golden() { # MODEL IDS EOS
     # A shorter run leaves none of an earlier one's shards.
     "${go[@]}" --limit 40 text
     [ "$(ls s-*.tok | wc -l)" -lt "$shards" ]
+}
+
+@test "-v says how much, how long and how fast, and -q nothing" {
+    run slt-tokenize -v --tokenizer "$MODEL" -o a.tok "$TEXT"
+    [[ $output == *" documents, "*" bytes, "*" tokens "*" s, "*" MB/s"* ]]
+    printf 'good\nb\377d\n' >y
+    run slt-tokenize -q -v --tokenizer "$MODEL" --document line -o a.tok y
+    [ -z "$output" ]
 }
