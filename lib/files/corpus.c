@@ -15,6 +15,7 @@
 #define READ_SIZE   ((size_t)1 << 18)   // bytes asked of an input at once
 #define MOST_UNIT   ((size_t)256 << 20) // longest line or paragraph, and document without a split
 #define DETECT_SIZE ((size_t)1 << 20)   // a first line longer than this is no JSON
+#define TAR_BLOCK   512
 
 struct slt_corpus {
     const char *const *paths;
@@ -28,6 +29,7 @@ struct slt_corpus {
     bool in_member, is_json, member_ended;
     char *block;               // (READ_SIZE): what the input gave libarchive
     struct slt_error in_error; // of a read inside libarchive
+    int64_t data_end;          // where the last member ended, in the unpacked archive
 
     char *buffer; // of the current member: bytes [start, end) are not yet taken
     size_t start, end, capacity;
@@ -75,6 +77,7 @@ static int open_archive(struct slt_corpus *c, struct slt_error *err)
     if (rc != 0)
         return rc;
     c->counts.inputs++;
+    c->data_end = 0;
     c->archive = archive_read_new();
     if (c->archive == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate an archive reader");
@@ -113,6 +116,7 @@ static int fill(struct slt_corpus *c, size_t bytes, struct slt_error *err)
         if (n < 0)
             return archive_failed(c, err);
         c->member_ended = n == 0;
+        c->data_end = archive_filter_bytes(c->archive, 0);
         c->end += (size_t)n;
     }
     return 0;
@@ -197,6 +201,19 @@ static int detect_format(struct slt_corpus *c, struct slt_error *err)
     return 0;
 }
 
+// A tar ends with a block of zeros, which libarchive does not ask for: without it, it was cut
+// between two members.
+static int check_end(struct slt_corpus *c, struct slt_error *err)
+{
+    const int64_t padded = (c->data_end + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
+    if ((archive_format(c->archive) & ARCHIVE_FORMAT_BASE_MASK) != ARCHIVE_FORMAT_TAR ||
+        archive_filter_bytes(c->archive, 0) > padded)
+        return 0;
+    return slt_error_set(err, SLT_ERR_FORMAT,
+                         "cannot read '%s': Truncated tar archive without an end mark",
+                         slt_input_name(c->in));
+}
+
 // Moves to the next member that is a regular file: 1, 0 after the last one of the last input.
 static int open_member(struct slt_corpus *c, struct slt_error *err)
 {
@@ -211,11 +228,14 @@ static int open_member(struct slt_corpus *c, struct slt_error *err)
         }
         rc = archive_read_next_header(c->archive, &entry);
         if (rc == ARCHIVE_EOF) {
+            if ((rc = check_end(c, err)) != 0)
+                return rc;
             close_archive(c);
             continue;
         }
         if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN)
             return archive_failed(c, err);
+        c->data_end = archive_filter_bytes(c->archive, 0);
         if (archive_entry_filetype(entry) != AE_IFREG)
             continue;
         c->counts.members++;

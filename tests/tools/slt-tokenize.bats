@@ -61,7 +61,7 @@ golden() { # MODEL IDS EOS
     done
 }
 
-@test "JSON lines, gzip, zstd, xz and tar hold the same documents as plain files" {
+@test "JSON lines, gzip, zstd, xz, tar and zip hold the same documents as plain files" {
     mkdir d
     split -l 300 "$TEXT" d/part-
     slt-tokenize --tokenizer "$MODEL" --split 0 -o plain.tok d/part-*
@@ -76,9 +76,21 @@ golden() { # MODEL IDS EOS
     zstd -q lines.json
     tar cf all.tar d/part-*
     xz -k all.tar
-    for f in lines.json.gz lines.json.zst all.tar all.tar.xz; do
+    # Files of several streams, one behind the other, and a whole archive that is compressed.
+    for compress in gzip zstd xz; do
+        { head -n 3 lines.json | $compress -c && tail -n +4 lines.json | $compress -c; } >lines.$compress
+    done
+    zstd -q --long=27 -c all.tar >all.tar.zst
+    files=(lines.json.gz lines.json.zst lines.gzip lines.zstd lines.xz all.tar all.tar.xz all.tar.zst)
+    if command -v zip >/dev/null; then
+        zip -q all.zip d/part-*
+        zip -q - d/part-* </dev/null | cat >streamed.zip
+        files+=(all.zip streamed.zip)
+    fi
+    for f in "${files[@]}"; do
         slt-tokenize --tokenizer "$MODEL" --split 0 -o a.tok "$f"
         cmp plain.tok a.tok
+        slt-tokenize --tokenizer "$MODEL" --split 0 - <"$f" | cmp plain.tok -
     done
 }
 
@@ -134,13 +146,32 @@ golden() { # MODEL IDS EOS
     slt-tokenize -v --tokenizer s.model --document line --skip 10 --limit 5 -o p.tok lines 2>&1 | grep -q '^slt-tokenize: 5 documents'
 }
 
-@test "a cut gzip file is refused, and nothing is written" {
-    gzip -c "$TEXT" | head -c 5000 >cut.gz
-    run slt-tokenize --tokenizer "$MODEL" -o a.tok cut.gz
-    echo "$output"
-    [ "$status" -eq 1 ]
-    [[ $output == *"cut.gz"* ]]
-    [ ! -e a.tok ]
+@test "a cut file is refused, and nothing is written" {
+    split -l 300 "$TEXT" part-
+    for compress in gzip zstd xz; do $compress -c "$TEXT" | head -c 5000 >cut.$compress; done
+    tar cf whole.tar part-*
+    tar cf whole-pax.tar --format=pax part-*
+    # Inside a member, between two of them, and inside the padding of one.
+    size=$(stat -c %s part-aa)
+    behind=$((512 + (size + 511) / 512 * 512))
+    head -c 2000 whole.tar >cut.inside
+    head -c $behind whole.tar >cut.between
+    head -c $((512 + size)) whole.tar >cut.padding
+    head -c $((behind + 512 + (size + 511) / 512 * 512)) whole-pax.tar >cut.pax
+    for f in cut.*; do
+        run slt-tokenize --tokenizer "$MODEL" -o a.tok "$f"
+        echo "$output"
+        [ "$status" -eq 1 ]
+        [[ $output == *"$f"* ]]
+        [ ! -e a.tok ]
+    done
+    for f in whole.tar whole-pax.tar; do slt-tokenize --tokenizer "$MODEL" -o a.tok $f; done
+    # With a folder at its end, and with no member at all.
+    mkdir folder
+    tar cf folder.tar part-aa folder
+    slt-tokenize --tokenizer "$MODEL" -o a.tok folder.tar
+    tar cf empty.tar -T /dev/null
+    slt-tokenize --tokenizer "$MODEL" -o a.tok whole.tar empty.tar
 }
 
 @test "an output that cannot be written takes no other output with it" {
