@@ -76,6 +76,18 @@ setup() {
     [[ $output == *"tokenizer_config.json' is not valid JSON"* ]]
 }
 
+@test "generation stops at the end of a document that the model names, not the tokenizer" {
+    slt-convert -o hf "$DATA/model.slt"
+    slt-generate --temperature 0 --max-tokens 1 --prompt a "$DATA/model.slt" | tail -c +2 | head -c -1 >next
+    slt-tokenize --tokenizer "$JSON" -o next.tok next
+    [ "$(slt-info next.tok | value_of tokens)" = 2 ] || skip "the next token is not what its text is encoded as"
+    id=$(tail -c +65 next.tok | head -c 2 | od -An -tu2 | tr -d ' ')
+    sed -i "s/\"eos_token_id\": 0/\"eos_token_id\": $id/" hf/config.json
+    slt-convert -o ends.slt hf
+    slt-generate -v --temperature 0 --max-tokens 5 --prompt a ends.slt 2>&1 >/dev/null | grep -q '^slt-generate: 0 tokens'
+    slt-generate -v --temperature 0 --max-tokens 5 --prompt a "$DATA/model.slt" 2>&1 >/dev/null | grep -q '^slt-generate: 5 tokens'
+}
+
 @test "GGUF: pieces, their types, merges and the name of the splitting" {
     slt-convert --to gguf -o model.gguf "$DATA/model.slt"
     slt-convert --to gguf "$DATA/model.slt" | cmp - model.gguf
@@ -94,6 +106,7 @@ setup() {
         [ "$status" -eq 2 ]
         [ ! -e x.gguf ]
     done
+    [[ $output == *"not byte-level"* ]]
 }
 
 @test "what is damaged or of another kind is refused in a sentence" {
