@@ -537,6 +537,12 @@ int main(int argc, char **argv)
         cli_usage("--valid-output and --valid-fraction go together");
     if (o.decode && (o.tokenizer == NULL || o.valid_output != NULL))
         cli_usage("--decode needs --tokenizer and holds nothing out");
+    if (o.decode && (o.shard_tokens > 0 || o.shuffle > 0 || o.skip > 0 || o.limit > 0))
+        cli_usage("--decode goes with none of --shard-tokens, --shuffle, --skip and --limit");
+    if (o.format == SLT_CORPUS_TEXT && o.field != NULL)
+        cli_usage("--field is of JSON lines, and does not go with --format text");
+    if (o.format == SLT_CORPUS_JSONL && o.document != SLT_DOCUMENT_FILE)
+        cli_usage("--document is of plain text, and does not go with --format jsonl");
     if (o.shard_tokens > 0 && strcmp(o.common.output, "-") == 0)
         cli_usage("--shard-tokens needs a name for the shards (-o)");
     if (o.resume && o.shard_tokens == 0)

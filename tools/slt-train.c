@@ -374,6 +374,10 @@ int main(int argc, char **argv)
     cli_keep_apart("--metrics", o.metrics, "the input", model);
     if (o.run.valid_every > 0 && o.run.valid == NULL)
         cli_usage("--valid-every needs --valid");
+    if (o.valid_limit > 0 && o.run.valid == NULL)
+        cli_usage("--valid-limit needs --valid");
+    if (o.log_every > 1 && o.metrics == NULL)
+        cli_usage("--log-every needs --metrics");
     checkpoint_interval(&o);
     char *prefix = default_prefix(&o);
     if (prefix != NULL)

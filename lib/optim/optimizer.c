@@ -71,11 +71,14 @@ int slt_optimizer_init(struct slt_optimizer *o, const struct slt_train_options *
         return slt_error_set(err, SLT_ERR_RANGE,
                              "there is nothing to train only (%s) in a model of method %s",
                              options->train_only, slt_method_name(method));
-    if (options->relora_every > 0 && options->schedule != SLT_SCHEDULE_JAGGED &&
-        model->config.method != SLT_RELORA)
+    // Their schedule alone is one that any model can be trained with.
+    const bool prunes = strcmp(options->relora_prune, "random") != 0;
+    if (options->relora_every > 0 && (options->schedule != SLT_SCHEDULE_JAGGED || prunes) &&
+        method != SLT_RELORA)
         return slt_error_set(err, SLT_ERR_RANGE,
-                             "there is nothing to merge in a model of method %s",
-                             slt_method_name(model->config.method));
+                             "%s is for models of method relora: there is nothing to merge in one "
+                             "of method %s",
+                             prunes ? "--relora-prune" : "--relora-every", slt_method_name(method));
     int rc = slt_optimizer_find(&o->kind, options->optimizer, err);
     if (rc != 0)
         return rc;

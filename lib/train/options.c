@@ -205,6 +205,8 @@ static const char *owner_of(const struct slt_train_options *o, const char *key)
         return "the optimizers with 8-bit moments";
     if (strncmp(key, "relora_prune", 12) == 0 && o->relora_every == 0)
         return "the merges of --relora-every";
+    if (strcmp(key, "min_lr_ratio") == 0 && o->schedule == SLT_SCHEDULE_CONSTANT)
+        return "the schedules that fall";
     return NULL;
 }
 

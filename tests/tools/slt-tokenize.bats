@@ -331,6 +331,18 @@ golden() { # MODEL IDS EOS
     [ "$(ls s-*.tok | wc -l)" -lt "$shards" ]
 }
 
+@test "options that would change nothing are refused" {
+    slt-tokenize --tokenizer "$MODEL" -o a.tok "$TEXT"
+    for more in "--decode --shuffle 3 a.tok" "--decode --limit 1 a.tok" "--decode --shard-tokens 9 -o b a.tok" \
+        "--format text --field body $TEXT" "--format jsonl --document line $TEXT"; do
+        # shellcheck disable=SC2086 # several words
+        run slt-tokenize --tokenizer "$MODEL" $more
+        echo "$more: $output"
+        [ "$status" -eq 2 ]
+        [[ $output == *" go"*"with"* ]]
+    done
+}
+
 @test "-v says how much, how long and how fast, and -q nothing" {
     run slt-tokenize -v --tokenizer "$MODEL" -o a.tok "$TEXT"
     [[ $output == *" documents, "*" bytes, "*" tokens "*" s, "*" MB/s"* ]]

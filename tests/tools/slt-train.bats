@@ -285,6 +285,15 @@ same_when_resumed() {
         [ "$status" -eq 2 ]
         [[ $output == *"${needless%%[ :]*} is an option of "*"${needless#*:}"* ]]
     done
+    for needless in "--schedule constant --min-lr-ratio 0.2:schedules that fall" "--valid-limit 9:--valid-limit needs --valid" \
+        "--log-every 2:--log-every needs --metrics" "--relora-every 2:--relora-every is for models of method relora" \
+        "--schedule jagged --relora-every 2 --relora-prune none:--relora-prune is for models of method relora"; do
+        # shellcheck disable=SC2086 # several words
+        run slt-train "${TRAIN[@]}" --steps 3 ${needless%:*} -o none.slt "$DATA/init.slt"
+        echo "$needless: $output"
+        [ "$status" -eq 2 ]
+        [[ $output == *"${needless##*:}"* ]]
+    done
 }
 
 @test "updates at every layer are those at the end of the step, also over micro-batches" {
