@@ -38,7 +38,7 @@ struct cli_option {
 };
 
 struct cli_list {
-    const char **item; // (count)
+    const char **item; // (count): allocated, the caller's to free
     size_t count;
 };
 

@@ -1,5 +1,6 @@
 // slt-eval: the exact loss of a checkpoint on a token file.
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "cli.h"
 #include "slt/evaluate.h"
@@ -113,5 +114,7 @@ int main(int argc, char **argv)
     const int first = cli_parse(&program, argc, &argv);
     const char *model = cli_data_and_model(&o.data, argv, first);
     slt_stop_flag *stop = cli_catch_signals();
-    return cli_finish(evaluate(&o, model, stop));
+    const int code = evaluate(&o, model, stop);
+    free(o.data.item);
+    return cli_finish(code);
 }

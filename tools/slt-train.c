@@ -395,5 +395,6 @@ int main(int argc, char **argv)
     o.run.stop = stop;
     const int code = run(&o, model, stop);
     free(prefix);
+    free(o.data.item);
     return cli_finish(code);
 }
