@@ -58,13 +58,20 @@ struct slt_csr {
     struct slt_tensor column;    // U16 if cols <= 65536, else I32, (1, nnz)
     // Where positions lie in bands of SLT_BAND_ROWS rows with the same columns, and the backend
     // supports SLT_OP_BANDS (else absent): where each band starts, -1 for none, I32 (1, bands); and
-    // for each 16 columns c = 16 g ... 16 g + 15 the bands that have some of them: parts
+    // for each group g of SLT_BAND_COLUMNS columns the bands that have some of them: parts
     // group_start[g] ... group_start[g + 1] - 1 of group_part, I32 (parts, 3): the band's first
     // row, the number within a row of the first position there, how many there are.
     struct slt_tensor band_row, group_start, group_part;
 };
 
-#define SLT_BAND_ROWS 16
+#define SLT_BAND_ROWS    16
+#define SLT_BAND_COLUMNS 16 // of a group
+
+// Whether its positions come with their bands.
+static inline bool slt_csr_has_bands(const struct slt_csr *s)
+{
+    return s->group_start.cols > 0;
+}
 
 // Indices of the F64 scalars (1, SLT_SCALARS).
 enum slt_scalar {

@@ -15,6 +15,7 @@
 
 #define BLOCK  128 // threads
 #define BAND   SLT_BAND_ROWS
+#define GROUP  SLT_BAND_COLUMNS
 #define TOKENS 128 // of a block
 #define CHUNK  CUDA_BLOCKS_CHUNK
 #define STEP   32 // columns at once
@@ -35,7 +36,7 @@ static struct bands bands_of(struct slt_csr s)
 
 bool cuda_has_bands(struct slt_csr s, struct slt_act x)
 {
-    return s.band_row.buffer != NULL && x.dtype == SLT_BF16;
+    return slt_csr_has_bands(&s) && x.dtype == SLT_BF16;
 }
 
 static int64_t chunk_of(int64_t tokens)
@@ -164,16 +165,16 @@ static __global__ void __launch_bounds__(BLOCK)
     band_inputs(bf16 *dx, int64_t ldx, const bf16 *dyt, int64_t ld, struct cuda_sparse s,
                 const bf16 *value, struct bands bands, int64_t tokens)
 {
-    __shared__ __align__(16) bf16 v[BAND * (16 + PAD)], dy[BAND * (TOKENS + PAD)];
-    const int64_t c0 = (int64_t)blockIdx.y * 16, t0 = (int64_t)blockIdx.x * TOKENS;
+    __shared__ __align__(16) bf16 v[BAND * (GROUP + PAD)], dy[BAND * (TOKENS + PAD)];
+    const int64_t c0 = (int64_t)blockIdx.y * GROUP, t0 = (int64_t)blockIdx.x * TOKENS;
     float sum[4][4] = {};
     for (int32_t p = bands.start[blockIdx.y]; p < bands.start[blockIdx.y + 1]; p++) {
         const int64_t row = bands.part[3 * p], first = bands.part[3 * p + 1];
         const int part = bands.part[3 * p + 2];
         const int64_t at = s.start[row], count = s.start[row + 1] - at;
         __syncthreads();
-        for (int i = threadIdx.x; i < BAND * 16; i += BLOCK)
-            cuda_set(&v[i / 16 * (16 + PAD) + i % 16], 0);
+        for (int i = threadIdx.x; i < BAND * GROUP; i += BLOCK)
+            cuda_set(&v[i / GROUP * (GROUP + PAD) + i % GROUP], 0);
         for (int i = threadIdx.x; i < BAND * (TOKENS / 8); i += BLOCK) {
             const int r = i / (TOKENS / 8), t = i % (TOKENS / 8) * 8;
             load_run(&dy[r * (TOKENS + PAD) + t], dyt, ld, row + r, t0 + t, true);
@@ -181,15 +182,15 @@ static __global__ void __launch_bounds__(BLOCK)
         __syncthreads();
         for (int i = threadIdx.x; i < BAND * part; i += BLOCK) {
             const int r = i / part, k = i % part;
-            v[r * (16 + PAD) + cuda_column(s, at + first + k) - c0] =
+            v[r * (GROUP + PAD) + cuda_column(s, at + first + k) - c0] =
                 value[at + r * count + first + k];
         }
         __syncthreads();
         uint32_t a[4];
-        cuda_load_a_transposed<16 + PAD>(a, v);
+        cuda_load_a_transposed<GROUP + PAD>(a, v);
         multiply_tokens(sum, a, dy);
     }
-    add_tokens(dx, ldx, c0, s.cols - c0 < 16 ? s.cols - c0 : 16, tokens, sum);
+    add_tokens(dx, ldx, c0, s.cols - c0 < GROUP ? s.cols - c0 : GROUP, tokens, sum);
 }
 
 // Grid: bands, runs of 64 of their columns. ld tokens are all there, the last ones zeros.
@@ -263,7 +264,7 @@ void cuda_blocks_backward(struct slt_ctx *ctx, struct slt_act dx, struct slt_ten
         const int64_t n = dy.tokens - first < ld ? dy.tokens - first : ld;
         transpose(ctx, dyt, ld, dy, first, n);
         if (dx.buffer != NULL) {
-            const dim3 grid((unsigned)cuda_blocks(n, TOKENS), (unsigned)cuda_blocks(s.cols, 16));
+            const dim3 grid((unsigned)cuda_blocks(n, TOKENS), (unsigned)cuda_blocks(s.cols, GROUP));
             SLT_LAUNCH(ctx, band_inputs, grid, BLOCK, cuda_act<bf16>(dx) + first * cuda_ld(dx),
                        cuda_ld(dx), dyt, ld, cuda_sparse_of(s), cuda_pointer<bf16>(values),
                        bands_of(s), n);

@@ -35,6 +35,15 @@ int slt_shard_path(char *path, size_t size, const char *name, uint64_t number,
                : slt_error_set(err, SLT_ERR_RANGE, "the name '%s' is too long", name);
 }
 
+// A shard that is complete, by writing it or since it stays.
+static void count_shard(struct slt_shards *s, const struct slt_tokens_totals *t)
+{
+    s->totals.tokens += t->tokens;
+    s->totals.documents += t->documents;
+    s->totals.text_bytes += t->text_bytes;
+    s->number++;
+}
+
 // ---- Shards that stay ----
 
 static int open_shard(struct slt_shards *s, struct slt_tokens **tokens, uint64_t number,
@@ -172,10 +181,7 @@ static int pass_over(struct slt_shards *s, const uint32_t *ids, size_t count, ui
     const struct slt_tokens_totals t = slt_tokens_totals(s->there);
     if (s->passed_bytes != t.text_bytes)
         return other_input(s, err);
-    s->totals.tokens += t.tokens;
-    s->totals.documents += t.documents;
-    s->totals.text_bytes += t.text_bytes;
-    s->number++;
+    count_shard(s, &t);
     return next_kept(s, err);
 }
 
@@ -222,10 +228,7 @@ static int end_shard(struct slt_shards *s, struct slt_error *err)
         return rc;
     rc = slt_output_publish(s->out, err);
     s->out = NULL;
-    s->totals.tokens += t.tokens;
-    s->totals.documents += t.documents;
-    s->totals.text_bytes += t.text_bytes;
-    s->number++;
+    count_shard(s, &t);
     return rc;
 }
 

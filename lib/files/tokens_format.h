@@ -57,7 +57,8 @@ static inline uint64_t slt_tokens_index_entries(bool has_eos, uint64_t documents
     return documents / SLT_TOKENS_INDEX_STRIDE + (documents % SLT_TOKENS_INDEX_STRIDE != 0);
 }
 
-static inline uint32_t token_at(const unsigned char *data, uint32_t width, uint64_t position)
+// The token at a position of a file's tokens.
+static inline uint32_t slt_tokens_at(const unsigned char *data, uint32_t width, uint64_t position)
 {
     return width == 2 ? slt_load_u16(data + 2 * position) : slt_load_u32(data + 4 * position);
 }

@@ -34,8 +34,7 @@ struct slt_tokens {
     // A mapped file.
     const unsigned char *map;
     uint64_t map_bytes;
-    unsigned char
-        content[2 * SLT_SHA256_BYTES]; // the digest; the other half is scratch for joining
+    unsigned char content[SLT_SHA256_BYTES]; // what slt_tokens_digest gives
     // The files that were joined to this one (slt_tokens_join), in their order, and where each
     // starts.
     struct joined {
@@ -184,7 +183,7 @@ static int decode(const struct slt_tokens *t, struct cursor *c, int32_t *ids,
     size_t i = 0;
     bool longer = false;
     for (; i < count && !longer; i++) {
-        const uint32_t id = token_at(data, width, i);
+        const uint32_t id = slt_tokens_at(data, width, i);
         if (id >= vocab)
             return bad_token(t, c->tokens, id, err);
         if (t->has_eos && !c->in_document)
@@ -352,7 +351,7 @@ static int read_part(const struct slt_tokens *t, int32_t *ids, uint64_t position
     const uint32_t vocab = t->header.vocab_size;
     const unsigned char *data = mapped_tokens(t) + position * t->header.width;
     for (size_t i = 0; i < count; i++) {
-        const uint32_t id = token_at(data, t->header.width, i);
+        const uint32_t id = slt_tokens_at(data, t->header.width, i);
         if (id >= vocab)
             return bad_token(t, position + i, id, err);
         ids[i] = (int32_t)id;
@@ -365,7 +364,7 @@ static uint64_t behind_eos(const struct slt_tokens *t, uint64_t position)
 {
     const unsigned char *data = mapped_tokens(t);
     for (; position < t->totals.tokens; position++)
-        if (token_at(data, t->header.width, position) == t->header.eos)
+        if (slt_tokens_at(data, t->header.width, position) == t->header.eos)
             return position + 1;
     return 0;
 }
@@ -417,8 +416,10 @@ int slt_tokens_join(struct slt_tokens *tokens, struct slt_tokens *more, struct s
         slt_tokens_close(more);
         return rc;
     }
-    memcpy(tokens->content + SLT_SHA256_BYTES, more->content, SLT_SHA256_BYTES);
-    slt_sha256_of(tokens->content, tokens->content, sizeof tokens->content);
+    unsigned char both[2 * SLT_SHA256_BYTES];
+    memcpy(both, tokens->content, SLT_SHA256_BYTES);
+    memcpy(both + SLT_SHA256_BYTES, more->content, SLT_SHA256_BYTES);
+    slt_sha256_of(tokens->content, both, sizeof both);
     tokens->joined = list;
     list[tokens->joined_count++] = (struct joined){more, before.tokens, before.documents};
     return 0;

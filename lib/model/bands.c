@@ -3,8 +3,6 @@
 
 #include "model/bands.h"
 
-#define GROUP 16 // columns
-
 bool slt_bands_fit(const struct slt_support_spec *support)
 {
     return support->kind == SLT_SUPPORT_BLOCK && support->block_rows % SLT_BAND_ROWS == 0;
@@ -13,6 +11,11 @@ bool slt_bands_fit(const struct slt_support_spec *support)
 int64_t slt_bands_most(int64_t out)
 {
     return out / SLT_BAND_ROWS;
+}
+
+int64_t slt_bands_groups(int64_t in)
+{
+    return (in + SLT_BAND_COLUMNS - 1) / SLT_BAND_COLUMNS;
 }
 
 // Each part has a position in every row of its band.
@@ -29,8 +32,8 @@ static int64_t column_at(const void *column, int64_t cols, int64_t k)
 // The first position after k of its row, which ends at last, that is in another group.
 static int64_t part_end(const void *column, int64_t cols, int64_t k, int64_t last)
 {
-    const int64_t group = column_at(column, cols, k) / GROUP;
-    while (k < last && column_at(column, cols, k) / GROUP == group)
+    const int64_t group = column_at(column, cols, k) / SLT_BAND_COLUMNS;
+    while (k < last && column_at(column, cols, k) / SLT_BAND_COLUMNS == group)
         k++;
     return k;
 }
@@ -38,7 +41,7 @@ static int64_t part_end(const void *column, int64_t cols, int64_t k, int64_t las
 int slt_bands_find(struct slt_bands *bands, const int64_t *row_start, const void *column,
                    int64_t rows, int64_t cols, struct slt_error *err)
 {
-    struct slt_bands b = {.groups = (cols + GROUP - 1) / GROUP};
+    struct slt_bands b = {.groups = slt_bands_groups(cols)};
     b.row = calloc((size_t)slt_bands_most(rows) + 1, sizeof *b.row);
     b.start = calloc((size_t)b.groups + 1, sizeof *b.start);
     if (b.row == NULL || b.start == NULL)
@@ -47,11 +50,13 @@ int slt_bands_find(struct slt_bands *bands, const int64_t *row_start, const void
     for (int64_t row = 0; row + SLT_BAND_ROWS <= rows;) {
         const int64_t first = row_start[row], last = row_start[row + 1];
         for (int64_t k = first; k < last; k = part_end(column, cols, k, last))
-            b.start[column_at(column, cols, k) / GROUP + 1]++;
+            b.start[column_at(column, cols, k) / SLT_BAND_COLUMNS + 1]++;
         if (first < last)
             b.row[b.bands++] = (int32_t)row;
         row += first < last ? SLT_BAND_ROWS : 1;
     }
+    for (int64_t i = b.bands; i < slt_bands_most(rows); i++)
+        b.row[i] = -1;
     for (int64_t g = 0; g < b.groups; g++)
         b.start[g + 1] += b.start[g];
     b.parts = b.start[b.groups];
@@ -66,7 +71,7 @@ int slt_bands_find(struct slt_bands *bands, const int64_t *row_start, const void
     for (int64_t i = 0; i < b.bands; i++) {
         const int64_t first = row_start[b.row[i]], last = row_start[b.row[i] + 1];
         for (int64_t k = first, end; k < last; k = end) {
-            int32_t *part = b.part + 3 * next[column_at(column, cols, k) / GROUP]++;
+            int32_t *part = b.part + 3 * next[column_at(column, cols, k) / SLT_BAND_COLUMNS]++;
             end = part_end(column, cols, k, last);
             part[0] = b.row[i];
             part[1] = (int32_t)(k - first);

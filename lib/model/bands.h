@@ -8,16 +8,17 @@
 #include "slt/error.h"
 
 struct slt_bands {
-    int64_t bands, groups, parts; // groups of 16 columns
-    int32_t *row;                 // (bands): first rows
-    int32_t *start;               // (groups + 1)
-    int32_t *part;                // (parts, 3): first row of a band, first position, positions
+    int64_t bands, groups, parts;
+    int32_t *row;   // (slt_bands_most(rows)): first rows, -1 behind the last one
+    int32_t *start; // (groups + 1)
+    int32_t *part;  // (parts, 3): first row of a band, first position, positions
 };
 
-// Whether a support has bands, and the most bands and parts that out x in ones with nnz positions
-// can have.
+// Whether a support has bands; the most bands, the groups, and the most parts that out x in ones
+// with nnz positions can have.
 bool slt_bands_fit(const struct slt_support_spec *support);
 int64_t slt_bands_most(int64_t out);
+int64_t slt_bands_groups(int64_t in);
 int64_t slt_bands_most_parts(int64_t nnz);
 
 // Finds the bands of rows that have them (every row with positions is in one). column (nnz) is

@@ -79,8 +79,8 @@ enum slt_route slt_route_choose(const struct slt_group *g, int64_t tokens,
     const double t = (double)tokens, r = (double)g->rank, in = (double)g->shape.in;
     const double rows = (double)g->rows, nnz = (double)g->support.nnz;
     const double dense = 3 * t * rows * in + 4 * r * rows * in + cost->element * rows * in;
-    const bool in_bands = g->support.group_start.cols > 0;
-    const double position = in_bands ? cost->band_position * t : cost->position * t + cost->order;
+    const double position =
+        slt_csr_has_bands(&g->support) ? cost->band_position * t : cost->position * t + cost->order;
     const double factored = 3 * t * r * (rows + g->shape.members * in) + position * nnz;
     return factored <= dense ? SLT_ROUTE_FACTORED : SLT_ROUTE_DENSE;
 }

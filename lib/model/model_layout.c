@@ -42,7 +42,7 @@ static struct slt_csr layout_support(struct slt_model *m, const struct slt_group
     s.column = slt_memory_tensor(&m->memory, SLT_REGION_INDEX, s.cols <= 65536 ? SLT_U16 : SLT_I32,
                                  1, s.nnz);
     if (has_bands(m)) {
-        const int64_t groups = (s.cols + 15) / 16, parts = slt_bands_most_parts(s.nnz);
+        const int64_t groups = slt_bands_groups(s.cols), parts = slt_bands_most_parts(s.nnz);
         s.band_row =
             slt_memory_tensor(&m->memory, SLT_REGION_INDEX, SLT_I32, 1, slt_bands_most(s.rows));
         s.group_start = slt_memory_tensor(&m->memory, SLT_REGION_INDEX, SLT_I32, 1, groups + 1);
@@ -219,27 +219,35 @@ static void layout_acts(struct slt_model *m, const struct slt_model_shape *shape
 
 // ---- Scratch and workspace ----
 
+static int64_t max64(int64_t a, int64_t b)
+{
+    return a > b ? a : b;
+}
+
+// What all weights of a group take as F32, in elements.
+static int64_t group_elements(const struct slt_group *g)
+{
+    const struct slt_tensor parts[] = {g->w, g->a, g->b, g->values};
+    uint64_t bytes = 0;
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        bytes += slt_memory_rounded((uint64_t)(parts[i].rows * parts[i].cols) * sizeof(float));
+    return (int64_t)(bytes / sizeof(float));
+}
+
 // What is unpacked at once, as F32: to compute with, all weights of a group, or the head; for an
 // optimizer, those of a group that is merged (ReLoRA), or one linear.
 static int64_t unpacked_elements(const struct slt_model *m)
 {
-    const bool computes = m->act_dtype != SLT_BF16;
+    const bool computes = m->act_dtype != SLT_BF16,
+               whole = computes || m->config.method != SLT_FULL;
     const struct slt_tensor head = m->part[m->head_part].value;
     int64_t most = computes ? head.rows * head.cols : 0;
     for (int k = 0; k < SLT_GROUP_KINDS; k++) {
         const struct slt_group *g = &m->layer[0].group[k];
-        const struct slt_tensor parts[] = {g->w, g->a, g->b, g->values};
-        uint64_t bytes = 0;
-        for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
-            bytes += slt_memory_rounded((uint64_t)(parts[i].rows * parts[i].cols) * sizeof(float));
-        if (!computes && m->config.method == SLT_FULL) {
-            bytes = 0;
-            for (int i = 0; i < g->shape.members; i++)
-                if ((uint64_t)(g->shape.out[i] * g->shape.in) * sizeof(float) > bytes)
-                    bytes = (uint64_t)(g->shape.out[i] * g->shape.in) * sizeof(float);
-        }
-        if ((int64_t)(bytes / sizeof(float)) > most)
-            most = (int64_t)(bytes / sizeof(float));
+        if (whole)
+            most = max64(most, group_elements(g));
+        for (int i = 0; !whole && i < g->shape.members; i++)
+            most = max64(most, g->shape.out[i] * g->shape.in);
     }
     return most;
 }
@@ -288,13 +296,12 @@ static void layout_workspace(struct slt_model *m, int64_t t, int64_t projected)
     want(m, SLT_OP_SWIGLU, (struct slt_op_shape){.tokens = t, .in = c->intermediate_size});
     for (int k = 0; k < SLT_GROUP_KINDS; k++) {
         const struct slt_group *g = &m->layer[0].group[k];
-        const int64_t side = g->shape.in > g->rows ? g->shape.in : g->rows;
         struct slt_op_shape s = {.tokens = t, .in = g->shape.in, .out = g->rows};
-        s.nnz = projected * side;
+        s.nnz = projected * max64(g->shape.in, g->rows);
         want(m, SLT_OP_LINEAR, s);
         s.nnz = g->support.nnz;
         want(m, SLT_OP_SPARSE, s);
-        if (g->support.group_start.cols > 0)
+        if (slt_csr_has_bands(&g->support))
             want(m, SLT_OP_BANDS, s);
     }
     const int64_t values = (int64_t)slt_config_param_count(c);
@@ -340,11 +347,9 @@ static int draw_member(const struct slt_model *m, int64_t layer, int kind, int m
     return 0;
 }
 
-static void write_bands(struct slt_model *m, const struct slt_csr *s, struct slt_bands *bands)
+static void write_bands(struct slt_model *m, const struct slt_csr *s, const struct slt_bands *bands)
 {
     const struct slt_tensor *row = &s->band_row;
-    for (int64_t i = bands->bands; i < row->cols; i++)
-        bands->row[i] = -1;
     m->ops->write(m->ctx, row->buffer, row->offset, bands->row,
                   (uint64_t)row->cols * sizeof *bands->row);
     m->ops->write(m->ctx, s->group_start.buffer, s->group_start.offset, bands->start,
@@ -370,7 +375,7 @@ static int draw_group(struct slt_model *m, int64_t layer, int kind, uint32_t *cr
     for (int i = 0, row = 0; rc == 0 && i < g->shape.members; row += (int)g->shape.out[i++])
         rc = draw_member(m, layer, kind, i, row_start + row, column, i == 0 ? 0 : row_start[row],
                          &crc[i], err);
-    if (rc == 0 && s->group_start.cols > 0)
+    if (rc == 0 && slt_csr_has_bands(s))
         rc = slt_bands_find(&bands, row_start, column, s->rows, s->cols, err);
     if (rc == 0) {
 #pragma omp critical(slt_model_write)
@@ -379,7 +384,7 @@ static int draw_group(struct slt_model *m, int64_t layer, int kind, uint32_t *cr
                           ((uint64_t)s->rows + 1) * sizeof *row_start);
             m->ops->write(m->ctx, s->column.buffer, s->column.offset, column,
                           (uint64_t)s->nnz * width);
-            if (s->group_start.cols > 0)
+            if (slt_csr_has_bands(s))
                 write_bands(m, s, &bands);
         }
     }

@@ -111,8 +111,6 @@ static struct slt_csr csr_with_bands(const struct backend *b, const struct matri
     const int64_t most = slt_bands_most(m->rows);
     CHECK(bands.parts <= slt_bands_most_parts(m->nnz) && bands.bands <= most, "%lld parts",
           (long long)bands.parts);
-    for (int64_t i = bands.bands; i < most; i++)
-        bands.row[i] = -1;
     csr.band_row = tensor_with(b, SLT_I32, 1, most, bands.row);
     csr.group_start = tensor_with(b, SLT_I32, 1, bands.groups + 1, bands.start);
     csr.group_part = tensor_with(b, SLT_I32, bands.parts, 3, bands.part);
