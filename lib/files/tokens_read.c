@@ -39,7 +39,7 @@ struct slt_tokens {
     // starts.
     struct joined {
         struct slt_tokens *file;
-        uint64_t tokens, documents; // before it
+        struct slt_tokens_totals before;
     } * joined;
     size_t joined_count;
     // A stream: buffer[start, end) was not given out yet.
@@ -421,7 +421,7 @@ int slt_tokens_join(struct slt_tokens *tokens, struct slt_tokens *more, struct s
     memcpy(both + SLT_SHA256_BYTES, more->content, SLT_SHA256_BYTES);
     slt_sha256_of(tokens->content, both, sizeof both);
     tokens->joined = list;
-    list[tokens->joined_count++] = (struct joined){more, before.tokens, before.documents};
+    list[tokens->joined_count++] = (struct joined){more, before};
     return 0;
 }
 
@@ -432,12 +432,12 @@ static struct joined part_with(const struct slt_tokens *t, uint64_t number, bool
     while (low < high) {
         const size_t middle = (low + high) / 2;
         const struct joined *j = &t->joined[middle];
-        if ((document ? j->documents : j->tokens) <= number)
+        if ((document ? j->before.documents : j->before.tokens) <= number)
             low = middle + 1;
         else
             high = middle;
     }
-    return low > 0 ? t->joined[low - 1] : (struct joined){(struct slt_tokens *)t, 0, 0};
+    return low > 0 ? t->joined[low - 1] : (struct joined){.file = (struct slt_tokens *)t};
 }
 
 int slt_tokens_read_at(const struct slt_tokens *tokens, int32_t *ids, uint64_t position,
@@ -451,7 +451,7 @@ int slt_tokens_read_at(const struct slt_tokens *tokens, int32_t *ids, uint64_t p
             tokens->name, count, (unsigned long long)position, (unsigned long long)all);
     while (count > 0) {
         const struct joined part = part_with(tokens, position, false);
-        const uint64_t at = position - part.tokens, left = part.file->totals.tokens - at;
+        const uint64_t at = position - part.before.tokens, left = part.file->totals.tokens - at;
         const size_t n = count < left ? count : (size_t)left;
         int rc = read_part(part.file, ids, at, n, err);
         if (rc != 0)
@@ -468,8 +468,8 @@ int slt_tokens_document(const struct slt_tokens *tokens, uint64_t number, uint64
 {
     assert(tokens->map != NULL);
     const struct joined part = part_with(tokens, number, true);
-    int rc = find_document(part.file, number - part.documents, position, count, err);
-    *position += rc == 0 ? part.tokens : 0;
+    int rc = find_document(part.file, number - part.before.documents, position, count, err);
+    *position += rc == 0 ? part.before.tokens : 0;
     return rc;
 }
 
@@ -538,13 +538,12 @@ const unsigned char *slt_tokens_digest(const struct slt_tokens *tokens)
 
 struct slt_tokens_totals slt_tokens_totals(const struct slt_tokens *tokens)
 {
-    struct slt_tokens_totals sum = tokens->totals;
-    for (size_t i = 0; i < tokens->joined_count; i++) {
-        sum.tokens += tokens->joined[i].file->totals.tokens;
-        sum.documents += tokens->joined[i].file->totals.documents;
-        sum.text_bytes += tokens->joined[i].file->totals.text_bytes;
-    }
-    return sum;
+    if (tokens->joined_count == 0)
+        return tokens->totals;
+    const struct joined *last = &tokens->joined[tokens->joined_count - 1];
+    const struct slt_tokens_totals *a = &last->before, *b = &last->file->totals;
+    return (struct slt_tokens_totals){a->tokens + b->tokens, a->documents + b->documents,
+                                      a->text_bytes + b->text_bytes};
 }
 
 int slt_tokens_read(struct slt_tokens *tokens, int32_t *ids, size_t count, size_t *got,
