@@ -67,6 +67,10 @@ REF64_OBJ := $(REF_SRC:%.c=$(BUILD)/%.f64.o)
 TOOL_BIN := $(TOOLS:%=$(BUILD)/%)
 UNIT_BIN := $(UNIT:%=$(BUILD)/tests/%)
 
+# One word and the file for each step; V=1 shows the whole commands.
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '%-5s %s\n' $(1) $(2))
+
 .DELETE_ON_ERROR:
 .SECONDARY:
 .SUFFIXES:
@@ -96,71 +100,84 @@ $(BUILD)/deps.stamp: Makefile
 
 $(BUILD)/%.o: %.c $(BUILD)/flags.stamp | $(BUILD)/deps.stamp
 	@mkdir -p $(@D)
-	$(LIB_C) -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(LIB_C) -c -o $@ $<
 
 $(BUILD)/%.o: %.cc $(BUILD)/flags.stamp | $(BUILD)/deps.stamp
 	@mkdir -p $(@D)
-	$(LIB_CXX) -c -o $@ $<
+	$(call say,CXX,$<)
+	$(Q)$(LIB_CXX) -c -o $@ $<
 
 $(BUILD)/tools/%.o: tools/%.c $(BUILD)/flags.stamp | $(BUILD)/deps.stamp
 	@mkdir -p $(@D)
-	$(TOOL_C) -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(TOOL_C) -c -o $@ $<
 
 define ISA_RULE
 $(BUILD)/kernels/cpu/%.$(1).o: kernels/cpu/%.c $(BUILD)/flags.stamp | $(BUILD)/deps.stamp
 	@mkdir -p $$(@D)
-	$(LIB_C) -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math -Wno-psabi $(ISA_$(1)) -DSLT_ISA=$(1) -c -o $$@ $$<
+	$$(call say,CC,'$$< ($(1))')
+	$$(Q)$(LIB_C) -O3 -ffp-contract=fast -fno-math-errno -fno-trapping-math -Wno-psabi $(ISA_$(1)) -DSLT_ISA=$(1) -c -o $$@ $$<
 endef
 $(foreach isa,$(ISAS),$(eval $(call ISA_RULE,$(isa))))
 
 # It links nothing of libslt; the maps of 8-bit codes are compiled in.
 $(BUILD)/kernels/cuda/%.o: kernels/cuda/%.cu $(BUILD)/flags.stamp
 	@mkdir -p $(@D)
-	@echo '$(CUDA_C) -c -o $@ $<'
-	@$(CUDA_C) -Xptxas -v -c -o $@ $< 2>$(@:.o=.ptxas) || { cat $(@:.o=.ptxas) >&2; exit 1; }
+	$(call say,NVCC,$<)
+	$(Q)$(CUDA_C) -Xptxas -v -c -o $@ $< 2>$(@:.o=.ptxas) || { cat $(@:.o=.ptxas) >&2; exit 1; }
 
 $(BUILD)/libslt-cuda.so: $(CUDA_SRC:%.cu=$(BUILD)/%.o) $(BUILD)/lib/core/codes.o
-	$(NVCC) -shared -cudart static -o $@ $^ -lcublasLt
+	$(call say,LINK,$@)
+	$(Q)$(NVCC) -shared -cudart static -o $@ $^ -lcublasLt
 
 # The same sources as host C++, see tests/cuda-emulation/cuda_runtime.h.
 EMULATION_C := $(CXX) -std=c++17 -O2 -g -fPIC -fvisibility=hidden -MMD -MP -Wall -Wextra -Wno-unused-parameter \
 	-Wno-unknown-pragmas -Itests/cuda-emulation -I. -Ilib -Ilib/include
 $(BUILD)/emulation/%.o: kernels/cuda/%.cu $(BUILD)/flags.stamp
 	@mkdir -p $(@D)
-	$(EMULATION_C) -x c++ -c -o $@ $<
+	$(call say,CXX,'$< (emulated)')
+	$(Q)$(EMULATION_C) -x c++ -c -o $@ $<
 
 $(BUILD)/emulation/%.o: tests/cuda-emulation/%.cpp $(BUILD)/flags.stamp
 	@mkdir -p $(@D)
-	$(EMULATION_C) -c -o $@ $<
+	$(call say,CXX,$<)
+	$(Q)$(EMULATION_C) -c -o $@ $<
 
 $(BUILD)/emulation/codes.o: lib/core/codes.c $(BUILD)/flags.stamp
 	@mkdir -p $(@D)
-	$(CC) -std=c11 -O2 -fPIC -fvisibility=hidden -Ilib -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(CC) -std=c11 -O2 -fPIC -fvisibility=hidden -Ilib -c -o $@ $<
 
 EMULATION := $(BUILD)/emulation/libslt-cuda.so
 $(EMULATION): $(patsubst kernels/cuda/%.cu,$(BUILD)/emulation/%.o,$(CUDA_SRC)) \
 		$(patsubst tests/cuda-emulation/%.cpp,$(BUILD)/emulation/%.o,$(wildcard tests/cuda-emulation/*.cpp)) \
 		$(BUILD)/emulation/codes.o
-	$(CXX) -shared -Wl,-z,defs -o $@ $^
+	$(call say,LINK,$@)
+	$(Q)$(CXX) -shared -Wl,-z,defs -o $@ $^
 
 # The reference kernels in double precision, for the gradient checks only.
 $(BUILD)/kernels/cpu/%.f64.o: kernels/cpu/%.c $(BUILD)/flags.stamp | $(BUILD)/deps.stamp
 	@mkdir -p $(@D)
-	$(LIB_C) -DSLT_REFERENCE_F64 -c -o $@ $<
+	$(call say,CC,'$< (in double)')
+	$(Q)$(LIB_C) -DSLT_REFERENCE_F64 -c -o $@ $<
 
 $(BUILD)/libslt.a: $(LIB_OBJ)
 	@rm -f $@
-	$(AR) rcs $@ $^
+	$(call say,AR,$@)
+	$(Q)$(AR) rcs $@ $^
 
 $(BUILD)/libslt.so.$(VERSION): $(LIB_OBJ)
-	$(LINK) -shared -Wl,-soname,libslt.so.$(SOVERSION) -Wl,-z,defs -o $@ $^ $(LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -shared -Wl,-soname,libslt.so.$(SOVERSION) -Wl,-z,defs -o $@ $^ $(LIBS)
 
 $(BUILD)/libslt.so: $(BUILD)/libslt.so.$(VERSION)
-	ln -sf $(<F) $(BUILD)/libslt.so.$(SOVERSION)
-	ln -sf libslt.so.$(SOVERSION) $@
+	$(Q)ln -sf $(<F) $(BUILD)/libslt.so.$(SOVERSION)
+	$(Q)ln -sf libslt.so.$(SOVERSION) $@
 
 $(TOOL_BIN): $(BUILD)/%: $(BUILD)/tools/%.o $(CLI_OBJ) $(BUILD)/libslt.so
-	$(LINK) -o $@ $(filter %.o,$^) -L$(BUILD) -lslt -ljansson -lm -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib'
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) -L$(BUILD) -lslt -ljansson -lm -Wl,-rpath,'$$ORIGIN:$$ORIGIN/../lib'
 
 $(BUILD)/slt.pc: Makefile lib/include/slt/version.h
 	@mkdir -p $(@D)
@@ -170,27 +187,33 @@ $(BUILD)/slt.pc: Makefile lib/include/slt/version.h
 
 $(BUILD)/completions/slt.bash: $(TOOL_BIN) tools/make-completions
 	@mkdir -p $(@D)
-	tools/make-completions bash $(TOOL_BIN) >$@
+	$(call say,GEN,$@)
+	$(Q)tools/make-completions bash $(TOOL_BIN) >$@
 
 $(BUILD)/completions/_slt: $(TOOL_BIN) tools/make-completions
 	@mkdir -p $(@D)
-	tools/make-completions zsh $(TOOL_BIN) >$@
+	$(call say,GEN,$@)
+	$(Q)tools/make-completions zsh $(TOOL_BIN) >$@
 
 # ---- Tests ----
 
 $(BUILD)/tests/%.o: tests/unit/%.c $(BUILD)/flags.stamp | $(BUILD)/deps.stamp
 	@mkdir -p $(@D)
-	$(LIB_C) -Itests/unit -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(LIB_C) -Itests/unit -c -o $@ $<
 
 $(UNIT_BIN): $(BUILD)/tests/%: $(BUILD)/tests/%.o $(REF64_OBJ) $(BUILD)/libslt.a
-	$(LINK) -o $@ $^ $(LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
 $(BUILD)/bench/%.o: tests/bench/%.c $(BUILD)/flags.stamp | $(BUILD)/deps.stamp
 	@mkdir -p $(@D)
-	$(LIB_C) -Itests/unit -c -o $@ $<
+	$(call say,CC,$<)
+	$(Q)$(LIB_C) -Itests/unit -c -o $@ $<
 
 $(BENCH:%=$(BUILD)/bench/%): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/bench/bench.o $(BUILD)/libslt.a
-	$(LINK) -o $@ $^ $(LIBS)
+	$(call say,LINK,$@)
+	$(Q)$(LINK) -o $@ $^ $(LIBS)
 
 ## check: install what is missing, build, run every test; the last line is 'N passed, N failed'
 check: deps

@@ -8,7 +8,8 @@
 struct options {
     struct cli_common common;
     struct cli_list data;
-    const char *device, *route;
+    const char *device;
+    int route; // enum slt_route
     int64_t batch, seq, limit, threads;
     int packing, protocol;
     bool json;
@@ -51,7 +52,7 @@ static int evaluate(const struct options *o, const char *model, slt_stop_flag *s
                                              .seq = o->seq,
                                              .packing = (enum slt_packing)o->packing,
                                              .limit = (uint64_t)o->limit,
-                                             .route = o->route,
+                                             .route = (enum slt_route)o->route,
                                              .stop = stop,
                                              .progress = show_progress,
                                              .user = &progress};
@@ -88,7 +89,7 @@ out:
 int main(int argc, char **argv)
 {
     struct options o = {
-        .common = {.output = "-"}, .device = "auto", .route = "auto", .batch = 16, .seq = 256};
+        .common = {.output = "-"}, .device = "auto", .batch = 16, .seq = 256};
     const struct cli_option options[] = {
         CLI_COMMON(&o.common),
         {"data", 'd', CLI_LIST, &o.data, "FILE", 0, 0,
@@ -100,7 +101,7 @@ int main(int argc, char **argv)
         {"limit", 0, CLI_WHOLE, &o.limit, "N", 0, 9.2e18, "stop after N tokens; 0: all (0)"},
         {"protocol", 0, CLI_CHOICE, &o.protocol, "exact|galore", 0, 0,
          "galore adds what the published evaluators print (exact)"},
-        {"route", 0, CLI_WORD, &o.route, "auto|dense|factored", 0, 0,
+        {"route", 0, CLI_CHOICE, &o.route, SLT_ROUTES, 0, 0,
          "how sparse plus low-rank layers are computed (auto)"},
         {"device", 0, CLI_WORD, &o.device, "auto|cpu|cpu-reference|cuda", 0, 0,
          "where to compute (auto)"},

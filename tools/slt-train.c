@@ -150,7 +150,7 @@ static int count_steps(struct options *o, const struct slt_tokens *tokens)
             cli_usage("--epochs needs a plain token file, '%s' is a stream",
                       slt_tokens_name(tokens));
         const double sequences =
-            o->epochs * (double)slt_train_sequences(tokens, o->train.seq, o->train.packing);
+            o->epochs * (double)slt_tokens_sequences(tokens, o->train.seq, o->train.packing);
         o->train.steps = (int64_t)ceil(sequences / (double)o->train.batch);
     }
     if (o->train.steps < 1)

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "files/param_tensors.h"
 #include "files/quantized.h"
 #include "slt/quantize.h"
 
@@ -34,19 +35,14 @@ static int check_tensors(const struct job *j, const struct slt_tensor_info *tens
                          struct slt_error *err)
 {
     for (size_t i = 0; i < count; i++) {
-        struct slt_tensor_info want;
         const struct slt_param_info *param = slt_param_names_find(&j->names, tensors[i].name);
         if (param == NULL)
             return slt_error_set(err, SLT_ERR_FORMAT,
                                  "'%s': tensor '%s' is not one that config.json asks for", j->file,
                                  tensors[i].name);
-        slt_param_tensor(&want, param);
-        if (!slt_tensors_match(&tensors[i], &want))
-            return slt_error_set(err, SLT_ERR_FORMAT,
-                                 "'%s': tensor '%s' is not of type %s and the shape (%lld, %lld) "
-                                 "that config.json asks for",
-                                 j->file, tensors[i].name, slt_dtype_name(want.dtype),
-                                 (long long)param->rows, (long long)param->cols);
+        int rc = slt_param_check(param, &tensors[i], j->file, err);
+        if (rc != 0)
+            return rc;
     }
     // No name is there twice, so only one that is missing makes them fewer.
     if (count < j->names.count)

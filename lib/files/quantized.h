@@ -27,7 +27,6 @@ bool slt_param_is_quantized(const struct slt_param_info *param);
 // The two tensors that stand for a parameter: absmax and codes.
 void slt_quantized_tensors(struct slt_tensor_info tensors[2], const struct slt_quantization *how,
                            const struct slt_param_info *param);
-bool slt_tensors_match(const struct slt_tensor_info *a, const struct slt_tensor_info *b);
 
 // Chunks of this many values begin with a block and with a whole byte of codes.
 int64_t slt_quant_chunk(const struct slt_quantization *how);

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "files/param_tensors.h"
 #include "files/quantized.h"
 #include "slt/quantize.h"
 
@@ -66,14 +67,6 @@ void slt_quantized_tensors(struct slt_tensor_info tensors[2], const struct slt_q
         codes->dims = 1;
         codes->shape[0] = (int64_t)codes->bytes;
     }
-}
-
-bool slt_tensors_match(const struct slt_tensor_info *a, const struct slt_tensor_info *b)
-{
-    bool match = strcmp(a->name, b->name) == 0 && a->dtype == b->dtype && a->dims == b->dims;
-    for (int d = 0; match && d < a->dims; d++)
-        match = a->shape[d] == b->shape[d];
-    return match;
 }
 
 int64_t slt_quant_chunk(const struct slt_quantization *how)

@@ -7,12 +7,10 @@
 #ifndef SLT_MODEL_LINEAR_H
 #define SLT_MODEL_LINEAR_H
 
-#include "model/memory.h"
-#include "model/params.h"
+#include "device/memory.h"
+#include "config/architecture.h"
 #include "model/sink.h"
-
-// How W = s B A + S is applied: DESIGN's two exact routes.
-enum slt_route { SLT_ROUTE_AUTO, SLT_ROUTE_DENSE, SLT_ROUTE_FACTORED };
+#include "slt/compute.h"
 
 #define SLT_GROUP_PARTS 3 // the most parts of a group: A, B, S or A, B, W
 

@@ -6,7 +6,7 @@
 #define SLT_MODEL_MODEL_H
 
 #include "model/linear.h"
-#include "model/memory.h"
+#include "device/memory.h"
 #include "model/sink.h"
 #include "slt/checkpoint.h"
 #include "slt/config.h"
@@ -37,10 +37,6 @@ struct slt_layer_acts {
     struct slt_tensor lse;                        // (heads, T)
     struct slt_act h[SLT_GROUP_KINDS];            // (T, members r) of the factored route
 };
-
-// What the backward pass works out again instead of finding it kept: nothing; the outputs of norms
-// and of SwiGLU; everything but each layer's input.
-enum slt_recompute { SLT_RECOMPUTE_NONE, SLT_RECOMPUTE_CHEAP, SLT_RECOMPUTE_BLOCK };
 
 struct slt_model {
     const struct slt_ops *ops;

@@ -5,7 +5,7 @@
 
 #include "model/bands.h"
 #include "model/model.h"
-#include "slt/support.h"
+#include "model/support.h"
 
 // ---- Parameters ----
 
@@ -119,7 +119,7 @@ static void place_param(const struct slt_model *m, struct slt_param *p)
     if (info->role == SLT_ROLE_NORM) {
         p->part = m->norm_part;
         if (info->layer >= 0)
-            p->part = strstr(info->name, "input_layernorm") ? m->layer[info->layer].norm1_part
+            p->part = info->norm == SLT_NORM_ATTENTION ? m->layer[info->layer].norm1_part
                                                             : m->layer[info->layer].norm2_part;
         return;
     }
@@ -336,7 +336,7 @@ static int draw_member(const struct slt_model *m, int64_t layer, int kind, int m
     uint16_t *column16 = in <= 65536 ? (uint16_t *)column + at : NULL;
     int32_t *column32 = in <= 65536 ? NULL : (int32_t *)column + at;
     char name[100];
-    slt_linear_name(name, sizeof name, (int32_t)layer, kind, member);
+    slt_linear_name(name, sizeof name, &m->config, (int32_t)layer, kind, member);
     int rc = slt_support_draw(row_start, column16, column32, &m->config.support, m->config.density,
                               out, in, name, m->config.seed, err);
     if (rc != 0)

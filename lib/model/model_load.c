@@ -3,7 +3,7 @@
 #include <string.h>
 
 #include "core/bfloat.h"
-#include "model/dense.h"
+#include "files/param_tensors.h"
 #include "model/model.h"
 #include "slt/support.h"
 
@@ -56,24 +56,6 @@ static const struct slt_param *find_param(const struct slt_model *m, const char 
         if (strcmp(m->param[i].info.name, name) == 0)
             return &m->param[i];
     return NULL;
-}
-
-static int check_tensor(const struct slt_checkpoint_reader *reader, const struct slt_param_info *p,
-                        const struct slt_tensor_info *t, struct slt_error *err)
-{
-    const char *file = slt_checkpoint_name(reader);
-    if (t->dtype != slt_param_dtype(p))
-        return slt_error_set(err, SLT_ERR_FORMAT, "'%s': tensor '%s' has type %s, not %s", file,
-                             t->name, slt_dtype_name(t->dtype), slt_dtype_name(slt_param_dtype(p)));
-    const int dims = p->is_vector ? 1 : 2;
-    const bool fits =
-        t->dims == dims && t->shape[dims - 1] == p->cols && (dims == 1 || t->shape[0] == p->rows);
-    if (!fits)
-        return slt_error_set(err, SLT_ERR_FORMAT,
-                             "'%s': tensor '%s' does not have the shape (%lld, %lld) that "
-                             "config.json asks for",
-                             file, t->name, (long long)p->rows, (long long)p->cols);
-    return 0;
 }
 
 static int load_tensor(struct slt_model *m, const struct slt_param *p,
@@ -195,7 +177,7 @@ int slt_model_load(struct slt_model *m, struct slt_checkpoint_reader *reader, in
                                t->name);
             goto out;
         }
-        if ((rc = check_tensor(reader, &p->info, t, err)) != 0 ||
+        if ((rc = slt_param_check(&p->info, t, file, err)) != 0 ||
             (rc = p->info.role == SLT_ROLE_INDEX ? load_positions(m, p, reader, err)
                                                  : load_tensor(m, p, reader, chunk, err)) != 0)
             goto out;

@@ -2,41 +2,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/params.h"
+#include "config/support_spec.h"
+#include "model/support.h"
 #include "slt/digest.h"
 #include "slt/random.h"
 #include "slt/support.h"
 
-// The grid that positions are drawn on: single elements, or blocks.
-struct grid {
-    int64_t rows, cols, nnz; // in grid cells
-    int64_t block_rows, block_cols;
-};
-
-static struct grid grid_of(const struct slt_support_spec *spec, double density, int64_t out,
-                           int64_t in)
-{
-    struct grid g = {out, in, 0, 1, 1};
-    if (spec->kind == SLT_SUPPORT_BLOCK) {
-        g.block_rows = spec->block_rows;
-        g.block_cols = spec->block_cols;
-        g.rows = out / g.block_rows;
-        g.cols = in / g.block_cols;
-    }
-    if (spec->kind != SLT_SUPPORT_NONE)
-        g.nnz = (int64_t)(density * (double)(g.rows * g.cols));
-    return g;
-}
-
-int64_t slt_support_count(const struct slt_support_spec *spec, double density, int64_t out,
-                          int64_t in)
-{
-    const struct grid g = grid_of(spec, density, out, in);
-    return g.nnz * g.block_rows * g.block_cols;
-}
-
 // count (rows): how many of the nnz cells fall into each row.
-static void draw_counts(int64_t *count, const struct grid *g, struct slt_random_key key)
+static void draw_counts(int64_t *count, const struct slt_support_grid *g, struct slt_random_key key)
 {
     uint32_t word[4];
     int64_t accepted = 0;
@@ -54,7 +27,7 @@ static void draw_counts(int64_t *count, const struct grid *g, struct slt_random_
 }
 
 // Sets count bits of map (cols bits, all clear) for a row of the grid.
-static void draw_row(uint64_t *map, int64_t count, const struct grid *g, int64_t row,
+static void draw_row(uint64_t *map, int64_t count, const struct slt_support_grid *g, int64_t row,
                      struct slt_random_key key)
 {
     uint32_t word[4];
@@ -73,7 +46,7 @@ static void draw_row(uint64_t *map, int64_t count, const struct grid *g, int64_t
 // Appends the columns of the row at position at of either column array and clears the map. Returns
 // the position after the last one.
 static int64_t take_row(uint16_t *column16, int32_t *column32, int64_t at, uint64_t *map,
-                        const struct grid *g, bool clear)
+                        const struct slt_support_grid *g, bool clear)
 {
     for (int64_t i = 0; i < (g->cols + 63) / 64; i++) {
         for (uint64_t bits = map[i]; bits != 0; bits &= bits - 1) {
@@ -124,7 +97,7 @@ int slt_support_draw(int64_t *row_start, uint16_t *column16, int32_t *column32,
                      const struct slt_support_spec *spec, double density, int64_t out, int64_t in,
                      const char *name, uint64_t seed, struct slt_error *err)
 {
-    const struct grid g = grid_of(spec, density, out, in);
+    const struct slt_support_grid g = slt_support_grid(spec, density, out, in);
     const struct slt_random_key key = slt_random_key("slt-support-1", name, seed);
     if ((in <= 65536 ? (void *)column16 : (void *)column32) == NULL && g.nnz > 0)
         return slt_error_set(err, SLT_ERR_RANGE, "no room for the columns of '%s'", name);
@@ -210,7 +183,7 @@ static int crc_linear(uint32_t *crc, const struct slt_config *c, const struct sl
                       struct slt_error *err)
 {
     char name[100];
-    slt_linear_name(name, sizeof name, p->layer, p->group, p->member);
+    slt_linear_name(name, sizeof name, c, p->layer, p->group, p->member);
     int64_t *row_start = malloc(((size_t)p->out + 1) * sizeof *row_start);
     void *column = malloc(((size_t)p->cols + 1) * (p->in <= 65536 ? 2 : 4));
     int rc;

@@ -5,7 +5,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "train/evaluate.h"
+#include "model/evaluate.h"
 #include "train/trainer.h"
 
 struct run {

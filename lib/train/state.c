@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "core/json.h"
-#include "model/dense.h"
+#include "files/param_tensors.h"
 #include "train/trainer.h"
 
 #define CHUNK           ((int64_t)1 << 18) // elements that pass through host memory at once
@@ -72,7 +72,7 @@ static int trainer_json(const struct slt_trainer *t, char **json, struct slt_err
     json_object_set_new(o, "version", json_integer(TRAINER_VERSION));
     json_object_set_new(o, "progress", progress_object(&t->progress));
     json_object_set_new(o, "options", slt_train_options_object(&t->options));
-    json_object_set_new(o, "data", data_object(t->dealer.tokens));
+    json_object_set_new(o, "data", data_object(t->sampler.tokens));
     json_object_set_new(o, "routes", routes_object(t));
     return dump(json, o, JSON_INDENT(2), err);
 }
@@ -134,7 +134,7 @@ static int read_trainer(struct slt_trainer *t, const char *file, const char *tex
                         struct slt_error *err)
 {
     json_t *root = NULL, *options = slt_train_options_object(&t->options);
-    json_t *data = data_object(t->dealer.tokens);
+    json_t *data = data_object(t->sampler.tokens);
     struct slt_progress progress;
     int rc = slt_json_parse(&root, file, text, strlen(text), err);
     if (rc != 0)

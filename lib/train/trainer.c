@@ -5,7 +5,7 @@
 #include <time.h>
 
 #include "optim/relora.h"
-#include "train/evaluate.h"
+#include "model/evaluate.h"
 #include "train/trainer.h"
 
 // With clip_exact the gradients that are small, of factors or projected, wait for their norm.
@@ -79,7 +79,7 @@ int slt_trainer_create(struct slt_trainer **trainer, const struct slt_device *de
         goto out;
     const struct slt_train_options *o = &t->options;
     const struct slt_model_shape shape = shape_of(o, config);
-    if ((rc = slt_dealer_init(&t->dealer, tokens, o->seq, o->packing, true, o->seed, err)) != 0 ||
+    if ((rc = slt_sampler_init(&t->sampler, tokens, o->seq, o->packing, true, o->seed, err)) != 0 ||
         (rc = slt_model_create(&t->model, device, config, dtype, &shape, layout_extra, t, err)) !=
             0)
         goto out;
@@ -107,7 +107,7 @@ void slt_trainer_free(struct slt_trainer *t)
     slt_model_free(t->model);
     slt_optimizer_free(&t->optimizer);
     slt_grads_free(&t->grads);
-    slt_dealer_free(&t->dealer);
+    slt_sampler_free(&t->sampler);
     free(t->ids);
     free(t->targets);
     free(t);
@@ -258,13 +258,13 @@ int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt
     struct slt_progress *p = &t->progress;
     const double start = now();
     int64_t got;
-    t->dealer.next = p->sequences;
-    int rc = slt_dealer_next(&t->dealer, t->ids, t->targets, o->batch, &got, err);
+    t->sampler.next = p->sequences;
+    int rc = slt_sampler_next(&t->sampler, t->ids, t->targets, o->batch, &got, err);
     if (rc != 0)
         return rc;
     if (got < o->batch)
         return slt_error_set(err, SLT_ERR_RANGE, "'%s' ended after %llu sequences, in step %lld",
-                             slt_tokens_name(t->dealer.tokens),
+                             slt_tokens_name(t->sampler.tokens),
                              (unsigned long long)(p->sequences + (uint64_t)got),
                              (long long)p->step + 1);
     const uint64_t predicted = slt_count_targets(t->targets, o->batch * o->seq);

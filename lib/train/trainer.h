@@ -5,7 +5,7 @@
 #include "model/model.h"
 #include "optim/optimizer.h"
 #include "slt/train.h"
-#include "train/data.h"
+#include "files/sampler.h"
 #include "train/options.h"
 #include "train/sink.h"
 
@@ -41,7 +41,7 @@ struct slt_trainer {
     struct slt_model *model;
     struct slt_optimizer optimizer;
     struct slt_grads grads;
-    struct slt_dealer dealer;
+    struct slt_sampler sampler;
     int32_t *ids, *targets; // (batch, seq)
     struct slt_progress progress;
     bool eager; // record nothing

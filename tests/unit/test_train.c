@@ -56,16 +56,16 @@ static void check_packed(const char *path)
     enum { SEQ = 8, MOST = 128 };
     struct slt_error err;
     struct slt_tokens *tokens = open_tokens(path);
-    struct slt_dealer dealer;
-    CHECK_OK(slt_dealer_init(&dealer, tokens, SEQ, SLT_PACKED, true, 9, &err), err);
-    const int64_t n = (int64_t)dealer.sequences;
+    struct slt_sampler sampler;
+    CHECK_OK(slt_sampler_init(&sampler, tokens, SEQ, SLT_PACKED, true, 9, &err), err);
+    const int64_t n = (int64_t)sampler.sequences;
     CHECK(n == (int64_t)((slt_tokens_totals(tokens).tokens - 1) / SEQ) && n <= MOST, "%lld windows",
           (long long)n);
     static int32_t ids[2][MOST][SEQ], targets[2][MOST][SEQ], want[SEQ + 1];
     int64_t got;
     int moved = 0;
     for (int epoch = 0; epoch < 2; epoch++) {
-        CHECK_OK(slt_dealer_next(&dealer, ids[epoch][0], targets[epoch][0], n, &got, &err), err);
+        CHECK_OK(slt_sampler_next(&sampler, ids[epoch][0], targets[epoch][0], n, &got, &err), err);
         CHECK(got == n, "got %lld", (long long)got);
         for (int64_t w = 0; w < n; w++) {
             int found = 0;
@@ -79,7 +79,7 @@ static void check_packed(const char *path)
     for (int64_t i = 0; i < n; i++)
         moved += memcmp(ids[0][i], ids[1][i], sizeof ids[0][i]) != 0;
     CHECK(moved > n / 2, "only %d of %lld windows moved", moved, (long long)n);
-    slt_dealer_free(&dealer);
+    slt_sampler_free(&sampler);
     slt_tokens_close(tokens);
 }
 
@@ -89,13 +89,13 @@ static void check_single_pass(const char *path)
     enum { SEQ = 10 };
     struct slt_error err;
     struct slt_tokens *tokens = open_tokens(path);
-    struct slt_dealer dealer;
+    struct slt_sampler sampler;
     int32_t ids[SEQ], targets[SEQ];
     int64_t got = 1;
     uint64_t position = 1;
-    CHECK_OK(slt_dealer_init(&dealer, tokens, SEQ, SLT_PACKED, false, 0, &err), err);
+    CHECK_OK(slt_sampler_init(&sampler, tokens, SEQ, SLT_PACKED, false, 0, &err), err);
     for (;;) {
-        CHECK_OK(slt_dealer_next(&dealer, ids, targets, 1, &got, &err), err);
+        CHECK_OK(slt_sampler_next(&sampler, ids, targets, 1, &got, &err), err);
         if (got == 0)
             break;
         for (int i = 0; i < SEQ; i++) {
@@ -108,7 +108,7 @@ static void check_single_pass(const char *path)
     }
     CHECK(position == slt_tokens_totals(tokens).tokens, "predicted up to %llu",
           (unsigned long long)position);
-    slt_dealer_free(&dealer);
+    slt_sampler_free(&sampler);
     slt_tokens_close(tokens);
 }
 
@@ -118,14 +118,14 @@ static void check_documents(const char *path)
     enum { SEQ = 12 };
     struct slt_error err;
     struct slt_tokens *tokens = open_tokens(path);
-    struct slt_dealer dealer;
+    struct slt_sampler sampler;
     int32_t ids[SEQ], targets[SEQ];
     int64_t got;
-    CHECK_OK(slt_dealer_init(&dealer, tokens, SEQ, SLT_DOCUMENTS, false, 0, &err), err);
+    CHECK_OK(slt_sampler_init(&sampler, tokens, SEQ, SLT_DOCUMENTS, false, 0, &err), err);
     for (uint64_t d = 0; d < DOCUMENTS; d++) {
         uint64_t position, length;
         CHECK_OK(slt_tokens_document(tokens, d, &position, &length, &err), err);
-        CHECK_OK(slt_dealer_next(&dealer, ids, targets, 1, &got, &err), err);
+        CHECK_OK(slt_sampler_next(&sampler, ids, targets, 1, &got, &err), err);
         const int64_t count = length < SEQ ? (int64_t)length : SEQ;
         CHECK(ids[count - 1] == EOS, "document %llu ends with %d", (unsigned long long)d,
               ids[count - 1]);
@@ -137,9 +137,9 @@ static void check_documents(const char *path)
             CHECK(i + 1 >= count || targets[i] == ids[i + 1], "target at %lld", (long long)i);
         }
     }
-    CHECK_OK(slt_dealer_next(&dealer, ids, targets, 1, &got, &err), err);
+    CHECK_OK(slt_sampler_next(&sampler, ids, targets, 1, &got, &err), err);
     CHECK(got == 0, "a document too many");
-    slt_dealer_free(&dealer);
+    slt_sampler_free(&sampler);
     slt_tokens_close(tokens);
 }
 

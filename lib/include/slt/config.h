@@ -39,7 +39,35 @@ struct slt_quantization {
     int64_t block; // values that share a scale; 0 with SLT_QUANT_NONE
 };
 
+enum slt_role {
+    SLT_ROLE_EMBEDDING, // (vocab, hidden)
+    SLT_ROLE_HEAD,      // (vocab, hidden); absent with tied embeddings
+    SLT_ROLE_NORM,      // (1, hidden)
+    SLT_ROLE_WEIGHT,    // W (out, in) of a linear
+    SLT_ROLE_LORA_A,    // A (r, in)
+    SLT_ROLE_LORA_B,    // B (out, r)
+    SLT_ROLE_SPARSE,    // values of S (1, nnz), by row and column ascending
+    SLT_ROLE_INDEX,     // their positions row * in + column (1, nnz), of an explicit support
+    SLT_ROLES
+};
+
+// The groups of linears that share an input, in layer order.
+enum slt_group_kind {
+    SLT_GROUP_QKV,
+    SLT_GROUP_O,
+    SLT_GROUP_GATE_UP,
+    SLT_GROUP_DOWN,
+    SLT_GROUP_KINDS
+};
+
+// The norms: before a layer's attention, before its MLP, and after the last layer.
+enum slt_norm_kind { SLT_NORM_ATTENTION, SLT_NORM_MLP, SLT_NORM_FINAL, SLT_NORM_KINDS };
+
+// The architectures, see config/architecture.c.
+enum slt_architecture_id { SLT_LLAMA, SLT_ARCHITECTURES };
+
 struct slt_config {
+    enum slt_architecture_id architecture;
     // LlamaConfig
     int64_t vocab_size, hidden_size, intermediate_size, num_hidden_layers;
     int64_t num_attention_heads, num_key_value_heads, head_dim, max_position_embeddings;
@@ -58,9 +86,12 @@ struct slt_config {
     struct slt_quantization quantization;
 };
 
+// "full", "lowrank", "sltrain", "relora"; NULL behind the last one.
 SLT_API const char *slt_method_name(enum slt_method method);
 // SLT_ERR_RANGE with a sentence that lists the known names.
 SLT_API int slt_method_parse(enum slt_method *method, const char *text, struct slt_error *err);
+// Whether linears of a method have a tensor of this role.
+SLT_API bool slt_method_has(enum slt_method method, enum slt_role role);
 // "random", "block:RxC", "explicit".
 SLT_API int slt_support_parse(struct slt_support_spec *spec, const char *text,
                               struct slt_error *err);
@@ -97,27 +128,6 @@ SLT_API int slt_config_check(const struct slt_config *config, struct slt_error *
 
 // ---- The list of parameters that a configuration stands for ----
 
-enum slt_role {
-    SLT_ROLE_EMBEDDING, // (vocab, hidden)
-    SLT_ROLE_HEAD,      // (vocab, hidden); absent with tied embeddings
-    SLT_ROLE_NORM,      // (1, hidden)
-    SLT_ROLE_WEIGHT,    // W (out, in) of a linear
-    SLT_ROLE_LORA_A,    // A (r, in)
-    SLT_ROLE_LORA_B,    // B (out, r)
-    SLT_ROLE_SPARSE,    // values of S (1, nnz), by row and column ascending
-    SLT_ROLE_INDEX,     // their positions row * in + column (1, nnz), of an explicit support
-    SLT_ROLES
-};
-
-// The groups of linears that share an input, in layer order.
-enum slt_group_kind {
-    SLT_GROUP_QKV,
-    SLT_GROUP_O,
-    SLT_GROUP_GATE_UP,
-    SLT_GROUP_DOWN,
-    SLT_GROUP_KINDS
-};
-
 struct slt_param_info {
     char name[120]; // Hugging Face's name, e.g. "model.layers.0.self_attn.q_proj.weight"
     enum slt_role role;
@@ -125,6 +135,7 @@ struct slt_param_info {
     bool is_vector;     // one-dimensional in files
     bool frozen;        // not trained: no gradient, no optimizer state
     int32_t layer;      // -1 outside the layers
+    int32_t norm;       // enum slt_norm_kind of a norm, else -1
     int32_t group;      // enum slt_group_kind of a linear, else -1
     int32_t member;     // position in the group, else -1
     int64_t out, in;    // shape of the linear it belongs to, else 0
@@ -141,7 +152,9 @@ SLT_API int slt_config_params(const struct slt_config *config, struct slt_param_
 SLT_API uint64_t slt_config_param_count(const struct slt_config *config);
 // The name of a linear without the tensor's suffix ("model.layers.0.self_attn.q_proj"): the layer
 // name of its support.
-SLT_API char *slt_linear_name(char *text, size_t size, int32_t layer, int32_t group,
-                              int32_t member);
+SLT_API char *slt_linear_name(char *text, size_t size, const struct slt_config *config,
+                              int32_t layer, int32_t group, int32_t member);
+// "qkv", "o", "gate_up", "down".
+SLT_API const char *slt_group_name(enum slt_group_kind group);
 
 #endif

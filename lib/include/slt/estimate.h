@@ -120,7 +120,5 @@ struct slt_flops {
 SLT_API int slt_estimate_flops(struct slt_flops *flops, struct slt_device *device,
                                const struct slt_config *config,
                                const struct slt_train_options *options, struct slt_error *err);
-// "qkv", "o", "gate_up", "down".
-SLT_API const char *slt_group_name(enum slt_group_kind group);
 
 #endif

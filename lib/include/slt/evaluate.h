@@ -5,21 +5,16 @@
 #include <stdint.h>
 
 #include "slt/checkpoint.h"
+#include "slt/compute.h"
 #include "slt/device.h"
 #include "slt/tokens.h"
-
-// How a token file becomes sequences. Packed: windows of seq + 1 tokens at stride seq, so that
-// every token but the first is predicted once. Document: each document truncated or padded to seq
-// tokens as Hugging Face does (a truncated document keeps EOS as its last token), seq - 1
-// predictions, PAD ignored.
-enum slt_packing { SLT_PACKED, SLT_DOCUMENTS };
 
 struct slt_eval_options {
     int64_t batch; // sequences at once
     int64_t seq;   // tokens of a sequence
     enum slt_packing packing;
     uint64_t limit;    // stop after so many tokens (a whole batch more at most); 0: all
-    const char *route; // "auto", "dense", "factored"
+    enum slt_route route;
     slt_stop_flag *stop;
     // Called after each batch if not NULL.
     void (*progress)(void *user, uint64_t tokens, double loss);

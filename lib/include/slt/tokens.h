@@ -73,4 +73,15 @@ SLT_API int slt_tokens_read(struct slt_tokens *tokens, int32_t *ids, size_t coun
 SLT_API int slt_tokens_check(struct slt_tokens *tokens, struct slt_error *err);
 SLT_API void slt_tokens_close(struct slt_tokens *tokens);
 
+// ---- Sequences ----
+
+// How a token file becomes sequences. Packed: windows of seq + 1 tokens at stride seq, so that
+// every token but the first is predicted once. Document: each document truncated or padded to seq
+// tokens as Hugging Face does (a truncated document keeps EOS as its last token), seq - 1
+// predictions, PAD ignored.
+enum slt_packing { SLT_PACKED, SLT_DOCUMENTS };
+// Sequences in one pass over a mapped token file.
+SLT_API uint64_t slt_tokens_sequences(const struct slt_tokens *tokens, int64_t seq,
+                                      enum slt_packing packing);
+
 #endif

@@ -122,12 +122,8 @@ SLT_API int slt_train(struct slt_output *out, struct slt_device *device,
                       const struct slt_train_options *options, const struct slt_train_run *run,
                       struct slt_error *err);
 
-// What slt_train would allocate, and the number of steps and sequences an epoch of tokens has.
+// What slt_train would allocate.
 SLT_API int slt_train_plan(struct slt_plan *plan, struct slt_device *device,
                            const struct slt_config *config, const struct slt_train_options *options,
                            struct slt_error *err);
-// Sequences in one pass over a mapped token file.
-SLT_API uint64_t slt_train_sequences(const struct slt_tokens *tokens, int64_t seq,
-                                     enum slt_packing packing);
-
 #endif

@@ -2,12 +2,6 @@
 #include "slt/estimate.h"
 #include "train/trainer.h"
 
-const char *slt_group_name(enum slt_group_kind group)
-{
-    static const char *const names[SLT_GROUP_KINDS] = {"qkv", "o", "gate_up", "down"};
-    return names[group];
-}
-
 // Of one group, per token, with t tokens in a micro-batch. A W that stands beside the factors gets
 // no gradient.
 static double group_flops(const struct slt_group *g, double t)

@@ -5,12 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/dense.h"
+#include "config/linear_kind.h"
+#include "files/param_tensors.h"
 #include "slt/checkpoint.h"
 #include "slt/init.h"
 #include "slt/random.h"
 #include "slt/support.h"
-#include "train/decompose.h"
+#include "weights/decompose.h"
+#include "weights/dense.h"
 
 #define CHUNK ((int64_t)1 << 18) // values made at once
 #define BLOCK 4096               // values of one thread's share: a multiple of the four of a block
@@ -20,15 +22,18 @@ static void make_values(float *values, const struct slt_config *c, const struct 
                         int64_t first, int64_t count)
 {
     const struct slt_random_key key = slt_random_key("slt-init-1", p->name, c->seed);
-    const bool zero_b = c->method == SLT_SLTRAIN || c->method == SLT_RELORA || c->lora_b_zero;
-    // Kaiming's uniform bound with a = sqrt(5) is 1/sqrt(fan in); the fan in of B is the rank.
-    const double fan_in = p->role == SLT_ROLE_LORA_B ? (double)c->rank : (double)p->in;
+    const struct slt_kind_tensor *tensor = slt_kind_tensor(c->method, p->role);
+    enum slt_start start = tensor != NULL               ? tensor->start
+                           : p->role == SLT_ROLE_NORM ? SLT_START_ONE
+                                                      : SLT_START_NORMAL;
+    if (start == SLT_START_B)
+        start = c->lora_b_zero ? SLT_START_ZERO : SLT_START_UNIFORM;
     for (int64_t i = 0; i < count; i++)
-        values[i] = p->role == SLT_ROLE_NORM ? 1.0f : 0.0f;
-    if (p->role == SLT_ROLE_NORM || (p->role == SLT_ROLE_LORA_B && zero_b))
+        values[i] = start == SLT_START_ONE ? 1.0f : 0.0f;
+    if (start == SLT_START_ONE || start == SLT_START_ZERO)
         return;
-    const bool uniform =
-        p->role == SLT_ROLE_LORA_A || p->role == SLT_ROLE_LORA_B || p->role == SLT_ROLE_SPARSE;
+    const double fan_in = p->role == SLT_ROLE_LORA_B ? (double)c->rank : (double)p->in;
+    const bool uniform = start == SLT_START_UNIFORM;
     const float bound = uniform ? (float)(1 / sqrt(fan_in)) : 0;
 #pragma omp parallel for schedule(static)
     for (int64_t at = 0; at < count; at += BLOCK) {
@@ -99,7 +104,8 @@ static int take_linear(struct maker *k, const struct slt_param_info *p, struct s
 {
     struct slt_dense_linear l;
     size_t taken;
-    const bool splits = k->config.method == SLT_LOWRANK || k->config.method == SLT_SLTRAIN;
+    // A kind with a weight of its own starts from the whole matrix, with new factors.
+    const bool splits = !slt_method_has(k->config.method, SLT_ROLE_WEIGHT);
     int rc = check_stop(k, err);
     if (rc != 0 ||
         (rc = slt_dense_read(&l, &taken, &k->source[k->next], k->from->reader, err)) != 0)
@@ -120,7 +126,7 @@ static int take_linear(struct maker *k, const struct slt_param_info *p, struct s
 
 static int write_linear(struct maker *k, const struct slt_param_info *p, struct slt_error *err)
 {
-    const bool is_new = k->config.method == SLT_RELORA;
+    const bool is_new = slt_method_has(k->config.method, SLT_ROLE_WEIGHT);
     const float *values = p->role == SLT_ROLE_WEIGHT   ? k->w
                           : is_new                     ? NULL
                           : p->role == SLT_ROLE_LORA_A ? k->parts.a
@@ -196,25 +202,19 @@ int slt_init_write(struct slt_output *out, const struct slt_config *config,
 {
     struct maker k = {.config = *config, .from = from, .stop = stop};
     struct slt_param_info *params = NULL;
-    struct slt_tensor_info *infos = NULL;
-    size_t count, bytes = 0, source_count;
-    const void *data = tokenizer != NULL ? slt_tokenizer_data(tokenizer, &bytes) : NULL;
-    const char *member = tokenizer != NULL ? slt_tokenizer_info(tokenizer)->kind : NULL;
-    int rc = slt_config_params(&k.config, &params, &count, err);
-    if (rc != 0 || (rc = slt_support_crc(&k.config.support_crc, &k.config, err)) != 0 ||
+    size_t count, source_count;
+    int rc = slt_support_crc(&k.config.support_crc, &k.config, err);
+    if (rc != 0 ||
         (from != NULL && (rc = slt_config_params(slt_checkpoint_config(from->reader), &k.source,
                                                  &source_count, err)) != 0))
         goto out;
-    infos = calloc(count, sizeof *infos);
     k.chunk = malloc((size_t)CHUNK * sizeof *k.chunk);
-    if (infos == NULL || k.chunk == NULL) {
+    if (k.chunk == NULL) {
         rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a buffer for new values");
         goto out;
     }
-    for (size_t i = 0; i < count; i++)
-        slt_param_tensor(&infos[i], &params[i]);
-    if ((rc = slt_checkpoint_create(&k.writer, out, &k.config, member, data, bytes, err)) != 0 ||
-        (rc = slt_checkpoint_begin(k.writer, SLT_SECTION_MODEL, NULL, infos, count, err)) != 0 ||
+    if ((rc = slt_checkpoint_start(&k.writer, &params, &count, out, &k.config,
+                                   slt_tokenizer_file(tokenizer), err)) != 0 ||
         (rc = write_all(&k, params, count, err)) != 0)
         goto out;
     rc = finish(&k, provenance, err);
@@ -224,7 +224,6 @@ out:
     free(params);
     free(k.source);
     free(k.w);
-    free(infos);
     free(k.chunk);
     return rc;
 }

@@ -1,12 +1,11 @@
-// Dealing sequences: packed windows or whole documents, shuffled by a permutation that needs no
+// Sampling sequences: packed windows or whole documents, shuffled by a permutation that needs no
 // table.
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "slt/train.h"
-#include "train/data.h"
+#include "files/sampler.h"
 
-uint64_t slt_train_sequences(const struct slt_tokens *tokens, int64_t seq, enum slt_packing packing)
+uint64_t slt_tokens_sequences(const struct slt_tokens *tokens, int64_t seq, enum slt_packing packing)
 {
     const struct slt_tokens_totals totals = slt_tokens_totals(tokens);
     if (packing == SLT_DOCUMENTS)
@@ -14,16 +13,16 @@ uint64_t slt_train_sequences(const struct slt_tokens *tokens, int64_t seq, enum 
     return totals.tokens < 2 ? 0 : (totals.tokens - 1) / (uint64_t)seq;
 }
 
-int slt_dealer_init(struct slt_dealer *d, struct slt_tokens *tokens, int64_t seq,
+int slt_sampler_init(struct slt_sampler *d, struct slt_tokens *tokens, int64_t seq,
                     enum slt_packing packing, bool shuffle, uint64_t seed, struct slt_error *err)
 {
-    *d = (struct slt_dealer){.tokens = tokens,
+    *d = (struct slt_sampler){.tokens = tokens,
                              .seq = seq,
                              .packing = packing,
                              .shuffle = shuffle && slt_tokens_is_mapped(tokens),
                              .seed = seed};
     if (slt_tokens_is_mapped(tokens)) {
-        d->sequences = slt_train_sequences(tokens, seq, packing);
+        d->sequences = slt_tokens_sequences(tokens, seq, packing);
         // A single pass also takes the short window at the end.
         const uint64_t left = slt_tokens_totals(tokens).tokens;
         if (!d->shuffle && packing == SLT_PACKED && left > 1 && (left - 1) % (uint64_t)seq != 0)
@@ -47,14 +46,14 @@ int slt_dealer_init(struct slt_dealer *d, struct slt_tokens *tokens, int64_t seq
     return 0;
 }
 
-void slt_dealer_free(struct slt_dealer *d)
+void slt_sampler_free(struct slt_sampler *d)
 {
     free(d->window);
     d->window = NULL;
 }
 
 // Spreads count tokens of a window (at most seq + 1) over ids and targets (seq).
-static void spread_window(const struct slt_dealer *d, int32_t *ids, int32_t *targets, int64_t count)
+static void spread_window(const struct slt_sampler *d, int32_t *ids, int32_t *targets, int64_t count)
 {
     const uint32_t eos = slt_tokens_header(d->tokens)->eos;
     for (int64_t i = 0; i < d->seq; i++) {
@@ -64,7 +63,7 @@ static void spread_window(const struct slt_dealer *d, int32_t *ids, int32_t *tar
 }
 
 // A document as Hugging Face's tokenizer would pad or truncate it: truncation keeps EOS last.
-static int deal_document(const struct slt_dealer *d, int32_t *ids, int32_t *targets,
+static int sample_document(const struct slt_sampler *d, int32_t *ids, int32_t *targets,
                          uint64_t number, struct slt_error *err)
 {
     const struct slt_tokens_header *h = slt_tokens_header(d->tokens);
@@ -91,7 +90,7 @@ static int deal_document(const struct slt_dealer *d, int32_t *ids, int32_t *targ
 }
 
 // Sequence number n of a mapped file's endless order.
-static int deal_mapped(const struct slt_dealer *d, int32_t *ids, int32_t *targets, uint64_t n,
+static int sample_mapped(const struct slt_sampler *d, int32_t *ids, int32_t *targets, uint64_t n,
                        struct slt_error *err)
 {
     uint64_t index = n % d->sequences;
@@ -102,7 +101,7 @@ static int deal_mapped(const struct slt_dealer *d, int32_t *ids, int32_t *target
             slt_random_permute(slt_random_key("slt-order-1", epoch, d->seed), index, d->sequences);
     }
     if (d->packing == SLT_DOCUMENTS)
-        return deal_document(d, ids, targets, index, err);
+        return sample_document(d, ids, targets, index, err);
     const uint64_t first = index * (uint64_t)d->seq, total = slt_tokens_totals(d->tokens).tokens;
     const uint64_t left = total - first;
     const int64_t count = left < (uint64_t)d->seq + 1 ? (int64_t)left : d->seq + 1;
@@ -113,7 +112,7 @@ static int deal_mapped(const struct slt_dealer *d, int32_t *ids, int32_t *target
 }
 
 // The next window of a stream; *got is 0 at its end. Neighbouring windows share one token.
-static int deal_stream(struct slt_dealer *d, int32_t *ids, int32_t *targets, bool *got,
+static int sample_stream(struct slt_sampler *d, int32_t *ids, int32_t *targets, bool *got,
                        struct slt_error *err)
 {
     size_t kept = 0, read;
@@ -131,24 +130,24 @@ static int deal_stream(struct slt_dealer *d, int32_t *ids, int32_t *targets, boo
     return 0;
 }
 
-int slt_dealer_next(struct slt_dealer *d, int32_t *ids, int32_t *targets, int64_t count,
+int slt_sampler_next(struct slt_sampler *d, int32_t *ids, int32_t *targets, int64_t count,
                     int64_t *got, struct slt_error *err)
 {
     int64_t i;
     for (i = 0; i < count; i++) {
         int32_t *to = ids + i * d->seq, *want = targets + i * d->seq;
-        bool dealt = true;
+        bool there = true;
         int rc;
         if (d->sequences > 0) {
             if (!d->shuffle && d->next >= d->sequences)
                 break;
-            rc = deal_mapped(d, to, want, d->next, err);
+            rc = sample_mapped(d, to, want, d->next, err);
         } else {
-            rc = deal_stream(d, to, want, &dealt, err);
+            rc = sample_stream(d, to, want, &there, err);
         }
         if (rc != 0)
             return rc;
-        if (!dealt)
+        if (!there)
             break;
         d->next++;
     }

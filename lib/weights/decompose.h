@@ -1,6 +1,6 @@
 // A dense weight as a low-rank product plus a sparse part.
-#ifndef SLT_TRAIN_DECOMPOSE_H
-#define SLT_TRAIN_DECOMPOSE_H
+#ifndef SLT_WEIGHTS_DECOMPOSE_H
+#define SLT_WEIGHTS_DECOMPOSE_H
 
 #include "slt/config.h"
 

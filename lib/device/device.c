@@ -8,7 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "model/memory.h"
+#include "device/memory.h"
 #include "slt/device.h"
 
 static const struct slt_ops *cpu_backend(const char *name)

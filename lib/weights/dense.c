@@ -3,70 +3,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "files/param_tensors.h"
 #include "linalg/svd.h"
-#include "model/dense.h"
 #include "slt/support.h"
-
-int slt_param_expect(struct slt_checkpoint_reader *reader, const struct slt_param_info *param,
-                     struct slt_error *err)
-{
-    enum slt_section section;
-    const struct slt_tensor_info *t = NULL;
-    struct slt_tensor_info want;
-    slt_param_tensor(&want, param);
-    const int next = slt_checkpoint_next(reader, &section, &t, err);
-    if (next < 0)
-        return next;
-    if (next == 0 || section != SLT_SECTION_MODEL || strcmp(t->name, want.name) != 0 ||
-        t->bytes != want.bytes || t->dtype != want.dtype)
-        return slt_error_set(err, SLT_ERR_MISMATCH, "'%s' has no tensor '%s' where it is due",
-                             slt_checkpoint_name(reader), want.name);
-    return 0;
-}
-
-// ---- Positions ----
-
-int slt_positions_load(int64_t **position, const struct slt_param_info *param,
-                       struct slt_checkpoint_reader *reader, struct slt_error *err)
-{
-    const size_t n = (size_t)param->cols, width = slt_dtype_size(slt_param_dtype(param));
-    int64_t *wide = malloc(n * sizeof *wide + 1);
-    int rc = wide == NULL
-                 ? slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the %zu positions of '%s'",
-                                 n, param->name)
-                 : slt_checkpoint_read(reader, wide, n * width, err);
-    if (rc != 0) {
-        free(wide);
-        wide = NULL;
-    }
-    // In place from the end on, where a narrow value lies at or before its wide one.
-    for (size_t i = n; rc == 0 && width == 4 && i-- > 0;) {
-        int32_t narrow;
-        memcpy(&narrow, (const char *)wide + i * width, width);
-        wide[i] = narrow;
-    }
-    *position = wide;
-    return rc;
-}
-
-int slt_positions_store(struct slt_checkpoint_writer *writer, const int64_t *position,
-                        const struct slt_param_info *param, struct slt_error *err)
-{
-    enum { CHUNK = 4096 };
-    int32_t narrow[CHUNK];
-    const int64_t n = param->cols;
-    if (slt_param_dtype(param) == SLT_I64)
-        return slt_checkpoint_write(writer, position, (size_t)n * sizeof *position, err);
-    for (int64_t at = 0; at < n; at += CHUNK) {
-        const int64_t count = n - at < CHUNK ? n - at : CHUNK;
-        for (int64_t i = 0; i < count; i++)
-            narrow[i] = (int32_t)position[at + i];
-        int rc = slt_checkpoint_write(writer, narrow, (size_t)count * sizeof *narrow, err);
-        if (rc != 0)
-            return rc;
-    }
-    return 0;
-}
+#include "weights/dense.h"
 
 // ---- Linears ----
 
@@ -134,14 +74,14 @@ int slt_dense_read(struct slt_dense_linear *l, size_t *taken, const struct slt_p
                                    .in = param->in,
                                    .rank = c->rank,
                                    .scale = c->rank > 0 ? c->alpha / (double)c->rank : 0};
-    slt_linear_name(l->name, sizeof l->name, l->layer, l->group, l->member);
+    slt_linear_name(l->name, sizeof l->name, c, l->layer, l->group, l->member);
     size_t n = 0;
     int rc = 0;
     do
         rc = read_part(l, &param[n], reader, err);
     while (rc == 0 && param[++n].layer == l->layer && param[n].group == l->group &&
            param[n].member == l->member);
-    if (rc == 0 && c->method == SLT_SLTRAIN)
+    if (rc == 0 && l->values != NULL)
         rc = find_positions(l, c, err);
     if (rc != 0)
         slt_dense_free(l);

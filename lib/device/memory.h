@@ -1,8 +1,8 @@
 // Named regions of device memory. One layout function runs twice over the same code: first to count
 // (buffers are NULL, only offsets grow), then, after slt_memory_commit, to hand out views. So the
 // plan and the allocation cannot disagree.
-#ifndef SLT_MODEL_MEMORY_H
-#define SLT_MODEL_MEMORY_H
+#ifndef SLT_DEVICE_MEMORY_H
+#define SLT_DEVICE_MEMORY_H
 
 #include "kernels/ops.h"
 #include "slt/plan.h"

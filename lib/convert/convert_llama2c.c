@@ -1,9 +1,9 @@
 // llama2.c's model files (version 0, karpathy/llama2.c): seven 32-bit numbers, then all weights as
 // floats, each kind for all layers together; q and k rotate neighbours.
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/bytes.h"
+#include "files/param_tensors.h"
 #include "slt/convert.h"
 
 #define HEADER 28 // bytes
@@ -70,10 +70,10 @@ static uint64_t place_of(const struct places *p, const struct slt_param_info *i)
         return p->embedding;
     if (i->role == SLT_ROLE_HEAD)
         return p->head;
-    if (i->role == SLT_ROLE_NORM && i->layer < 0)
+    if (i->norm == SLT_NORM_FINAL)
         return p->norm;
     const uint64_t first = i->role == SLT_ROLE_WEIGHT           ? linears[i->group][i->member]
-                           : strstr(i->name, "input_layernorm") ? p->norm1
+                           : i->norm == SLT_NORM_ATTENTION      ? p->norm1
                                                                 : p->norm2;
     return first + (uint64_t)i->layer * (uint64_t)(i->rows * i->cols);
 }
@@ -124,26 +124,13 @@ int slt_convert_llama2c(struct slt_output *out, const char *name, const void *da
 {
     struct slt_config c;
     struct slt_param_info *params = NULL;
-    struct slt_tensor_info *infos = NULL;
     struct slt_checkpoint_writer *writer = NULL;
-    size_t count, tokenizer_bytes = 0;
-    const void *model = tokenizer != NULL ? slt_tokenizer_data(tokenizer, &tokenizer_bytes) : NULL;
+    size_t count = 0;
     if (!fits(&c, data, bytes))
         return slt_error_set(err, SLT_ERR_FORMAT, "'%s' is no model file of llama2.c", name);
     const struct places places = places_of(&c);
-    int rc = slt_config_params(&c, &params, &count, err);
-    if (rc != 0)
-        return rc;
-    infos = calloc(count, sizeof *infos);
-    if (infos == NULL)
-        rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the list of tensors");
-    for (size_t i = 0; rc == 0 && i < count; i++)
-        slt_param_tensor(&infos[i], &params[i]);
-    if (rc == 0 &&
-        (rc = slt_checkpoint_create(&writer, out, &c,
-                                    tokenizer != NULL ? slt_tokenizer_info(tokenizer)->kind : NULL,
-                                    model, tokenizer_bytes, err)) == 0)
-        rc = slt_checkpoint_begin(writer, SLT_SECTION_MODEL, NULL, infos, count, err);
+    int rc = slt_checkpoint_start(&writer, &params, &count, out, &c, slt_tokenizer_file(tokenizer),
+                                  err);
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = write_param(writer, &c, &params[i], (const unsigned char *)data + HEADER,
                          place_of(&places, &params[i]), err);
@@ -152,7 +139,6 @@ int slt_convert_llama2c(struct slt_output *out, const char *name, const void *da
         writer = NULL;
     }
     slt_checkpoint_abandon(writer);
-    free(infos);
     free(params);
     return rc;
 }

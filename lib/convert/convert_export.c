@@ -8,8 +8,9 @@
 
 #include "core/bfloat.h"
 #include "core/half.h"
+#include "files/param_tensors.h"
 #include "files/safetensors.h"
-#include "model/dense.h"
+#include "weights/dense.h"
 #include "slt/convert.h"
 
 #define CHUNK ((int64_t)1 << 16)
@@ -204,12 +205,14 @@ int slt_convert_export(const char *directory, struct slt_checkpoint_reader *read
                        .stop = stop,
                        .config = *slt_checkpoint_config(reader)};
     x.config.quantization = (struct slt_quantization){0};
-    if (!merge && x.config.method == SLT_RELORA)
+    const bool factors = slt_method_has(x.config.method, SLT_ROLE_LORA_A);
+    if (!merge && factors && slt_method_has(x.config.method, SLT_ROLE_WEIGHT))
         return slt_error_set(err, SLT_ERR_RANGE,
-                             "a relora model has a frozen matrix besides its factors: merge them");
-    if (merge && x.config.method != SLT_FULL) {
+                             "a %s model has a frozen matrix besides its factors: merge them",
+                             slt_method_name(x.config.method));
+    if (merge && factors) {
         slt_config_make_full(&x.config);
-    } else if (x.config.method == SLT_SLTRAIN) {
+    } else if (slt_method_has(x.config.method, SLT_ROLE_SPARSE)) {
         if (x.config.support.kind == SLT_SUPPORT_BLOCK) // of which there are not density * out * in
             return slt_error_set(err, SLT_ERR_RANGE,
                                  "the positions of block supports have no place in that layout: "

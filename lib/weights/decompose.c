@@ -5,7 +5,7 @@
 
 #include "linalg/svd.h"
 #include "slt/support.h"
-#include "train/decompose.h"
+#include "weights/decompose.h"
 
 // ---- Largest magnitudes ----
 
@@ -97,7 +97,7 @@ int slt_decompose(struct slt_decomposition *d, float *w, int64_t out, int64_t in
                   const struct slt_config *c, struct slt_error *err)
 {
     *d = (struct slt_decomposition){.out = out, .in = in};
-    if (c->method == SLT_SLTRAIN)
+    if (slt_method_has(c->method, SLT_ROLE_SPARSE))
         d->nnz = slt_support_count(&c->support, c->density, out, in);
     d->a = malloc((size_t)(c->rank * in) * sizeof *d->a);
     d->b = malloc((size_t)(c->rank * out) * sizeof *d->b);
@@ -108,7 +108,7 @@ int slt_decompose(struct slt_decomposition *d, float *w, int64_t out, int64_t in
         rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the factors of '%s'", name);
     if (rc == 0 && (rc = split(d, w, c, err)) != 0)
         rc = slt_error_prefix(err, rc, "'%s'", name);
-    if (rc == 0 && c->method == SLT_SLTRAIN)
+    if (rc == 0 && slt_method_has(c->method, SLT_ROLE_SPARSE))
         rc = choose_positions(d, name, c, w, err);
     for (int64_t i = 0; rc == 0 && i < d->nnz; i++)
         d->values[i] = w[d->position[i]];

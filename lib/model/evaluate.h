@@ -1,6 +1,6 @@
 // Evaluation of a model that is already in memory.
-#ifndef SLT_TRAIN_EVALUATE_H
-#define SLT_TRAIN_EVALUATE_H
+#ifndef SLT_MODEL_EVALUATE_H
+#define SLT_MODEL_EVALUATE_H
 
 #include "model/model.h"
 #include "slt/evaluate.h"

@@ -2,7 +2,7 @@
 #include <assert.h>
 #include <string.h>
 
-#include "model/memory.h"
+#include "device/memory.h"
 
 static const char *const region_names[SLT_REGIONS] = {
     "weights", "gradients", "moments", "index", "activations", "workspace",

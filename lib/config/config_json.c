@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/architecture.h"
 #include "core/json.h"
 #include "slt/config.h"
 
@@ -72,8 +73,8 @@ static int get_token(const struct source *s, const json_t *object, const char *k
     return get_whole(s, object, key, -1, value);
 }
 
-// Keys that would change the function computed.
-static int refuse_unsupported(const struct source *s, const json_t *object)
+// The architecture, and keys that would change the function computed.
+static int refuse_unsupported(const struct source *s, const json_t *object, struct slt_config *c)
 {
     static const char *const flags[] = {"attention_bias", "mlp_bias"};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
@@ -90,7 +91,8 @@ static int refuse_unsupported(const struct source *s, const json_t *object)
     if (act != NULL && (!json_is_string(act) || strcmp(json_string_value(act), "silu") != 0))
         return bad(s, "hidden_act", "is not \"silu\", the only one supported");
     const json_t *type = json_object_get(object, "model_type");
-    if (type != NULL && (!json_is_string(type) || strcmp(json_string_value(type), "llama") != 0))
+    if (type != NULL && (!json_is_string(type) ||
+                         !slt_architecture_find(&c->architecture, json_string_value(type))))
         return bad(s, "model_type", "is not \"llama\", the only one supported");
     return 0;
 }
@@ -99,7 +101,7 @@ static int read_llama(const struct source *s, const json_t *o, struct slt_config
 {
     int rc;
     const json_t *rope = json_object_get(o, "rope_parameters");
-    if ((rc = refuse_unsupported(s, o)) != 0 ||
+    if ((rc = refuse_unsupported(s, o, c)) != 0 ||
         (rc = get_required(s, o, "vocab_size", &c->vocab_size)) != 0 ||
         (rc = get_required(s, o, "hidden_size", &c->hidden_size)) != 0 ||
         (rc = get_required(s, o, "intermediate_size", &c->intermediate_size)) != 0 ||
@@ -151,13 +153,13 @@ static int read_slt(const struct source *s, const json_t *o, struct slt_config *
     c->seed = (uint64_t)seed;
     if ((rc = read_quantization(s, json_object_get(o, "quantization"), &c->quantization)) != 0)
         return rc;
-    if (c->method == SLT_FULL)
+    if (!slt_method_has(c->method, SLT_ROLE_LORA_A))
         return 0;
     if ((rc = get_required(s, o, "rank", &c->rank)) != 0 ||
         (rc = get_real(s, o, "alpha", (double)c->rank, &c->alpha)) != 0 ||
         (rc = get_flag(s, o, "lora_b_zero", &c->lora_b_zero)) != 0)
         return rc;
-    if (c->method != SLT_SLTRAIN)
+    if (!slt_method_has(c->method, SLT_ROLE_SPARSE))
         return 0;
     const json_t *support = json_object_get(o, "support");
     const json_t *scheme = json_object_get(o, "support_scheme");
@@ -220,18 +222,19 @@ static json_t *slt_object(const struct slt_config *c)
     char text[64];
     json_t *o = json_object();
     json_object_set_new(o, "method", json_string(slt_method_name(c->method)));
-    if (c->method != SLT_FULL) {
+    const bool sparse = slt_method_has(c->method, SLT_ROLE_SPARSE);
+    if (slt_method_has(c->method, SLT_ROLE_LORA_A)) {
         json_object_set_new(o, "rank", json_integer(c->rank));
         json_object_set_new(o, "alpha", json_real(c->alpha));
         if (c->lora_b_zero)
             json_object_set_new(o, "lora_b_zero", json_true());
     }
-    if (c->method == SLT_SLTRAIN) {
+    if (sparse) {
         slt_support_format(text, sizeof text, &c->support);
         json_object_set_new(o, "density", json_real(c->density));
         json_object_set_new(o, "support", json_string(text));
     }
-    if (c->method == SLT_SLTRAIN && c->support.kind != SLT_SUPPORT_EXPLICIT) {
+    if (sparse && c->support.kind != SLT_SUPPORT_EXPLICIT) {
         json_object_set_new(o, "support_scheme", json_string(SUPPORT_SCHEME));
         json_object_set_new(o, "support_crc32", json_integer(c->support_crc));
     }
@@ -263,9 +266,9 @@ int slt_config_write(const struct slt_config *c, char **json, struct slt_error *
 {
     json_t *o = json_object();
     json_t *architectures = json_array();
-    json_array_append_new(architectures, json_string("LlamaForCausalLM"));
+    json_array_append_new(architectures, json_string(slt_architecture(c)->class_name));
     json_object_set_new(o, "architectures", architectures);
-    json_object_set_new(o, "model_type", json_string("llama"));
+    json_object_set_new(o, "model_type", json_string(slt_architecture(c)->model_type));
     json_object_set_new(o, "vocab_size", json_integer(c->vocab_size));
     json_object_set_new(o, "hidden_size", json_integer(c->hidden_size));
     json_object_set_new(o, "intermediate_size", json_integer(c->intermediate_size));

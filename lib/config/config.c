@@ -1,49 +1,12 @@
-// Presets, names and checks of model configurations.
+// Names and checks of model configurations.
 #include <math.h>
-#include <stdio.h>
 #include <string.h>
 
-#include "model/params.h"
+#include "config/architecture.h"
 #include "slt/config.h"
-#include "slt/number.h"
-#include "slt/support.h"
 
 #define MAX_DIM    ((int64_t)1 << 24)
 #define MAX_LAYERS 4096
-
-// Sizes, and the method's rank, density and alpha: the paper's from 60m on (arXiv 2406.02214),
-// before that a quarter of the hidden size and of the rank.
-static const struct preset {
-    const char *name;
-    int64_t hidden, intermediate, heads, layers;
-    int64_t rank;
-    double density, alpha;
-} presets[] = {
-    {"nano", 128, 352, 4, 4, 32, .03, 8},       {"9m", 128, 352, 4, 4, 32, .03, 8},
-    {"20m", 256, 688, 4, 4, 64, .03, 16},       {"35m", 384, 1024, 8, 6, 96, .03, 24},
-    {"60m", 512, 1376, 8, 8, 128, .03, 32},     {"130m", 768, 2048, 12, 12, 256, .03, 16},
-    {"350m", 1024, 2736, 16, 24, 256, .03, 16}, {"1b", 2048, 5461, 32, 24, 512, .03, 8},
-    {"7b", 4096, 11008, 32, 32, 1024, .05, 8},
-};
-
-static const char *const method_names[SLT_METHOD_COUNT] = {"full", "lowrank", "sltrain", "relora"};
-
-const char *slt_method_name(enum slt_method method)
-{
-    return method_names[method];
-}
-
-int slt_method_parse(enum slt_method *method, const char *text, struct slt_error *err)
-{
-    for (int i = 0; i < SLT_METHOD_COUNT; i++) {
-        if (strcmp(text, method_names[i]) == 0) {
-            *method = (enum slt_method)i;
-            return 0;
-        }
-    }
-    return slt_error_set(err, SLT_ERR_RANGE,
-                         "unknown method '%s' (known: full, lowrank, sltrain, relora)", text);
-}
 
 static const char *const quant_names[SLT_QUANT_TYPES] = {"none", "int8", "dyn8", "nf4"};
 
@@ -62,86 +25,6 @@ int slt_quant_parse(enum slt_quant_type *type, const char *text, struct slt_erro
     }
     return slt_error_set(err, SLT_ERR_RANGE,
                          "unknown type of quantization '%s' (known: int8, dyn8, nf4)", text);
-}
-
-int slt_support_parse(struct slt_support_spec *spec, const char *text, struct slt_error *err)
-{
-    if (strcmp(text, "random") == 0) {
-        *spec = (struct slt_support_spec){SLT_SUPPORT_RANDOM, 0, 0};
-        return 0;
-    }
-    if (strcmp(text, "explicit") == 0) {
-        *spec = (struct slt_support_spec){SLT_SUPPORT_EXPLICIT, 0, 0};
-        return 0;
-    }
-    int rows, cols, end = 0;
-    if (sscanf(text, "block:%4dx%4d%n", &rows, &cols, &end) == 2 && text[end] == '\0' && rows > 0 &&
-        cols > 0) {
-        *spec = (struct slt_support_spec){SLT_SUPPORT_BLOCK, rows, cols};
-        return 0;
-    }
-    return slt_error_set(err, SLT_ERR_RANGE,
-                         "unknown support '%s' (known: random, block:RxC, explicit)", text);
-}
-
-char *slt_support_format(char *text, size_t size, const struct slt_support_spec *spec)
-{
-    static const char *const names[] = {"none", "random", "block", "explicit"};
-    if (spec->kind == SLT_SUPPORT_BLOCK)
-        snprintf(text, size, "block:%dx%d", spec->block_rows, spec->block_cols);
-    else
-        snprintf(text, size, "%s", names[spec->kind]);
-    return text;
-}
-
-const char *slt_config_preset_name(size_t index)
-{
-    return index < sizeof presets / sizeof *presets ? presets[index].name : NULL;
-}
-
-int slt_config_preset(struct slt_config *config, const char *name, struct slt_error *err)
-{
-    for (size_t i = 0; slt_config_preset_name(i) != NULL; i++) {
-        const struct preset *p = &presets[i];
-        if (strcmp(name, p->name) != 0)
-            continue;
-        *config = (struct slt_config){
-            .vocab_size = i == 0 ? 4096 : 32000,
-            .hidden_size = p->hidden,
-            .intermediate_size = p->intermediate,
-            .num_hidden_layers = p->layers,
-            .num_attention_heads = p->heads,
-            .num_key_value_heads = p->heads,
-            .head_dim = p->hidden / p->heads,
-            .max_position_embeddings = 1024,
-            .rms_norm_eps = 1e-6,
-            .rope_theta = 10000,
-            .initializer_range = 0.02,
-            .bos_token_id = -1,
-            .eos_token_id = -1,
-            .pad_token_id = -1,
-        };
-        return 0;
-    }
-    char known[128] = "";
-    for (size_t i = 0; slt_config_preset_name(i) != NULL; i++)
-        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i ? ", " : "",
-                 slt_config_preset_name(i));
-    return slt_error_set(err, SLT_ERR_RANGE, "unknown preset '%s' (known: %s)", name, known);
-}
-
-void slt_config_method_defaults(struct slt_config *config, const char *preset)
-{
-    config->rank = config->hidden_size / 4 > 0 ? config->hidden_size / 4 : 1;
-    config->density = .03;
-    config->alpha = (double)config->rank / 4;
-    for (size_t i = 0; preset != NULL && slt_config_preset_name(i) != NULL; i++) {
-        if (strcmp(preset, presets[i].name) == 0) {
-            config->rank = presets[i].rank;
-            config->density = presets[i].density;
-            config->alpha = presets[i].alpha;
-        }
-    }
 }
 
 void slt_config_make_full(struct slt_config *c)
@@ -175,7 +58,7 @@ static int check_real(const char *key, double value, double above, double max,
 static int check_method(const struct slt_config *c, struct slt_error *err)
 {
     int rc;
-    if (c->method == SLT_FULL)
+    if (!slt_method_has(c->method, SLT_ROLE_LORA_A))
         return 0;
     if ((rc = check_range("rank", c->rank, 1, MAX_DIM, err)) != 0 ||
         (rc = check_real("alpha", c->alpha, 0, 1e6, err)) != 0)
@@ -185,10 +68,11 @@ static int check_method(const struct slt_config *c, struct slt_error *err)
     if (c->rank > least)
         return slt_error_set(err, SLT_ERR_RANGE, "rank %lld is above the smallest size %lld",
                              (long long)c->rank, (long long)least);
-    if (c->method != SLT_SLTRAIN)
+    if (!slt_method_has(c->method, SLT_ROLE_SPARSE))
         return 0;
     if (c->support.kind == SLT_SUPPORT_NONE)
-        return slt_error_set(err, SLT_ERR_RANGE, "method sltrain needs a support");
+        return slt_error_set(err, SLT_ERR_RANGE, "method %s needs a support",
+                             slt_method_name(c->method));
     if (c->support.kind == SLT_SUPPORT_BLOCK)
         for (int kind = 0; kind < SLT_GROUP_KINDS; kind++) {
             const struct slt_group_shape g = slt_group_shape(c, kind);

@@ -10,8 +10,9 @@
 #include "core/bfloat.h"
 #include "core/bytes.h"
 #include "core/half.h"
-#include "model/dense.h"
-#include "train/gguf.h"
+#include "files/param_tensors.h"
+#include "weights/dense.h"
+#include "convert/gguf.h"
 
 #define ALIGNMENT 32
 #define Q8_BLOCK  32 // values, stored in 34 bytes
@@ -57,7 +58,7 @@ static const char *gguf_name(char *text, size_t size, const struct slt_param_inf
         return "output_norm.weight";
     snprintf(text, size, "blk.%d.%s.weight", p->layer,
              p->role != SLT_ROLE_NORM             ? linears[p->group][p->member]
-             : strstr(p->name, "input_layernorm") ? "attn_norm"
+             : p->norm == SLT_NORM_ATTENTION ? "attn_norm"
                                                   : "ffn_norm");
     return text;
 }

@@ -4,9 +4,8 @@
 #include <string.h>
 
 #include "slt/digest.h"
-#include "train/data.h"
-#include "train/evaluate.h"
-#include "train/trainer.h"
+#include "files/sampler.h"
+#include "model/evaluate.h"
 
 int slt_tokens_match(const struct slt_tokens *tokens, const struct slt_checkpoint_reader *reader,
                      struct slt_error *err)
@@ -69,19 +68,19 @@ int slt_evaluate_model(struct slt_eval_result *result, struct slt_model *model,
                        struct slt_error *err)
 {
     struct slt_eval_result r = {0};
-    struct slt_dealer dealer;
+    struct slt_sampler sampler;
     const size_t values = (size_t)(o->batch * o->seq);
     int32_t *ids = malloc(values * sizeof *ids), *targets = malloc(values * sizeof *targets);
     int64_t got = o->batch;
     bool whole = false;
-    int rc = slt_dealer_init(&dealer, tokens, o->seq, o->packing, false, 0, err);
+    int rc = slt_sampler_init(&sampler, tokens, o->seq, o->packing, false, 0, err);
     if (rc == 0 && (ids == NULL || targets == NULL))
         rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a batch of %zu tokens", values);
     while (rc == 0 && got == o->batch && (o->limit == 0 || r.tokens < o->limit)) {
         if (o->stop != NULL && *o->stop != 0)
             rc = slt_error_set(err, SLT_ERR_STOPPED, "stopped by a signal");
         else
-            rc = slt_dealer_next(&dealer, ids, targets, o->batch, &got, err);
+            rc = slt_sampler_next(&sampler, ids, targets, o->batch, &got, err);
         if (rc == 0 && got > 0)
             rc = evaluate_batch(&r, model, ids, targets, got, o->seq, err);
         whole = got < o->batch && o->packing == SLT_PACKED;
@@ -95,7 +94,7 @@ int slt_evaluate_model(struct slt_eval_result *result, struct slt_model *model,
         conclude(&r, tokens, whole);
         *result = r;
     }
-    slt_dealer_free(&dealer);
+    slt_sampler_free(&sampler);
     free(ids);
     free(targets);
     return rc;
@@ -106,7 +105,7 @@ int slt_evaluate(struct slt_eval_result *result, struct slt_device *device,
                  const struct slt_eval_options *options, struct slt_error *err)
 {
     const struct slt_model_shape shape = {
-        .batch = options->batch, .seq = options->seq, .route = slt_route_parse(options->route)};
+        .batch = options->batch, .seq = options->seq, .route = options->route};
     struct slt_model *model = NULL;
     int more, rc;
     if ((rc = slt_tokens_match(tokens, reader, err)) != 0 ||

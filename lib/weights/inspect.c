@@ -7,7 +7,8 @@
 
 #include "linalg/spectrum.h"
 #include "linalg/svd.h"
-#include "model/dense.h"
+#include "files/param_tensors.h"
+#include "weights/dense.h"
 
 #define MARGIN 16 // vectors that the range finder keeps besides
 #define POWER  4  // its power steps

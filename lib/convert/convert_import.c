@@ -5,12 +5,13 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "config/linear_kind.h"
 #include "core/bfloat.h"
 #include "core/bytes.h"
 #include "core/half.h"
 #include "core/json.h"
+#include "files/param_tensors.h"
 #include "files/tensor_directory.h"
-#include "model/dense.h"
 #include "slt/convert.h"
 
 #define CONFIG_MAX           (1 << 20)
@@ -38,28 +39,36 @@ static struct slt_directory_tensor *find(const struct import *m, const char *lin
     return slt_tensor_directory_find(&m->tensors, name);
 }
 
-// The kind of linears, and their rank, by the first one.
+// The kind of linears, and their rank, by the tensors of the first one. Weights beside factors are
+// those of a merged model.
 static int find_method(struct import *m, const struct slt_convert_hints *hints,
                        struct slt_error *err)
 {
+    static const struct {
+        const char *suffix;
+        enum slt_role role;
+    } parts[] = {{"weight", SLT_ROLE_WEIGHT},
+                 {"lora_A", SLT_ROLE_LORA_A},
+                 {"lora_B", SLT_ROLE_LORA_B},
+                 {"sparse_value", SLT_ROLE_SPARSE}};
     struct slt_config *c = &m->config;
     char linear[100];
-    slt_linear_name(linear, sizeof linear, 0, SLT_GROUP_QKV, 0);
-    const struct slt_directory_tensor *a = find(m, linear, "lora_A");
-    if (a == NULL || find(m, linear, "weight") != NULL) {
-        c->method = SLT_FULL;
-        c->rank = 0;
-        c->alpha = c->density = 0;
-        c->support = (struct slt_support_spec){0};
+    unsigned roles = 0;
+    slt_linear_name(linear, sizeof linear, c, 0, SLT_GROUP_QKV, 0);
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
+        if (find(m, linear, parts[i].suffix) != NULL)
+            roles |= 1u << parts[i].role;
+    if ((roles & 1u << SLT_ROLE_WEIGHT) != 0 || !slt_kind_of_roles(&c->method, roles)) {
+        slt_config_make_full(c);
         return 0;
     }
-    c->method = find(m, linear, "sparse_value") != NULL ? SLT_SLTRAIN : SLT_LOWRANK;
+    const struct slt_directory_tensor *a = find(m, linear, "lora_A");
     c->rank = a->info.dims == 2 ? a->info.shape[0] : 0;
     c->alpha = hints->alpha > 0 ? hints->alpha : c->alpha;
     if (!(c->alpha > 0))
         return slt_error_set(err, SLT_ERR_RANGE, "'%s' does not say its alpha: give it",
                              m->directory);
-    if (c->method == SLT_LOWRANK) {
+    if (!slt_method_has(c->method, SLT_ROLE_SPARSE)) {
         c->density = 0;
         c->support = (struct slt_support_spec){0};
         return 0;
@@ -95,20 +104,6 @@ static int read_config(struct import *m, const struct slt_convert_hints *hints,
 }
 
 // ---- Values ----
-
-static int check_shape(const struct import *m, const struct slt_directory_tensor *t,
-                       const struct slt_param_info *p, struct slt_error *err)
-{
-    const int dims = p->is_vector ? 1 : 2;
-    const struct slt_tensor_info *i = &t->info;
-    if (i->dims == dims && i->shape[dims - 1] == p->cols && (dims == 1 || i->shape[0] == p->rows))
-        return 0;
-    // The density decides how many positions there are.
-    return slt_error_set(err, p->role == SLT_ROLE_INDEX ? SLT_ERR_RANGE : SLT_ERR_FORMAT,
-                         "'%s': tensor '%s' does not have the shape (%lld, %lld) that the "
-                         "configuration asks for",
-                         m->directory, p->name, (long long)p->rows, (long long)p->cols);
-}
 
 // Element i of a tensor of F32, F16 or BF16; mapped data has no alignment.
 static float value_at(const struct slt_directory_tensor *t, int64_t i)
@@ -202,9 +197,10 @@ static int write_param(struct import *m, const struct slt_param_info *p, struct 
         return slt_error_set(err, SLT_ERR_FORMAT, "'%s': tensor '%s' is missing", m->directory,
                              p->name);
     t->used = true;
-    int rc = check_shape(m, t, p, err);
-    if (rc != 0)
-        return rc;
+    int rc = slt_param_check_shape(p, &t->info, m->directory, err);
+    if (rc != 0) // the density decides how many positions there are
+        return p->role == SLT_ROLE_INDEX ? slt_error_set(err, SLT_ERR_RANGE, "%s", err->message)
+                                         : rc;
     if (p->role == SLT_ROLE_INDEX)
         return write_positions(m, t, p, err);
     return write_values(m, t, p->rows * p->cols, p->role == SLT_ROLE_SPARSE ? m->order : NULL, err);
@@ -270,29 +266,18 @@ static int write_all(struct import *m, struct slt_output *out,
                      struct slt_error *err)
 {
     struct slt_param_info *params;
-    size_t count, bytes = 0;
-    const void *data = tokenizer != NULL ? slt_tokenizer_data(tokenizer, &bytes) : NULL;
-    int rc = slt_config_params(&m->config, &params, &count, err);
-    if (rc != 0)
-        return rc;
-    struct slt_tensor_info *infos = calloc(count, sizeof *infos);
+    size_t count = 0;
     m->chunk = malloc((size_t)CHUNK * sizeof *m->chunk);
-    if (infos == NULL || m->chunk == NULL)
-        rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a buffer for values");
-    for (size_t i = 0; rc == 0 && i < count; i++)
-        slt_param_tensor(&infos[i], &params[i]);
-    if (rc == 0 &&
-        (rc = slt_checkpoint_create(&m->writer, out, &m->config,
-                                    tokenizer != NULL ? slt_tokenizer_info(tokenizer)->kind : NULL,
-                                    data, bytes, err)) == 0)
-        rc = slt_checkpoint_begin(m->writer, SLT_SECTION_MODEL, NULL, infos, count, err);
+    if (m->chunk == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a buffer for values");
+    int rc = slt_checkpoint_start(&m->writer, &params, &count, out, &m->config,
+                                  slt_tokenizer_file(tokenizer), err);
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = write_param(m, &params[i], err);
     if (rc == 0) {
         rc = slt_checkpoint_finish(m->writer, provenance, err);
         m->writer = NULL;
     }
-    free(infos);
     free(params);
     return rc;
 }

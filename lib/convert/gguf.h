@@ -1,7 +1,7 @@
 // GGUF files, the format of ggml's programs (its specification: docs/gguf.md of ggml): the values
 // in a header. Everything is little-endian.
-#ifndef SLT_TRAIN_GGUF_H
-#define SLT_TRAIN_GGUF_H
+#ifndef SLT_CONVERT_GGUF_H
+#define SLT_CONVERT_GGUF_H
 
 #include "slt/convert.h"
 

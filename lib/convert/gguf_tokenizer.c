@@ -6,7 +6,7 @@
 #include "core/utf8.h"
 #include "text/json_tokenizer.h"
 #include "text/kinds.h"
-#include "train/gguf.h"
+#include "convert/gguf.h"
 
 int gguf_check_tokenizer(const struct slt_tokenizer *tokenizer, struct slt_error *err)
 {

@@ -1,5 +1,5 @@
 // Values in the header of a GGUF file.
-#include "train/gguf.h"
+#include "convert/gguf.h"
 
 #include <string.h>
 
