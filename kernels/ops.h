@@ -338,6 +338,10 @@ struct slt_ops {
                       const struct slt_adam *hyper, struct slt_tensor scalars);
 };
 
+// Names an operation and its shape in a sentence: "attention with 4 heads of 512 in F32". Returns
+// text.
+char *slt_op_describe(char *text, size_t size, enum slt_op op, const struct slt_op_shape *shape);
+
 // The backends on a CPU: plain C in the order of the formulas, and the fast one for an instruction
 // set: "avx512", "avx2", "plain", or NULL for the best one; NULL if this machine lacks it. All keep
 // activations alike.

@@ -79,6 +79,7 @@ static int open_with(struct slt_device **device, const struct slt_ops *ops,
     if (d == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a device");
     d->ops = ops;
+    d->threads = options->threads;
     int rc = ops->open(&d->ctx, options, err);
     if (rc != 0) {
         free(d);

@@ -1,5 +1,6 @@
-// Groups of linears that share an input, and the kinds they come in. A kind (full, lowrank,
-// sltrain, relora) is one file and one row in slt_linear_kinds.
+// Groups of linears that share an input, and how the kinds they come in compute. A kind (full,
+// lowrank, sltrain, relora) is one file here and a row in each of two tables: this one and the one
+// of its tensors (config/linear_kind.h).
 //
 // Letters: x (T, in) the shared input; y (T, rows) all outputs side by side, rows = sum of out; r
 // the rank; s = alpha / r. Parameters of the members are stacked in memory: W (rows, in), A
@@ -12,16 +13,15 @@
 #include "model/sink.h"
 #include "slt/compute.h"
 
-#define SLT_GROUP_PARTS 3 // the most parts of a group: A, B, S or A, B, W
-
 struct slt_group {
     const struct slt_linear_kind *kind;
     struct slt_group_shape shape;
     int64_t rows;          // sum of shape.out
     int64_t rank;          // r, 0 for full
     double scale;          // s
-    int first_part, parts; // its trained parts in the model: W of full; A, B, S of the others
-    struct slt_tensor w, a, b, values;
+    int first_part, parts; // its parts in the model, in the order of the kind's tensors
+    int w_part, a_part, b_part, values_part;
+    struct slt_tensor w, a, b, values; // what the kind does not have is absent
     struct slt_csr support; // of all members, stacked by rows
     enum slt_route route;
     struct slt_act h; // (T, members r): x A^T, kept for backward by the factored route
@@ -42,17 +42,22 @@ struct slt_pass {
 };
 
 struct slt_linear_kind {
-    enum slt_method method;
+    bool routes; // both routes compute it; else the way is its own
+    bool merges; // its product is merged into its frozen W from time to time (optim/relora.h)
     // y = x W^T for every member, keeping what backward needs in the group.
     void (*forward)(const struct slt_pass *pass, const struct slt_group *group, struct slt_act y,
                     struct slt_act x);
     // dx = dy W (overwritten) and the gradients of the group's parts, then commits them.
     void (*backward)(const struct slt_pass *pass, const struct slt_group *group, struct slt_act dx,
                      struct slt_act dy, struct slt_act x, struct slt_sink *sink);
+    // FLOPs of training per token, forward and backward, with tokens in a micro-batch
+    // (slt/estimate.h, struct slt_flops).
+    double (*flops)(const struct slt_group *group, double tokens);
 };
 
-// The row of a method.
 const struct slt_linear_kind *slt_linear_kind(enum slt_method method);
+// "full" where there is nothing to choose, else the group's route.
+const char *slt_group_route_name(const struct slt_group *group);
 
 extern const struct slt_linear_kind slt_linear_full, slt_linear_lowrank, slt_linear_sltrain,
     slt_linear_relora;
@@ -68,6 +73,9 @@ static inline int64_t slt_dense_ld(int64_t in)
 // of the backend's constants.
 enum slt_route slt_route_choose(const struct slt_group *group, int64_t tokens,
                                 const struct slt_route_cost *cost);
+
+// By the group's route; a W that stands beside the factors gets no gradient.
+double slt_factors_flops(const struct slt_group *group, double tokens);
 
 // The dense route, shared by lowrank (no support) and sltrain.
 void slt_dense_route_forward(const struct slt_pass *pass, const struct slt_group *group,

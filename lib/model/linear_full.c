@@ -24,7 +24,7 @@ static void backward_projected(const struct slt_pass *pass, const struct slt_gro
 static void backward(const struct slt_pass *pass, const struct slt_group *g, struct slt_act dx,
                      struct slt_act dy, struct slt_act x, struct slt_sink *sink)
 {
-    const struct slt_loan dw = sink->lend(sink, g->first_part);
+    const struct slt_loan dw = sink->lend(sink, g->w_part);
     if (dw.projection != NULL)
         backward_projected(pass, g, dy, x, &dw);
     else if (dw.grad.buffer != NULL)
@@ -33,4 +33,11 @@ static void backward(const struct slt_pass *pass, const struct slt_group *g, str
     sink->commit(sink, g->first_part, g->parts);
 }
 
-const struct slt_linear_kind slt_linear_full = {SLT_FULL, forward, backward};
+static double flops(const struct slt_group *g, double tokens)
+{
+    (void)tokens;
+    return 6 * (double)g->rows * (double)g->shape.in;
+}
+
+const struct slt_linear_kind slt_linear_full = {
+    .forward = forward, .backward = backward, .flops = flops};

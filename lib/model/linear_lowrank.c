@@ -20,8 +20,8 @@ void slt_lowrank_forward(const struct slt_pass *pass, const struct slt_group *g,
 void slt_lowrank_backward(const struct slt_pass *pass, const struct slt_group *g, struct slt_act dx,
                           double beta, struct slt_act dy, struct slt_act x, struct slt_sink *sink)
 {
-    const struct slt_loan da = sink->lend(sink, g->first_part);
-    const struct slt_loan db = sink->lend(sink, g->first_part + 1);
+    const struct slt_loan da = sink->lend(sink, g->a_part);
+    const struct slt_loan db = sink->lend(sink, g->b_part);
     const struct slt_act dh = slt_act_slice(pass->scratch.dh, 0, g->shape.members * g->rank);
     for (int m = 0, first = 0; m < g->shape.members; first += (int)g->shape.out[m++]) {
         const struct slt_act dy_m = slt_act_slice(dy, first, g->shape.out[m]);
@@ -56,4 +56,5 @@ static void backward(const struct slt_pass *pass, const struct slt_group *g, str
     sink->commit(sink, g->first_part, g->parts);
 }
 
-const struct slt_linear_kind slt_linear_lowrank = {SLT_LOWRANK, forward, backward};
+const struct slt_linear_kind slt_linear_lowrank = {
+    .routes = true, .forward = forward, .backward = backward, .flops = slt_factors_flops};

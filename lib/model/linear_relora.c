@@ -17,4 +17,5 @@ static void backward(const struct slt_pass *pass, const struct slt_group *g, str
     sink->commit(sink, g->first_part, g->parts);
 }
 
-const struct slt_linear_kind slt_linear_relora = {SLT_RELORA, forward, backward};
+const struct slt_linear_kind slt_linear_relora = {
+    .merges = true, .forward = forward, .backward = backward, .flops = slt_factors_flops};

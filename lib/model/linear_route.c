@@ -16,6 +16,11 @@ const struct slt_linear_kind *slt_linear_kind(enum slt_method method)
     return kinds[method];
 }
 
+const char *slt_group_route_name(const struct slt_group *g)
+{
+    return g->rank == 0 ? "full" : g->route == SLT_ROUTE_DENSE ? "dense" : "factored";
+}
+
 // A view of the shared scratch in the group's shape.
 static struct slt_tensor dense_view(const struct slt_group *g, struct slt_tensor scratch)
 {
@@ -53,8 +58,8 @@ void slt_dense_route_backward(const struct slt_pass *pass, const struct slt_grou
     build_dense(pass, g, w);
     pass->ops->linear_backward_weight(pass->ctx, dw, 0, dy, x, 1);
     pass->ops->linear_backward_input(pass->ctx, dx, 0, dy, w, 1);
-    const struct slt_loan da = sink->lend(sink, g->first_part);
-    const struct slt_loan db = sink->lend(sink, g->first_part + 1);
+    const struct slt_loan da = sink->lend(sink, g->a_part);
+    const struct slt_loan db = sink->lend(sink, g->b_part);
     for (int m = 0, first = 0; m < g->shape.members; first += (int)g->shape.out[m++]) {
         const struct slt_tensor dw_m = slt_tensor_rows(dw, first, g->shape.out[m]);
         const struct slt_tensor a_m = slt_tensor_rows(g->a, m * g->rank, g->rank);
@@ -67,10 +72,19 @@ void slt_dense_route_backward(const struct slt_pass *pass, const struct slt_grou
                               b_m, true, dw_m, false, g->scale);
     }
     if (g->support.nnz > 0) {
-        const struct slt_loan dv = sink->lend(sink, g->first_part + 2);
+        const struct slt_loan dv = sink->lend(sink, g->values_part);
         if (dv.grad.buffer != NULL)
             pass->ops->sparse_gather(pass->ctx, dv.grad, dv.beta, dw, g->support);
     }
+}
+
+double slt_factors_flops(const struct slt_group *g, double tokens)
+{
+    const double rows = (double)g->rows, in = (double)g->shape.in, r = (double)g->rank;
+    if (g->route == SLT_ROUTE_DENSE)
+        return 6 * rows * in + 8 * r * rows * in / tokens;
+    return 6 * (r * (rows + g->shape.members * in) + (double)g->support.nnz) +
+           4 * (double)(g->w.rows * g->w.cols);
 }
 
 enum slt_route slt_route_choose(const struct slt_group *g, int64_t tokens,

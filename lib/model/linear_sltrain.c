@@ -18,11 +18,12 @@ static void backward(const struct slt_pass *pass, const struct slt_group *g, str
     if (g->route == SLT_ROUTE_DENSE) {
         slt_dense_route_backward(pass, g, dx, dy, x, sink);
     } else {
-        const struct slt_loan dv = sink->lend(sink, g->first_part + 2);
+        const struct slt_loan dv = sink->lend(sink, g->values_part);
         slt_lowrank_backward(pass, g, dx, 0, dy, x, sink);
         pass->ops->sparse_backward(pass->ctx, dx, dv.grad, dv.beta, dy, x, g->support, g->values);
     }
     sink->commit(sink, g->first_part, g->parts);
 }
 
-const struct slt_linear_kind slt_linear_sltrain = {SLT_SLTRAIN, forward, backward};
+const struct slt_linear_kind slt_linear_sltrain = {
+    .routes = true, .forward = forward, .backward = backward, .flops = slt_factors_flops};

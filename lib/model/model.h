@@ -1,4 +1,4 @@
-// The LLaMA model on a device: parameters as stacked parts, forward and backward of a micro-batch.
+// A model on a device: parameters as stacked parts, forward and backward of a micro-batch.
 //
 // A *part* is what computation and optimizers see: one tensor, for linears the stacked parameters
 // of a group. A *parameter* is what files see (slt_config_params): a contiguous piece of a part.
@@ -25,8 +25,7 @@ struct slt_param {
 };
 
 struct slt_layer {
-    struct slt_tensor norm1, norm2; // (1, d)
-    int norm1_part, norm2_part;
+    int norm_part[SLT_NORM_FINAL]; // gains (1, d)
     struct slt_group group[SLT_GROUP_KINDS];
 };
 
@@ -38,9 +37,27 @@ struct slt_layer_acts {
     struct slt_act h[SLT_GROUP_KINDS];            // (T, members r) of the factored route
 };
 
+struct slt_model;
+struct slt_model_shape;
+
+// How an architecture computes. One is a file and a row in model.c.
+struct slt_stack {
+    // Lays out the activations (runs in both passes), and changes them to t tokens.
+    void (*layout)(struct slt_model *model, const struct slt_model_shape *shape);
+    void (*resize)(struct slt_model *model, int64_t t);
+    // From tokens to nf, the output of the last norm; and from dn, its gradient, to the gradients
+    // of all parts but the head's.
+    void (*forward)(struct slt_model *model);
+    void (*backward)(struct slt_model *model, struct slt_sink *sink);
+};
+extern const struct slt_stack slt_stack_llama;
+const struct slt_stack *slt_stack(const struct slt_config *config);
+
 struct slt_model {
     const struct slt_ops *ops;
     struct slt_ctx *ctx;
+    const struct slt_stack *stack;
+    int threads; // of the host
     struct slt_config config;
     enum slt_dtype dtype;        // of gradients, norms and sums
     enum slt_dtype weight_dtype; // of all other weights: dtype, or BF16
@@ -55,7 +72,7 @@ struct slt_model {
     int embedding_part, head_part, norm_part; // head_part is the embedding's when tied
     struct slt_layer *layer;                  // (num_hidden_layers)
 
-    // Set by slt_model_batch_layout.
+    // What the shape asks for, and what is laid out for it.
     struct slt_attention attention;
     bool training;
     unsigned trains; // bits 1 << role
@@ -107,6 +124,9 @@ int slt_model_plan(struct slt_plan *plan, const struct slt_device *device,
                    const struct slt_config *config, enum slt_dtype dtype,
                    const struct slt_model_shape *shape, slt_model_layout_fn *extra, void *user,
                    struct slt_error *err);
+
+// Whether the device has an operation for values of this type.
+bool slt_model_computes_in(const struct slt_model *model, enum slt_op op, enum slt_dtype dtype);
 
 // tokens, targets (T): the micro-batch, sequences one after the other; target < 0 is not predicted.
 // targets may be NULL where no loss is asked for.

@@ -2,19 +2,6 @@
 #include "slt/estimate.h"
 #include "train/trainer.h"
 
-// Of one group, per token, with t tokens in a micro-batch. A W that stands beside the factors gets
-// no gradient.
-static double group_flops(const struct slt_group *g, double t)
-{
-    const double rows = (double)g->rows, in = (double)g->shape.in, r = (double)g->rank;
-    if (g->rank == 0)
-        return 6 * rows * in;
-    if (g->route == SLT_ROUTE_DENSE)
-        return 6 * rows * in + 8 * r * rows * in / t;
-    return 6 * (r * (rows + g->shape.members * in) + (double)g->support.nnz) +
-           4 * (double)(g->w.rows * g->w.cols);
-}
-
 // Called at the end of the model's layout, when every group has its route.
 static int count(struct slt_model *m, void *user, struct slt_error *err)
 {
@@ -30,8 +17,8 @@ static int count(struct slt_model *m, void *user, struct slt_error *err)
     for (int k = 0; k < SLT_GROUP_KINDS; k++) {
         const struct slt_group *g = &m->layer[0].group[k];
         f->model += layers * 6 * (double)g->rows * (double)g->shape.in;
-        f->computed += layers * group_flops(g, t);
-        f->route[k] = g->rank == 0 ? "full" : g->route == SLT_ROUTE_DENSE ? "dense" : "factored";
+        f->computed += layers * g->kind->flops(g, t);
+        f->route[k] = slt_group_route_name(g);
     }
     return 0;
 }

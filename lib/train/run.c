@@ -45,12 +45,11 @@ static int add_provenance(struct run *r, struct slt_error *err)
 
 static void report_routes(const struct run *r)
 {
-    static const char *const names[SLT_GROUP_KINDS] = {"qkv", "o", "gate_up", "down"};
     for (int k = 0; r->how->on_route != NULL && k < SLT_GROUP_KINDS; k++) {
         const struct slt_group *g = &r->trainer->model->layer[0].group[k];
         if (g->rank > 0)
-            r->how->on_route(r->how->user, names[k],
-                             g->route == SLT_ROUTE_DENSE ? "dense" : "factored");
+            r->how->on_route(r->how->user, slt_group_name((enum slt_group_kind)k),
+                             slt_group_route_name(g));
     }
 }
 

@@ -40,13 +40,12 @@ static json_t *data_object(const struct slt_tokens *tokens)
 
 static json_t *routes_object(const struct slt_trainer *t)
 {
-    static const char *const names[SLT_GROUP_KINDS] = {"qkv", "o", "gate_up", "down"};
     json_t *o = json_object();
     for (int k = 0; k < SLT_GROUP_KINDS; k++) {
         const struct slt_group *g = &t->model->layer[0].group[k];
         if (g->rank > 0)
-            json_object_set_new(o, names[k],
-                                json_string(g->route == SLT_ROUTE_DENSE ? "dense" : "factored"));
+            json_object_set_new(o, slt_group_name((enum slt_group_kind)k),
+                                json_string(slt_group_route_name(g)));
     }
     return o;
 }

@@ -1,0 +1,132 @@
+// What a model needs that comes from no file: the positions of supports, which are drawn, and the
+// table of rotations.
+#include <math.h>
+#include <stdlib.h>
+
+#include "model/bands.h"
+#include "model/layout.h"
+#include "model/support.h"
+
+// Draws the support of one member into row_start (from its first row on) and column (from position
+// at).
+static int draw_member(const struct slt_model *m, int64_t layer, int kind, int member,
+                       int64_t *row_start, void *column, int64_t at, uint32_t *crc,
+                       struct slt_error *err)
+{
+    const struct slt_group *g = &m->layer[layer].group[kind];
+    const int64_t out = g->shape.out[member], in = g->shape.in;
+    uint16_t *column16 = in <= 65536 ? (uint16_t *)column + at : NULL;
+    int32_t *column32 = in <= 65536 ? NULL : (int32_t *)column + at;
+    char name[100];
+    slt_linear_name(name, sizeof name, &m->config, (int32_t)layer, kind, member);
+    int rc = slt_support_draw(row_start, column16, column32, &m->config.support, m->config.density,
+                              out, in, name, m->config.seed, err);
+    if (rc != 0)
+        return rc;
+    *crc = slt_support_linear_crc(row_start, column16, column32, out, in);
+    for (int64_t row = 0; row <= out; row++)
+        row_start[row] += at;
+    return 0;
+}
+
+static void write_bands(struct slt_model *m, const struct slt_csr *s, const struct slt_bands *bands)
+{
+    const struct slt_tensor *row = &s->band_row;
+    m->ops->write(m->ctx, row->buffer, row->offset, bands->row,
+                  (uint64_t)row->cols * sizeof *bands->row);
+    m->ops->write(m->ctx, s->group_start.buffer, s->group_start.offset, bands->start,
+                  ((uint64_t)bands->groups + 1) * sizeof *bands->start);
+    m->ops->write(m->ctx, s->group_part.buffer, s->group_part.offset, bands->part,
+                  (uint64_t)bands->parts * 3 * sizeof *bands->part);
+}
+
+// Draws a group's stacked support and writes it to the device; crc (members).
+static int draw_group(struct slt_model *m, int64_t layer, int kind, uint32_t *crc,
+                      struct slt_error *err)
+{
+    const struct slt_group *g = &m->layer[layer].group[kind];
+    const struct slt_csr *s = &g->support;
+    const size_t width = slt_dtype_size(s->column.dtype);
+    int64_t *row_start = malloc(((size_t)s->rows + 1) * sizeof *row_start);
+    void *column = malloc(((size_t)s->nnz + 1) * width);
+    struct slt_bands bands = {0};
+    int rc = 0;
+    if (row_start == NULL || column == NULL)
+        rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a support of %lld positions",
+                           (long long)s->nnz);
+    for (int i = 0, row = 0; rc == 0 && i < g->shape.members; row += (int)g->shape.out[i++])
+        rc = draw_member(m, layer, kind, i, row_start + row, column, i == 0 ? 0 : row_start[row],
+                         &crc[i], err);
+    if (rc == 0 && slt_csr_has_bands(s))
+        rc = slt_bands_find(&bands, row_start, column, s->rows, s->cols, err);
+    if (rc == 0) {
+#pragma omp critical(slt_model_write)
+        {
+            m->ops->write(m->ctx, s->row_start.buffer, s->row_start.offset, row_start,
+                          ((uint64_t)s->rows + 1) * sizeof *row_start);
+            m->ops->write(m->ctx, s->column.buffer, s->column.offset, column,
+                          (uint64_t)s->nnz * width);
+            if (slt_csr_has_bands(s))
+                write_bands(m, s, &bands);
+        }
+    }
+    slt_bands_free(&bands);
+    free(row_start);
+    free(column);
+    return rc;
+}
+
+int slt_model_draw_supports(struct slt_model *m, struct slt_error *err)
+{
+    const int64_t groups = m->config.num_hidden_layers * SLT_GROUP_KINDS;
+    uint32_t(*crc)[SLT_GROUP_MEMBERS] = calloc((size_t)groups, sizeof *crc);
+    if (crc == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the check of the supports");
+    int rc = 0;
+#pragma omp parallel for schedule(dynamic) num_threads(m->threads)
+    for (int64_t i = 0; i < groups; i++) {
+        struct slt_error mine;
+        int one = draw_group(m, i / SLT_GROUP_KINDS, (int)(i % SLT_GROUP_KINDS), crc[i], &mine);
+        if (one != 0) {
+#pragma omp critical(slt_model_error)
+            rc = slt_error_set(err, one, "%s", mine.message);
+        }
+    }
+    uint32_t sum = 0;
+    for (int64_t i = 0; i < groups; i++)
+        for (int k = 0; k < m->layer[0].group[i % SLT_GROUP_KINDS].shape.members; k++)
+            sum = slt_support_crc_add(sum, crc[i][k]);
+    free(crc);
+    if (rc == 0 && sum != m->config.support_crc)
+        rc = slt_error_set(err, SLT_ERR_MISMATCH,
+                           "the positions drawn from seed %llu have CRC-32 %08x, but the "
+                           "checkpoint's have %08x",
+                           (unsigned long long)m->config.seed, sum, m->config.support_crc);
+    return rc;
+}
+
+// rope (head_dim, positions): cos rows, then sin rows, computed in double.
+int slt_model_write_rope(struct slt_model *m, struct slt_error *err)
+{
+    const int64_t half = m->config.head_dim / 2, positions = m->rope.cols;
+    const size_t size = slt_dtype_size(m->dtype);
+    void *values = malloc((size_t)(2 * half * positions) * size);
+    if (values == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the table of rotations");
+    for (int64_t i = 0; i < 2 * half * positions; i++) {
+        const int64_t row = i / positions % half;
+        const double frequency =
+            pow(m->config.rope_theta, -2.0 * (double)row / (double)m->config.head_dim);
+        const double angle = (double)(i % positions) * frequency;
+        const double value = i < half * positions ? cos(angle) : sin(angle);
+        if (m->dtype == SLT_F64)
+            ((double *)values)[i] = value;
+        else
+            ((float *)values)[i] = (float)value;
+    }
+    m->ops->write(m->ctx, m->rope.buffer, m->rope.offset, values,
+                  (uint64_t)(2 * half * positions) * size);
+    int rc = m->ops->synchronize(m->ctx, err);
+    free(values);
+    return rc;
+}
