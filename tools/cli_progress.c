@@ -2,17 +2,10 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "cli.h"
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
+#include "slt/clock.h"
 
 void cli_progress_start(struct cli_progress *p, const struct cli_common *common)
 {
@@ -22,7 +15,7 @@ void cli_progress_start(struct cli_progress *p, const struct cli_common *common)
 
 bool cli_progress_due(struct cli_progress *p)
 {
-    const double since = now() - p->last;
+    const double since = slt_clock_now() - p->last;
     if (cli_progress_asked()) {
         p->last = 0;
         return true;
@@ -46,7 +39,7 @@ void cli_progress_line(struct cli_progress *p, const char *format, ...)
         cli_say("%s", text);
     fflush(stderr);
     p->width = width;
-    p->last = now();
+    p->last = slt_clock_now();
 }
 
 void cli_progress_clear(struct cli_progress *p)

@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli.h"
+#include "slt/clock.h"
 #include "slt/generate.h"
 #include "slt/tokenizer.h"
 
@@ -57,13 +57,6 @@ static int encode_prompt(struct slt_token_ids *ids, const struct slt_tokenizer *
     return 0;
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static int generate(const struct options *o, struct slt_generator *g, struct writer *w,
                     const struct slt_token_ids *prompt, uint32_t eos, slt_stop_flag *stop,
                     struct slt_error *err)
@@ -73,18 +66,17 @@ static int generate(const struct options *o, struct slt_generator *g, struct wri
         rc = put(w, prompt->id[i], err);
     if (rc == 0)
         rc = slt_generator_feed(g, (const int32_t *)prompt->id, (int64_t)prompt->count, err);
-    const double start = now();
+    const double start = slt_clock_now();
     int64_t made = 0;
     while (rc == 0 && made < o->max_tokens) {
         int32_t id;
-        if (*stop != 0)
-            return slt_error_set(err, SLT_ERR_STOPPED, "stopped by a signal");
-        if ((rc = slt_generator_next(g, &id, err)) != 0 || (uint32_t)id == eos)
+        if ((rc = slt_error_stopped(stop, err)) != 0 ||
+            (rc = slt_generator_next(g, &id, err)) != 0 || (uint32_t)id == eos)
             break;
         rc = put(w, (uint32_t)id, err);
         made++;
     }
-    const double seconds = now() - start;
+    const double seconds = slt_clock_now() - start;
     if (rc == 0)
         rc = put(w, SLT_TOKEN_NONE, err);
     if (rc == 0)

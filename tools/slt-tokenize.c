@@ -2,9 +2,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "cli.h"
+#include "slt/clock.h"
 #include "slt/corpus.h"
 #include "slt/random.h"
 #include "slt/shards.h"
@@ -320,13 +320,6 @@ static int open_outputs(const struct options *o, struct files *f, slt_stop_flag 
     return code;
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 static int load_tokenizer(struct slt_tokenizer **tokenizer, const char *path, slt_stop_flag *stop,
                           struct slt_error *err)
 {
@@ -359,7 +352,7 @@ static int tokenize(const struct options *o, char **paths, slt_stop_flag *stop)
     struct files f = {0};
     struct slt_tokenizer *tokenizer = NULL;
     struct slt_corpus_counts counts = {0};
-    double start = now();
+    double start = slt_clock_now();
     int rc = 0, code = open_outputs(o, &f, stop);
     if (code != 0)
         goto out;
@@ -369,8 +362,8 @@ static int tokenize(const struct options *o, char **paths, slt_stop_flag *stop)
         rc = train_tokenizer(o, &spool, &tokenizer, f.model_out, stop, &err);
         if (rc == 0 && o->common.verbose > 0)
             cli_say("trained a tokenizer of %lld pieces in %.1f s", (long long)o->vocab_size,
-                    now() - start);
-        start = now();
+                    slt_clock_now() - start);
+        start = slt_clock_now();
     } else {
         rc = load_tokenizer(&tokenizer, o->tokenizer, stop, &err);
     }
@@ -381,7 +374,7 @@ static int tokenize(const struct options *o, char **paths, slt_stop_flag *stop)
     if (rc == 0 && (rc = begin_files(o, tokenizer, &f, stop, &err)) == 0 &&
         (rc = encode(o, &inputs, tokenizer, &f, stop, &counts, &err)) == 0 &&
         (rc = check_documents(o, &counts, &err)) == 0 && (rc = end_files(&f, &err)) == 0)
-        report(o, &f, &counts, now() - start);
+        report(o, &f, &counts, slt_clock_now() - start);
     if (rc != 0)
         code = cli_error(&err);
 out:

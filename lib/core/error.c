@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "slt/error.h"
+#include "slt/stream.h"
 
 static void make_printable(char *text)
 {
@@ -60,4 +61,11 @@ int slt_error_prefix(struct slt_error *err, int code, const char *format, ...)
     vsnprintf(prefix, sizeof prefix, format, args);
     va_end(args);
     return slt_error_set(err, code, "%s: %s", prefix, err->message);
+}
+
+int slt_error_stopped(slt_stop_flag *stop, struct slt_error *err)
+{
+    if (stop == NULL || *stop == 0)
+        return 0;
+    return slt_error_set(err, SLT_ERR_STOPPED, "stopped by a signal");
 }

@@ -349,9 +349,9 @@ static int take_json(struct slt_corpus *c, struct slt_error *err)
 int slt_corpus_next(struct slt_corpus *c, const char **text, size_t *bytes, struct slt_error *err)
 {
     for (;;) {
-        int rc = 0;
-        if (c->options.stop != NULL && *c->options.stop != 0)
-            return slt_error_set(err, SLT_ERR_STOPPED, "stopped by a signal");
+        int rc = slt_error_stopped(c->options.stop, err);
+        if (rc != 0)
+            return rc;
         if (c->unit_bytes > 0) {
             const size_t n = cut_at(c->unit, c->unit_bytes, (size_t)c->options.split);
             const char *document = c->unit;

@@ -48,8 +48,9 @@ static int open_descriptor(struct slt_input *i, const char *path, struct slt_err
         i->fd = STDIN_FILENO;
     } else {
         do {
-            if (slt_stopped(i->stop))
-                return slt_error_stopped(err);
+            int rc = slt_error_stopped(i->stop, err);
+            if (rc != 0)
+                return rc;
             i->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
         } while (i->fd < 0 && errno == EINTR);
         if (i->fd < 0)
@@ -125,9 +126,9 @@ static int read_some(struct slt_input *in, void *data, size_t bytes, size_t *got
         return 0;
     }
     for (;;) {
-        if (slt_stopped(in->stop))
-            return slt_error_stopped(err);
-        int rc = in->waits ? slt_wait_readable(in->fd, in->name, in->stop, err) : 0;
+        int rc = slt_error_stopped(in->stop, err);
+        if (rc == 0 && in->waits)
+            rc = slt_wait_readable(in->fd, in->name, in->stop, err);
         if (rc != 0)
             return rc;
         const ssize_t n = read(in->fd, data, bytes < READ_MAX ? bytes : READ_MAX);

@@ -16,11 +16,12 @@ struct slt_manifest {
 };
 
 int slt_manifest_add(struct slt_manifest *manifest, const char *member,
-                     const unsigned char digest[SLT_SHA256_BYTES], struct slt_error *err);
+                     const unsigned char digest[SLT_SHA256_BYTES],
+                     struct slt_error *err) SLT_CHECK_RESULT;
 
 // Compares the manifest found in file with the expected one: SLT_ERR_FORMAT names the first member
 // that differs.
 int slt_manifest_compare(const struct slt_manifest *expected, const char *file, const char *found,
-                         size_t bytes, struct slt_error *err);
+                         size_t bytes, struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif

@@ -111,8 +111,9 @@ static int open_path(struct slt_output *o, const char *path, struct slt_error *e
     }
     if (exists && !S_ISREG(st.st_mode)) {
         do {
-            if (slt_stopped(o->stop))
-                return slt_error_stopped(err);
+            int rc = slt_error_stopped(o->stop, err);
+            if (rc != 0)
+                return rc;
             o->fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
         } while (o->fd < 0 && errno == EINTR);
         return o->fd >= 0 ? 0 : slt_error_errno(err, "cannot open '%s'", path);
@@ -179,20 +180,19 @@ static int write_all(struct slt_output *o, const unsigned char *data, size_t byt
 {
     const size_t most = o->waits ? PIPE_WRITE_MAX : WRITE_MAX;
     while (bytes > 0) {
-        if (slt_stopped(o->stop))
-            return slt_error_stopped(err);
-        int rc = o->waits ? slt_wait_writable(o->fd, o->name, o->stop, err) : 0;
+        int rc = slt_error_stopped(o->stop, err);
+        if (rc == 0 && o->waits)
+            rc = slt_wait_writable(o->fd, o->name, o->stop, err);
         if (rc != 0)
             return rc;
         const ssize_t n = write(o->fd, data, bytes < most ? bytes : most);
         if (n > 0) {
             data += n;
             bytes -= (size_t)n;
-        } else if (n < 0 && slt_stopped(o->stop)) {
-            // SIGPIPE set the flag and the write reports EPIPE.
-            return slt_error_stopped(err);
         } else if (n < 0 && errno != EINTR && errno != EAGAIN) {
-            return slt_error_errno(err, "cannot write '%s'", o->name);
+            // SIGPIPE sets the flag, and the write reports EPIPE.
+            rc = slt_error_stopped(o->stop, err);
+            return rc != 0 ? rc : slt_error_errno(err, "cannot write '%s'", o->name);
         }
     }
     return 0;

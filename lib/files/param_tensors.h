@@ -9,20 +9,21 @@ bool slt_tensors_match(const struct slt_tensor_info *a, const struct slt_tensor_
 // Whether the tensor t in file has the parameter's shape, or its shape and its type.
 // SLT_ERR_FORMAT with a sentence that names both.
 int slt_param_check_shape(const struct slt_param_info *param, const struct slt_tensor_info *t,
-                          const char *file, struct slt_error *err);
+                          const char *file, struct slt_error *err) SLT_CHECK_RESULT;
 int slt_param_check(const struct slt_param_info *param, const struct slt_tensor_info *t,
-                    const char *file, struct slt_error *err);
+                    const char *file, struct slt_error *err) SLT_CHECK_RESULT;
 
 // Moves to the next tensor, which must be this parameter's.
 int slt_param_expect(struct slt_checkpoint_reader *reader, const struct slt_param_info *param,
-                     struct slt_error *err);
+                     struct slt_error *err) SLT_CHECK_RESULT;
 
 // Positions of an explicit support: read from the tensor that the reader stands at, the caller
 // frees *position (cols), NULL after an error; and written.
 int slt_positions_load(int64_t **position, const struct slt_param_info *param,
-                       struct slt_checkpoint_reader *reader, struct slt_error *err);
+                       struct slt_checkpoint_reader *reader,
+                       struct slt_error *err) SLT_CHECK_RESULT;
 int slt_positions_store(struct slt_checkpoint_writer *writer, const int64_t *position,
-                        const struct slt_param_info *param, struct slt_error *err);
+                        const struct slt_param_info *param, struct slt_error *err) SLT_CHECK_RESULT;
 
 // What a checkpoint carries beside the model: a tokenizer's file, none where data is NULL.
 struct slt_tokenizer_file {
@@ -36,6 +37,7 @@ struct slt_tokenizer_file slt_tokenizer_file(const struct slt_tokenizer *tokeniz
 // written in the order of *params, which the caller frees (NULL after an error).
 int slt_checkpoint_start(struct slt_checkpoint_writer **writer, struct slt_param_info **params,
                          size_t *count, struct slt_output *out, const struct slt_config *config,
-                         struct slt_tokenizer_file tokenizer, struct slt_error *err);
+                         struct slt_tokenizer_file tokenizer,
+                         struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif

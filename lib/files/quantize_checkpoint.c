@@ -101,8 +101,9 @@ static int start(struct job *j, struct slt_output *out, struct slt_error *err)
 
 static int read_chunk(struct job *j, int64_t count, struct slt_error *err)
 {
-    if (j->run->stop != NULL && *j->run->stop != 0)
-        return slt_error_set(err, SLT_ERR_STOPPED, "stopped by a signal");
+    int rc = slt_error_stopped(j->run->stop, err);
+    if (rc != 0)
+        return rc;
     return slt_checkpoint_read(j->reader, j->values, (size_t)count * sizeof *j->values, err);
 }
 

@@ -16,7 +16,7 @@ struct slt_param_names {
 };
 
 int slt_param_names_make(struct slt_param_names *names, const struct slt_config *config,
-                         struct slt_error *err);
+                         struct slt_error *err) SLT_CHECK_RESULT;
 // NULL if the configuration has no such parameter.
 const struct slt_param_info *slt_param_names_find(const struct slt_param_names *names,
                                                   const char *name);
@@ -36,7 +36,7 @@ int64_t slt_quant_chunk(const struct slt_quantization *how);
 int slt_quantized_view(struct slt_tensor_info **tensors, size_t **first, size_t *count,
                        const char *file, const struct slt_config *config,
                        const struct slt_tensor_info *stored, size_t stored_count,
-                       struct slt_error *err);
+                       struct slt_error *err) SLT_CHECK_RESULT;
 
 // The values of one quantized tensor after the other. Starts as {0}.
 struct slt_dequantizer {
@@ -51,10 +51,10 @@ struct slt_dequantizer {
 int slt_dequantizer_start(struct slt_dequantizer *d, const struct slt_quantization *how,
                           struct slt_archive_in *archive, const char *file,
                           const struct slt_tensor_info *absmax, int64_t count,
-                          struct slt_error *err);
+                          struct slt_error *err) SLT_CHECK_RESULT;
 // Gives out the next bytes of the values; *left counts the bytes of codes not read yet.
 int slt_dequantizer_read(struct slt_dequantizer *d, struct slt_archive_in *archive, void *data,
-                         size_t bytes, uint64_t *left, struct slt_error *err);
+                         size_t bytes, uint64_t *left, struct slt_error *err) SLT_CHECK_RESULT;
 void slt_dequantizer_free(struct slt_dequantizer *d);
 
 #endif

@@ -10,20 +10,20 @@
 #define SLT_SAFETENSORS_HEADER_MAX ((uint64_t)16 << 20)
 
 // Checks one description: name, type, shape, and that bytes is their product.
-int slt_tensor_check(const struct slt_tensor_info *tensor, struct slt_error *err);
+int slt_tensor_check(const struct slt_tensor_info *tensor, struct slt_error *err) SLT_CHECK_RESULT;
 
 // Builds the header of tensors (count) that follow each other in this order, its 8 bytes of length
 // in front and spaces behind, so that the data is aligned to 8 bytes. *data_bytes is what follows
 // it. The caller frees *header. Errors: SLT_ERR_RANGE for a bad or repeated tensor, SLT_ERR_MEMORY.
 int slt_safetensors_build(char **header, size_t *bytes, uint64_t *data_bytes,
                           const struct slt_tensor_info *tensors, size_t count,
-                          struct slt_error *err);
+                          struct slt_error *err) SLT_CHECK_RESULT;
 
 // Parses the JSON (bytes, without the length) of a header before data_bytes of data. The tensors
 // come in the order of their data; the caller frees *tensors. Errors: SLT_ERR_FORMAT, with name in
 // the sentence.
 int slt_safetensors_parse(struct slt_tensor_info **tensors, size_t *count, const char *name,
                           const char *json, size_t bytes, uint64_t data_bytes,
-                          struct slt_error *err);
+                          struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif

@@ -22,14 +22,15 @@ struct slt_sampler {
 
 // tokens stay the caller's. Errors: SLT_ERR_RANGE if there is not one sequence in a mapped file.
 int slt_sampler_init(struct slt_sampler *sampler, struct slt_tokens *tokens, int64_t seq,
-                    enum slt_packing packing, bool shuffle, uint64_t seed, struct slt_error *err);
+                     enum slt_packing packing, bool shuffle, uint64_t seed,
+                     struct slt_error *err) SLT_CHECK_RESULT;
 void slt_sampler_free(struct slt_sampler *sampler);
 
 // The next count sequences: ids, targets (count, seq), target -1 where nothing is predicted. *got
 // is less than count only when a stream, or the single pass of an unshuffled file, is at its end;
 // the last packed sequence of such a pass may be short: the rest is EOS or 0 with targets -1.
 int slt_sampler_next(struct slt_sampler *sampler, int32_t *ids, int32_t *targets, int64_t count,
-                    int64_t *got, struct slt_error *err);
+                     int64_t *got, struct slt_error *err) SLT_CHECK_RESULT;
 
 // The number of targets (n) that are not -1.
 uint64_t slt_count_targets(const int32_t *targets, int64_t n);

@@ -21,7 +21,7 @@ struct slt_tensor_directory {
 // Opens model.safetensors, or the files that model.safetensors.index.json names. Errors: those of
 // files, SLT_ERR_FORMAT.
 int slt_tensor_directory_open(struct slt_tensor_directory *d, const char *directory,
-                              slt_stop_flag *stop, struct slt_error *err);
+                              slt_stop_flag *stop, struct slt_error *err) SLT_CHECK_RESULT;
 void slt_tensor_directory_close(struct slt_tensor_directory *d);
 // NULL if there is none of this name.
 struct slt_directory_tensor *slt_tensor_directory_find(const struct slt_tensor_directory *d,

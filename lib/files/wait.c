@@ -9,8 +9,9 @@ static int wait_for(short events, int fd, const char *name, slt_stop_flag *stop,
                     struct slt_error *err)
 {
     for (;;) {
-        if (slt_stopped(stop))
-            return slt_error_stopped(err);
+        int rc = slt_error_stopped(stop, err);
+        if (rc != 0)
+            return rc;
         struct pollfd p = {.fd = fd, .events = events};
         const int ready = poll(&p, 1, WAKE_UP_MS);
         // Errors and hang-ups are left to the read or write that follows.

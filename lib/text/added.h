@@ -26,7 +26,8 @@ struct added_set {
 };
 
 // Takes token->text over, also where it fails. Of equal texts the last one counts.
-int added_put(struct added_set *set, const struct added_token *token, struct slt_error *err);
+int added_put(struct added_set *set, const struct added_token *token,
+              struct slt_error *err) SLT_CHECK_RESULT;
 void added_free(struct added_set *set);
 
 // A stretch of text: a token, or what lies between tokens (NULL).

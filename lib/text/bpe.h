@@ -35,12 +35,12 @@ struct bpe_scratch {
 
 // Makes the table of b->pair (ids of left and right) and of the ids they become, by rank; of equal
 // pairs the last one counts.
-int bpe_index(struct bpe *b, const uint32_t *merged, struct slt_error *err);
+int bpe_index(struct bpe *b, const uint32_t *merged, struct slt_error *err) SLT_CHECK_RESULT;
 void bpe_free(struct bpe *b);
 
 // Appends the ids of a word. Errors: SLT_ERR_MEMORY, SLT_ERR_RANGE beyond 2^31 bytes.
 int bpe_encode(const struct bpe *b, struct bpe_scratch *s, struct slt_token_ids *ids,
-               const char *word, size_t bytes, struct slt_error *err);
+               const char *word, size_t bytes, struct slt_error *err) SLT_CHECK_RESULT;
 void bpe_scratch_free(struct bpe_scratch *s);
 
 #endif

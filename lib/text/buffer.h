@@ -13,7 +13,8 @@ struct text_buffer {
     size_t bytes, capacity;
 };
 
-static inline int text_buffer_reserve(struct text_buffer *b, size_t more, struct slt_error *err)
+SLT_CHECK_RESULT static inline int text_buffer_reserve(struct text_buffer *b, size_t more,
+                                                       struct slt_error *err)
 {
     if (b->capacity - b->bytes >= more)
         return 0;
@@ -26,8 +27,8 @@ static inline int text_buffer_reserve(struct text_buffer *b, size_t more, struct
     return 0;
 }
 
-static inline int text_buffer_add(struct text_buffer *b, const char *text, size_t bytes,
-                                  struct slt_error *err)
+SLT_CHECK_RESULT static inline int text_buffer_add(struct text_buffer *b, const char *text,
+                                                   size_t bytes, struct slt_error *err)
 {
     const int rc = text_buffer_reserve(b, bytes, err);
     if (rc == 0 && bytes > 0) {

@@ -23,7 +23,7 @@ struct json_tokenizer {
 
 // Fills a zeroed *t, which the caller frees with json_tokenizer_clear also on failure.
 int json_tokenizer_read(struct json_tokenizer *t, const char *name, const void *data, size_t bytes,
-                        struct slt_error *err);
+                        struct slt_error *err) SLT_CHECK_RESULT;
 // Everything but the encoders.
 void json_tokenizer_clear(struct json_tokenizer *t);
 
@@ -36,8 +36,9 @@ const char *json_tokenizer_gguf_pre(const struct json_tokenizer *t);
 #include <jansson.h>
 
 int json_tokenizer_read_normalizer(struct json_tokenizer *t, const json_t *json,
-                                   struct slt_error *err);
-int json_tokenizer_read_words(struct json_tokenizer *t, const json_t *json, struct slt_error *err);
+                                   struct slt_error *err) SLT_CHECK_RESULT;
+int json_tokenizer_read_words(struct json_tokenizer *t, const json_t *json,
+                              struct slt_error *err) SLT_CHECK_RESULT;
 // The ids of BOS, EOS, PAD, by the rule in slt/tokenizer.h.
 void json_tokenizer_find_specials(struct json_tokenizer *t, const json_t *root);
 

@@ -34,7 +34,8 @@ const void *slt_tokenizer_model(const struct slt_tokenizer *tokenizer,
                                 const struct tokenizer_kind *kind);
 
 // Makes room for more ids behind those that are there.
-int slt_token_ids_reserve(struct slt_token_ids *ids, size_t more, struct slt_error *err);
+int slt_token_ids_reserve(struct slt_token_ids *ids, size_t more,
+                          struct slt_error *err) SLT_CHECK_RESULT;
 
 #ifdef __cplusplus
 }

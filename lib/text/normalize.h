@@ -31,7 +31,7 @@ int normalize_form(const char *name);
 // text itself where nothing changes it. starts: the text is not the rest of one. SLT_ERR_RANGE
 // where it becomes more than 64 times as long.
 int normalize(const struct normalizer *n, struct text_buffer buffers[2], const char **text,
-              size_t *bytes, bool starts, struct slt_error *err);
+              size_t *bytes, bool starts, struct slt_error *err) SLT_CHECK_RESULT;
 void normalizer_free(struct normalizer *n);
 
 #endif

@@ -10,7 +10,7 @@ extern "C" {
 
 // As slt_tokenizer_train.
 int spm_train(void **model, size_t *bytes, slt_sentence_source *source, void *user,
-              uint32_t vocab_size, struct slt_error *err);
+              uint32_t vocab_size, struct slt_error *err) SLT_CHECK_RESULT;
 
 #ifdef __cplusplus
 }

@@ -25,14 +25,14 @@ struct vocabulary {
 };
 
 // An empty one for ids below count.
-int vocabulary_create(struct vocabulary *v, uint32_t count, struct slt_error *err);
+int vocabulary_create(struct vocabulary *v, uint32_t count, struct slt_error *err) SLT_CHECK_RESULT;
 void vocabulary_free(struct vocabulary *v);
 // Sets a piece. SLT_ERR_FORMAT if its id is taken by another text, or the arena overflows.
 int vocabulary_put(struct vocabulary *v, uint32_t id, enum slt_piece_type type, const char *text,
                    size_t text_bytes, const char *raw, size_t raw_bytes, bool is_key,
-                   struct slt_error *err);
+                   struct slt_error *err) SLT_CHECK_RESULT;
 // Builds the table of all pieces that are keys, once they are all there.
-int vocabulary_index(struct vocabulary *v, bool by_raw, struct slt_error *err);
+int vocabulary_index(struct vocabulary *v, bool by_raw, struct slt_error *err) SLT_CHECK_RESULT;
 // The id of a piece, or SLT_TOKEN_NONE.
 uint32_t vocabulary_find(const struct vocabulary *v, const char *key, size_t bytes);
 

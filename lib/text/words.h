@@ -57,6 +57,7 @@ typedef int words_sink(void *user, const char *word, size_t bytes, struct slt_er
 // get a prefix; is_first: and of the whole one. Errors: the sink's, SLT_ERR_FORMAT where a pattern
 // takes too long.
 int words_split(const struct words *w, struct words_scratch *s, const char *text, size_t bytes,
-                bool starts, bool is_first, words_sink *sink, void *user, struct slt_error *err);
+                bool starts, bool is_first, words_sink *sink, void *user,
+                struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif

@@ -60,20 +60,13 @@ struct maker {
     float *w; // merged, (out, in), or what is left of it
 };
 
-static int check_stop(const struct maker *k, struct slt_error *err)
-{
-    return k->stop != NULL && *k->stop != 0
-               ? slt_error_set(err, SLT_ERR_STOPPED, "stopped by a signal")
-               : 0;
-}
-
 static int write_new(struct maker *k, const struct slt_param_info *p, struct slt_error *err)
 {
     const int64_t total = p->rows * p->cols;
     int rc = 0;
     for (int64_t at = 0; rc == 0 && at < total; at += CHUNK) {
         const int64_t count = total - at < CHUNK ? total - at : CHUNK;
-        if ((rc = check_stop(k, err)) != 0)
+        if ((rc = slt_error_stopped(k->stop, err)) != 0)
             return rc;
         make_values(k->chunk, &k->config, p, at, count);
         rc = slt_checkpoint_write(k->writer, k->chunk, (size_t)count * sizeof *k->chunk, err);
@@ -91,7 +84,7 @@ static int copy_tensor(struct maker *k, const struct slt_param_info *p, struct s
     k->next++;
     for (uint64_t at = 0, n; rc == 0 && at < total; at += n) {
         n = total - at < CHUNK * sizeof *k->chunk ? total - at : CHUNK * sizeof *k->chunk;
-        if ((rc = check_stop(k, err)) != 0 ||
+        if ((rc = slt_error_stopped(k->stop, err)) != 0 ||
             (rc = slt_checkpoint_read(k->from->reader, k->chunk, n, err)) != 0)
             return rc;
         rc = slt_checkpoint_write(k->writer, k->chunk, n, err);
@@ -106,7 +99,7 @@ static int take_linear(struct maker *k, const struct slt_param_info *p, struct s
     size_t taken;
     // A kind with a weight of its own starts from the whole matrix, with new factors.
     const bool splits = !slt_method_has(k->config.method, SLT_ROLE_WEIGHT);
-    int rc = check_stop(k, err);
+    int rc = slt_error_stopped(k->stop, err);
     if (rc != 0 ||
         (rc = slt_dense_read(&l, &taken, &k->source[k->next], k->from->reader, err)) != 0)
         return rc;

@@ -2,18 +2,11 @@
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
 #include <stdlib.h>
-#include <time.h>
 
 #include "bench.h"
+#include "slt/clock.h"
 
 #define N 2048
-
-double bench_now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 static int ascending(const void *a, const void *b)
 {
@@ -43,9 +36,9 @@ double bench_sgemm_rate(void)
     }
     double best = 0;
     for (int i = 0; i < 3; i++) {
-        const double start = bench_now();
+        const double start = slt_clock_now();
         dnnl_sgemm('N', 'N', N, N, N, 1, a, N, b, N, 0, c, N);
-        const double rate = 2.0 * N * N * N / (bench_now() - start) * 1e-9;
+        const double rate = 2.0 * N * N * N / (slt_clock_now() - start) * 1e-9;
         best = rate > best ? rate : best;
     }
     return best;

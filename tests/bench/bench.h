@@ -2,8 +2,6 @@
 #ifndef SLT_BENCH_H
 #define SLT_BENCH_H
 
-// Seconds of a monotonic clock.
-double bench_now(void);
 // The value below which a share q of the n values lies; sorts them.
 double bench_quantile(double *values, int n, double q);
 // GFLOP/s of one 2048-cubed sgemm of oneDNN, the best of three calls.

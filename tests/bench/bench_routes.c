@@ -26,6 +26,7 @@
 
 #include "bench.h"
 #include "kernels/ops.h"
+#include "slt/clock.h"
 #include "slt/random.h"
 #include "slt/support.h"
 
@@ -69,7 +70,7 @@ static void die(const struct slt_error *err)
 
 static void done(struct layer *l, enum part part)
 {
-    const double now = bench_now();
+    const double now = slt_clock_now();
     l->part[part] += now - l->since;
     l->since = now;
 }
@@ -128,9 +129,9 @@ static double best_of(struct layer *l, void (*run)(struct layer *), int runs)
     double best = 0, part[PARTS] = {0};
     for (int i = 0; i < runs; i++) {
         memset(l->part, 0, sizeof l->part);
-        const double start = l->since = bench_now();
+        const double start = l->since = slt_clock_now();
         run(l);
-        const double seconds = bench_now() - start;
+        const double seconds = slt_clock_now() - start;
         if (i == 0 || seconds < best) {
             best = seconds;
             memcpy(part, l->part, sizeof part);

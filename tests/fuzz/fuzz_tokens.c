@@ -18,8 +18,9 @@ static void look_around(const struct slt_tokens *tokens)
     for (uint64_t i = 0; i < 4; i++) {
         uint64_t position, count;
         if (slt_tokens_document(tokens, i * (documents / 3), &position, &count, &err) == 0 &&
-            count > 0)
-            (void)slt_tokens_read_at(tokens, &id, position + count - 1, 1, &err);
+            count > 0 && slt_tokens_read_at(tokens, &id, position + count - 1, 1, &err) == 0 &&
+            (uint32_t)id >= slt_tokens_header(tokens)->vocab_size)
+            abort();
     }
 }
 

@@ -7,9 +7,11 @@
 #include "core/bfloat.h"
 #include "core/bytes.h"
 #include "core/json.h"
+#include "slt/clock.h"
 #include "slt/digest.h"
 #include "slt/error.h"
 #include "slt/number.h"
+#include "slt/stream.h"
 #include "slt/version.h"
 
 static void test_errors(void)
@@ -287,6 +289,20 @@ static void check_bfloat(void)
     CHECK(slt_bf16_stochastic(1.5f, 0xffff) == 0x3fc0, "exact values stay");
 }
 
+static void test_stop_and_clock(void)
+{
+    struct slt_error err = {0};
+    volatile sig_atomic_t stop = 0;
+    CHECK(slt_error_stopped(NULL, &err) == 0 && slt_error_stopped(&stop, &err) == 0 &&
+              err.code == 0,
+          "not asked to stop");
+    stop = SIGTERM;
+    CHECK(slt_error_stopped(&stop, &err) == SLT_ERR_STOPPED && err.code == SLT_ERR_STOPPED,
+          "code %d", err.code);
+    const double start = slt_clock_now(), later = slt_clock_now();
+    CHECK(start > 0 && later >= start && later - start < 60, "%g s", later - start);
+}
+
 int main(void)
 {
     check_bfloat();
@@ -298,6 +314,7 @@ int main(void)
     test_digests();
     test_bytes();
     test_json();
+    test_stop_and_clock();
     CHECK(strstr(slt_build_features(), "oneDNN ") != NULL, "%s", slt_build_features());
     return TEST_END();
 }

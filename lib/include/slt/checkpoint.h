@@ -34,7 +34,7 @@ struct slt_checkpoint_reader;
 // Opens and reads config.json and the tokenizer. A quantized model reads like one in F32. The
 // reader owns in from now on, also on failure.
 SLT_API int slt_checkpoint_open(struct slt_checkpoint_reader **reader, struct slt_input *in,
-                                struct slt_error *err);
+                                struct slt_error *err) SLT_CHECK_RESULT;
 // From the first slt_checkpoint_next on, the tensors of a quantized model come as they are stored
 // (quantize.h): T.absmax, then T with the codes. Without this call they come as F32.
 SLT_API void slt_checkpoint_show_stored(struct slt_checkpoint_reader *reader);
@@ -49,13 +49,14 @@ SLT_API const void *slt_checkpoint_tokenizer(const struct slt_checkpoint_reader 
 // (owned by the reader), 0 after the last one (the manifest has been verified then), negative on
 // error.
 SLT_API int slt_checkpoint_next(struct slt_checkpoint_reader *reader, enum slt_section *section,
-                                const struct slt_tensor_info **info, struct slt_error *err);
+                                const struct slt_tensor_info **info,
+                                struct slt_error *err) SLT_CHECK_RESULT;
 // All tensors of the section that the current tensor is in; owned by the reader.
 SLT_API const struct slt_tensor_info *
 slt_checkpoint_tensors(const struct slt_checkpoint_reader *reader, size_t *count);
 // Reads the next bytes of the current tensor; fewer than asked for is an error.
 SLT_API int slt_checkpoint_read(struct slt_checkpoint_reader *reader, void *data, size_t bytes,
-                                struct slt_error *err);
+                                struct slt_error *err) SLT_CHECK_RESULT;
 // The text of trainer.json (NUL-terminated, owned by the reader): known once the model's tensors
 // are passed; NULL if none.
 SLT_API const char *slt_checkpoint_trainer(const struct slt_checkpoint_reader *reader);
@@ -65,7 +66,8 @@ SLT_API const char *slt_checkpoint_provenance(const struct slt_checkpoint_reader
 SLT_API void slt_checkpoint_close(struct slt_checkpoint_reader *reader);
 
 // Skips to the end and verifies the manifest.
-SLT_API int slt_checkpoint_verify(struct slt_checkpoint_reader *reader, struct slt_error *err);
+SLT_API int slt_checkpoint_verify(struct slt_checkpoint_reader *reader,
+                                  struct slt_error *err) SLT_CHECK_RESULT;
 
 // ---- Writing ----
 
@@ -76,25 +78,25 @@ struct slt_checkpoint_writer;
 SLT_API int slt_checkpoint_create(struct slt_checkpoint_writer **writer, struct slt_output *out,
                                   const struct slt_config *config, const char *tokenizer_member,
                                   const void *tokenizer, size_t tokenizer_bytes,
-                                  struct slt_error *err);
+                                  struct slt_error *err) SLT_CHECK_RESULT;
 // Announces the tensors of a section (model first). trainer is trainer.json's text for
 // SLT_SECTION_OPTIMIZER, else NULL. Names and sizes are checked.
 SLT_API int slt_checkpoint_begin(struct slt_checkpoint_writer *writer, enum slt_section section,
                                  const char *trainer, const struct slt_tensor_info *tensors,
-                                 size_t count, struct slt_error *err);
+                                 size_t count, struct slt_error *err) SLT_CHECK_RESULT;
 // Appends tensor data in the announced order; calls need not coincide with tensors.
 SLT_API int slt_checkpoint_write(struct slt_checkpoint_writer *writer, const void *data,
-                                 size_t bytes, struct slt_error *err);
+                                 size_t bytes, struct slt_error *err) SLT_CHECK_RESULT;
 // Checks that all announced bytes came, writes provenance (JSON lines, may be NULL or empty) and
 // manifest, and frees the writer, also on failure.
 SLT_API int slt_checkpoint_finish(struct slt_checkpoint_writer *writer, const char *provenance,
-                                  struct slt_error *err);
+                                  struct slt_error *err) SLT_CHECK_RESULT;
 // Frees the writer and leaves no end mark. NULL is fine.
 SLT_API void slt_checkpoint_abandon(struct slt_checkpoint_writer *writer);
 
 // Appends one provenance line to old (may be NULL): {"tool":..., "version":..., then the members of
 // options_json, an object's text or NULL}. The caller frees *text.
 SLT_API int slt_provenance_add(char **text, const char *old, const char *tool,
-                               const char *options_json, struct slt_error *err);
+                               const char *options_json, struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif

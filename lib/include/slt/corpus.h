@@ -32,11 +32,12 @@ struct slt_corpus;
 // zip archives are recognised by content (libarchive with these readers and filters only). The
 // array and strings must outlive the corpus.
 SLT_API int slt_corpus_open(struct slt_corpus **corpus, const char *const *paths, size_t count,
-                            const struct slt_corpus_options *options, struct slt_error *err);
+                            const struct slt_corpus_options *options,
+                            struct slt_error *err) SLT_CHECK_RESULT;
 // Returns 1 with the next document (*text valid until the next call), 0 at the end, or a negative
 // error.
 SLT_API int slt_corpus_next(struct slt_corpus *corpus, const char **text, size_t *bytes,
-                            struct slt_error *err);
+                            struct slt_error *err) SLT_CHECK_RESULT;
 SLT_API const struct slt_corpus_counts *slt_corpus_counts(const struct slt_corpus *corpus);
 SLT_API void slt_corpus_close(struct slt_corpus *corpus);
 

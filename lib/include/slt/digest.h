@@ -12,7 +12,7 @@
 
 struct slt_sha256; // a running digest
 
-SLT_API int slt_sha256_create(struct slt_sha256 **digest, struct slt_error *err);
+SLT_API int slt_sha256_create(struct slt_sha256 **digest, struct slt_error *err) SLT_CHECK_RESULT;
 SLT_API void slt_sha256_update(struct slt_sha256 *digest, const void *data, size_t bytes);
 // Writes the digest of all bytes so far and starts anew.
 SLT_API void slt_sha256_finish(struct slt_sha256 *digest, unsigned char out[SLT_SHA256_BYTES]);

@@ -9,9 +9,11 @@
 #if defined(__GNUC__)
 #define SLT_API               __attribute__((visibility("default")))
 #define SLT_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
+#define SLT_CHECK_RESULT __attribute__((warn_unused_result))
 #else
 #define SLT_API
 #define SLT_PRINTF(fmt, args)
+#define SLT_CHECK_RESULT
 #endif
 
 enum {

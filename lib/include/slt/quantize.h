@@ -26,7 +26,7 @@ SLT_API int64_t slt_quant_blocks(const struct slt_quantization *how, int64_t cou
 // codes (slt_quant_bytes), absmax (slt_quant_blocks), values (count). A block of zeros gets absmax
 // 0. Returns -1, or the index of a value that is not finite: then codes and absmax are undefined.
 SLT_API int64_t slt_quantize(void *codes, float *absmax, const struct slt_quantization *how,
-                             const float *values, int64_t count);
+                             const float *values, int64_t count) SLT_CHECK_RESULT;
 // values (count) from codes and absmax.
 SLT_API void slt_dequantize(float *values, const struct slt_quantization *how, const void *codes,
                             const float *absmax, int64_t count);
@@ -59,6 +59,7 @@ struct slt_quantize_run {
 // already, or is not and run->how.type is SLT_QUANT_NONE; SLT_ERR_NUMERIC names a tensor with a
 // value that is not finite.
 SLT_API int slt_checkpoint_quantize(struct slt_output *out, struct slt_checkpoint_reader *reader,
-                                    const struct slt_quantize_run *run, struct slt_error *err);
+                                    const struct slt_quantize_run *run,
+                                    struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif

@@ -8,7 +8,7 @@
 
 // The path of shard number of name: "c4.tok" gives "c4-00000.tok".
 SLT_API int slt_shard_path(char *path, size_t size, const char *name, uint64_t number,
-                           struct slt_error *err);
+                           struct slt_error *err) SLT_CHECK_RESULT;
 
 struct slt_shards;
 
@@ -17,7 +17,8 @@ struct slt_shards;
 // and their documents are expected again. name and header are copied.
 SLT_API int slt_shards_create(struct slt_shards **shards, const char *name,
                               const struct slt_tokens_header *header, uint64_t shard_tokens,
-                              bool resume, slt_stop_flag *stop, struct slt_error *err);
+                              bool resume, slt_stop_flag *stop,
+                              struct slt_error *err) SLT_CHECK_RESULT;
 // Whether document number n, from 0, has to come with its ids: of a shard that stays only the first
 // one has, which is compared with what is there; so is the size of all its text.
 SLT_API bool slt_shards_needs(const struct slt_shards *shards, uint64_t n);
@@ -25,11 +26,11 @@ SLT_API bool slt_shards_needs(const struct slt_shards *shards, uint64_t n);
 // that is complete appears under its name. SLT_ERR_MISMATCH if a document is not what a shard
 // that stays has.
 SLT_API int slt_shards_append(struct slt_shards *shards, const uint32_t *ids, size_t count,
-                              uint64_t text_bytes, struct slt_error *err);
+                              uint64_t text_bytes, struct slt_error *err) SLT_CHECK_RESULT;
 // Completes the last shard and frees shards, also on failure. totals, of all shards, may be NULL.
 // Shards beyond the last one, of an earlier run, are removed.
 SLT_API int slt_shards_finish(struct slt_shards *shards, struct slt_tokens_totals *totals,
-                              struct slt_error *err);
+                              struct slt_error *err) SLT_CHECK_RESULT;
 // Complete shards stay.
 SLT_API void slt_shards_abandon(struct slt_shards *shards);
 
@@ -45,7 +46,7 @@ struct slt_shuffle;
 // Holds capacity documents; each one that comes in sends one of them, or itself, out. Which one is
 // a function of seed and of how many have come.
 SLT_API int slt_shuffle_create(struct slt_shuffle **shuffle, uint64_t capacity, uint64_t seed,
-                               struct slt_error *err);
+                               struct slt_error *err) SLT_CHECK_RESULT;
 // Takes in's text over. True if *out is a document that comes out.
 SLT_API bool slt_shuffle_push(struct slt_shuffle *shuffle, struct slt_document *out,
                               struct slt_document in);

@@ -37,7 +37,7 @@ struct slt_tokenizer_info {
 // Loads a tokenizer from the bytes of its file, recognised by content; name is used in messages.
 // The bytes are copied. Errors: SLT_ERR_FORMAT for what is damaged or not supported.
 SLT_API int slt_tokenizer_load(struct slt_tokenizer **tokenizer, const char *name, const void *data,
-                               size_t bytes, struct slt_error *err);
+                               size_t bytes, struct slt_error *err) SLT_CHECK_RESULT;
 SLT_API void slt_tokenizer_free(struct slt_tokenizer *tokenizer);
 SLT_API const struct slt_tokenizer_info *slt_tokenizer_info(const struct slt_tokenizer *tokenizer);
 // The bytes it was loaded from, owned by the tokenizer.
@@ -77,7 +77,8 @@ SLT_API void slt_token_ids_free(struct slt_token_ids *ids);
 // what lies between is a text. So byte-level ones without normalizer and prefix give back every
 // text. May be called from several threads at once.
 SLT_API int slt_tokenizer_encode(const struct slt_tokenizer *tokenizer, struct slt_token_ids *ids,
-                                 const char *text, size_t bytes, struct slt_error *err);
+                                 const char *text, size_t bytes,
+                                 struct slt_error *err) SLT_CHECK_RESULT;
 
 // As slt_tokenizer_encode for count documents at once, on so many threads (0: all): ids[i] are
 // those of texts[i], whatever the number of threads. Where the text of EOS stands in a document it
@@ -85,24 +86,25 @@ SLT_API int slt_tokenizer_encode(const struct slt_tokenizer *tokenizer, struct s
 SLT_API int slt_tokenizer_encode_batch(const struct slt_tokenizer *tokenizer,
                                        struct slt_token_ids *ids, const char *const *texts,
                                        const size_t *bytes, size_t count, int threads,
-                                       struct slt_error *err);
+                                       struct slt_error *err) SLT_CHECK_RESULT;
 
 // Decodes all ids at once; the caller frees *text (NUL-terminated, *bytes without the NUL). Control
 // ids (BOS, EOS, PAD, special added tokens) give nothing. Bytes that are not UTF-8 are U+FFFD with
 // a SentencePiece model and themselves with a tokenizer.json. Ids outside the vocabulary:
 // SLT_ERR_RANGE.
 SLT_API int slt_tokenizer_decode(const struct slt_tokenizer *tokenizer, char **text, size_t *bytes,
-                                 const uint32_t *ids, size_t count, struct slt_error *err);
+                                 const uint32_t *ids, size_t count,
+                                 struct slt_error *err) SLT_CHECK_RESULT;
 
 // Decodes one id after the other: each push returns the bytes that are settled by now (incomplete
 // UTF-8 waits for its rest). A decoder belongs to one document or generated text.
 struct slt_decoder;
 SLT_API int slt_decoder_create(struct slt_decoder **decoder, const struct slt_tokenizer *tokenizer,
-                               struct slt_error *err);
+                               struct slt_error *err) SLT_CHECK_RESULT;
 // *text is owned by the decoder and valid until the next call. id SLT_TOKEN_NONE flushes what
 // waits.
 SLT_API int slt_decoder_push(struct slt_decoder *decoder, uint32_t id, const char **text,
-                             size_t *bytes, struct slt_error *err);
+                             size_t *bytes, struct slt_error *err) SLT_CHECK_RESULT;
 SLT_API void slt_decoder_free(struct slt_decoder *decoder);
 
 // Where the trainer gets its sentences: returns 1 with *text and *bytes set (valid until the next
@@ -115,6 +117,7 @@ typedef int slt_sentence_source(void *user, const char **text, size_t *bytes,
 // 2 eos, 3 pad. vocab_size counts all ids. The number of trainer threads is constant, so that the
 // same text gives the same model. The caller frees *model.
 SLT_API int slt_tokenizer_train(void **model, size_t *bytes, slt_sentence_source *source,
-                                void *user, uint32_t vocab_size, struct slt_error *err);
+                                void *user, uint32_t vocab_size,
+                                struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif

@@ -27,14 +27,15 @@ struct slt_tokens_writer;
 
 // Writes to out, which the caller still owns and publishes after close.
 SLT_API int slt_tokens_create(struct slt_tokens_writer **writer, struct slt_output *out,
-                              const struct slt_tokens_header *header, struct slt_error *err);
+                              const struct slt_tokens_header *header,
+                              struct slt_error *err) SLT_CHECK_RESULT;
 // Appends one document: its ids, then EOS if the header has one. text_bytes is the size of the text
 // it came from.
 SLT_API int slt_tokens_append(struct slt_tokens_writer *writer, const uint32_t *ids, size_t count,
-                              uint64_t text_bytes, struct slt_error *err);
+                              uint64_t text_bytes, struct slt_error *err) SLT_CHECK_RESULT;
 // Writes index and end mark and frees the writer, also on failure. totals may be NULL.
 SLT_API int slt_tokens_finish(struct slt_tokens_writer *writer, struct slt_tokens_totals *totals,
-                              struct slt_error *err);
+                              struct slt_error *err) SLT_CHECK_RESULT;
 SLT_API void slt_tokens_abandon(struct slt_tokens_writer *writer);
 
 struct slt_tokens; // an open token file
@@ -42,13 +43,13 @@ struct slt_tokens; // an open token file
 // Opens for reading: maps a plain file and checks sizes and marks, or streams from a pipe or
 // zstd-compressed file. The tokens own the input from now on, also on failure.
 SLT_API int slt_tokens_open(struct slt_tokens **tokens, struct slt_input *in,
-                            struct slt_error *err);
+                            struct slt_error *err) SLT_CHECK_RESULT;
 // Another file's tokens follow those of tokens, as if both had been one: both must be mapped and
 // made with the same tokenizer. What is read by position, and the totals, are of all; what is read
 // sequentially or checked, only of the first. tokens owns more from now on; it is closed on
 // failure.
 SLT_API int slt_tokens_join(struct slt_tokens *tokens, struct slt_tokens *more,
-                            struct slt_error *err);
+                            struct slt_error *err) SLT_CHECK_RESULT;
 SLT_API const struct slt_tokens_header *slt_tokens_header(const struct slt_tokens *tokens);
 SLT_API const char *slt_tokens_name(const struct slt_tokens *tokens);
 // True for a mapped file: totals are known and any position can be read.
@@ -61,16 +62,17 @@ SLT_API struct slt_tokens_totals slt_tokens_totals(const struct slt_tokens *toke
 // ids (count) = tokens [position, position + count) of a mapped file; the range must lie inside.
 // Ids are checked against the vocabulary.
 SLT_API int slt_tokens_read_at(const struct slt_tokens *tokens, int32_t *ids, uint64_t position,
-                               size_t count, struct slt_error *err);
+                               size_t count, struct slt_error *err) SLT_CHECK_RESULT;
 // Start of the document with this number in a mapped file, and its length including EOS.
 SLT_API int slt_tokens_document(const struct slt_tokens *tokens, uint64_t number,
-                                uint64_t *position, uint64_t *count, struct slt_error *err);
+                                uint64_t *position, uint64_t *count,
+                                struct slt_error *err) SLT_CHECK_RESULT;
 // Reads on sequentially (mapped or stream); *got < count only at the end, where the end mark is
 // verified (with the digest if the file is a stream).
 SLT_API int slt_tokens_read(struct slt_tokens *tokens, int32_t *ids, size_t count, size_t *got,
-                            struct slt_error *err);
+                            struct slt_error *err) SLT_CHECK_RESULT;
 // Reads everything and verifies ids, counts, index and digest.
-SLT_API int slt_tokens_check(struct slt_tokens *tokens, struct slt_error *err);
+SLT_API int slt_tokens_check(struct slt_tokens *tokens, struct slt_error *err) SLT_CHECK_RESULT;
 SLT_API void slt_tokens_close(struct slt_tokens *tokens);
 
 // ---- Sequences ----
