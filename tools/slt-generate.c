@@ -98,7 +98,8 @@ static int run(const struct options *o, const char *model, const char *prompt, s
     struct slt_tokenizer *tokenizer = NULL;
     struct slt_token_ids ids = {0};
     struct writer w = {0};
-    const struct slt_sampling sampling = {o->temperature, o->top_k, o->top_p, (uint64_t)o->seed};
+    const struct slt_sampling sampling = {o->temperature, o->top_k, o->top_p, (uint64_t)o->seed,
+                                          stop};
     int code = cli_open_input(&in, model, stop), rc;
     if (code != 0)
         return code;

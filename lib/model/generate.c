@@ -83,6 +83,9 @@ int slt_generator_feed(struct slt_generator *g, const int32_t *ids, int64_t coun
                                  ids[i], (long long)m->config.vocab_size);
     for (int64_t at = 0, n; at < count; at += n) {
         const int64_t left = count - 1 - at;
+        int rc = slt_error_stopped(g->sampling.stop, err);
+        if (rc != 0)
+            return rc;
         n = left == 0 ? 1 : left < PREFILL ? left : PREFILL;
         slt_model_resize(m, 1, n);
         slt_model_set_position(m, g->position);

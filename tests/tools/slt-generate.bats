@@ -45,6 +45,23 @@ setup() {
     slt-generate --prompt 'one two' --temperature 0 model.slt | cmp - a
 }
 
+@test "a signal ends the reading of a long prompt" {
+    # Minutes of work, in thousands of chunks.
+    slt-init --config tiny.json --tokenizer spm.model --method full -o full.slt
+    for ((i = 0; i < 20000; i++)); do echo "five one eight"; done >long
+    slt-generate -q --prompt-file long --max-tokens 1 -o never full.slt &
+    pid=$!
+    sleep 2
+    start=$SECONDS
+    kill -TERM $pid
+    status=0
+    wait $pid || status=$?
+    echo "status $status after $((SECONDS - start)) s"
+    [ "$status" -eq $((128 + 15)) ]
+    [ $((SECONDS - start)) -le 5 ]
+    [ ! -e never ]
+}
+
 @test "a seed gives one text, other seeds others" {
     for seed in 1 1 2 3; do
         slt-generate --prompt 'one' --temperature 2 --seed $seed --max-tokens 30 init.slt | sha256sum

@@ -8,10 +8,11 @@
 #include "slt/device.h"
 
 struct slt_sampling {
-    double temperature; // 0: the most likely token
-    int64_t top_k;      // keep the k most likely tokens; 0: all
-    double top_p;       // keep the smallest set with this probability; 1: all
-    uint64_t seed;      // token i is drawn with random word i of this seed
+    double temperature;  // 0: the most likely token
+    int64_t top_k;       // keep the k most likely tokens; 0: all
+    double top_p;        // keep the smallest set with this probability; 1: all
+    uint64_t seed;       // token i is drawn with random word i of this seed
+    slt_stop_flag *stop; // looked at before every few tokens that are fed; may be NULL
 };
 
 struct slt_generator;
@@ -21,7 +22,8 @@ struct slt_generator;
 SLT_API int slt_generator_create(struct slt_generator **generator, struct slt_device *device,
                                  struct slt_checkpoint_reader *reader, int64_t capacity,
                                  const struct slt_sampling *sampling, struct slt_error *err);
-// Feeds count tokens (at least 1) without sampling: the prompt.
+// Feeds count tokens (at least 1) without sampling: the prompt. After SLT_ERR_STOPPED some of them
+// may have been fed.
 SLT_API int slt_generator_feed(struct slt_generator *generator, const int32_t *ids, int64_t count,
                                struct slt_error *err);
 // Samples the next token from what was fed so far and feeds it. SLT_ERR_RANGE if the capacity is
