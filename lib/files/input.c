@@ -108,6 +108,11 @@ const char *slt_input_name(const struct slt_input *in)
     return in->name;
 }
 
+slt_stop_flag *slt_input_stop_flag(const struct slt_input *in)
+{
+    return in->stop;
+}
+
 bool slt_input_is_terminal(const struct slt_input *in)
 {
     return in->fd >= 0 && isatty(in->fd);
