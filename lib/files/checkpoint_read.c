@@ -173,22 +173,29 @@ static int read_head(struct slt_checkpoint_reader *r, struct slt_error *err)
     return open_section(r, SLT_SECTION_MODEL, SLT_MEMBER_MODEL, bytes, err);
 }
 
-// A file of ours of another kind deserves a better sentence than "no tar archive".
-static int refuse_tokens(struct slt_input *in, struct slt_error *err)
+// Opens the archive and reads its head. What is not recognised as a checkpoint is none, but the
+// reader of archives knows better what is wrong with it.
+static int open_archive(struct slt_checkpoint_reader *r, struct slt_error *err)
 {
     enum slt_file_kind kind = SLT_FILE_UNKNOWN;
-    int rc = slt_input_recognise(&kind, in, err);
+    int rc = slt_input_recognise(&kind, r->in, err);
     if (rc == 0 && kind == SLT_FILE_TOKENS)
         return slt_error_set(err, SLT_ERR_FORMAT, "'%s' is a token file, not a checkpoint",
-                             slt_input_name(in));
-    return rc;
+                             r->name);
+    if (rc != 0 || (rc = slt_archive_in_open(&r->archive, r->in, err)) != 0 ||
+        (rc = read_head(r, err)) != 0)
+        return rc;
+    if (kind != SLT_FILE_CHECKPOINT)
+        return slt_error_set(err, SLT_ERR_FORMAT, "'%s': the headers before '%s' are too long",
+                             r->name, SLT_MEMBER_CONFIG);
+    return 0;
 }
 
 int slt_checkpoint_open(struct slt_checkpoint_reader **reader, struct slt_input *in,
                         struct slt_error *err)
 {
-    int rc = 0;
     struct slt_checkpoint_reader *r = calloc(1, sizeof *r);
+    int rc;
     if (r == NULL) {
         rc = slt_error_errno(err, "cannot read '%s'", slt_input_name(in));
         slt_input_close(in);
@@ -196,14 +203,12 @@ int slt_checkpoint_open(struct slt_checkpoint_reader **reader, struct slt_input 
     }
     r->in = in;
     r->name = slt_input_name(in);
-    if ((rc = refuse_tokens(in, err)) != 0 ||
-        (rc = slt_archive_in_open(&r->archive, in, err)) != 0 || (rc = read_head(r, err)) != 0)
-        goto out;
+    if ((rc = open_archive(r, err)) != 0) {
+        slt_checkpoint_close(r);
+        return rc;
+    }
     *reader = r;
-    r = NULL;
-out:
-    slt_checkpoint_close(r);
-    return rc;
+    return 0;
 }
 
 const char *slt_checkpoint_name(const struct slt_checkpoint_reader *reader)

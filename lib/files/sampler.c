@@ -5,7 +5,8 @@
 
 #include "files/sampler.h"
 
-uint64_t slt_tokens_sequences(const struct slt_tokens *tokens, int64_t seq, enum slt_packing packing)
+uint64_t slt_tokens_sequences(const struct slt_tokens *tokens, int64_t seq,
+                              enum slt_packing packing)
 {
     const struct slt_tokens_totals totals = slt_tokens_totals(tokens);
     if (packing == SLT_DOCUMENTS)
@@ -14,13 +15,13 @@ uint64_t slt_tokens_sequences(const struct slt_tokens *tokens, int64_t seq, enum
 }
 
 int slt_sampler_init(struct slt_sampler *d, struct slt_tokens *tokens, int64_t seq,
-                    enum slt_packing packing, bool shuffle, uint64_t seed, struct slt_error *err)
+                     enum slt_packing packing, bool shuffle, uint64_t seed, struct slt_error *err)
 {
     *d = (struct slt_sampler){.tokens = tokens,
-                             .seq = seq,
-                             .packing = packing,
-                             .shuffle = shuffle && slt_tokens_is_mapped(tokens),
-                             .seed = seed};
+                              .seq = seq,
+                              .packing = packing,
+                              .shuffle = shuffle && slt_tokens_is_mapped(tokens),
+                              .seed = seed};
     if (slt_tokens_is_mapped(tokens)) {
         d->sequences = slt_tokens_sequences(tokens, seq, packing);
         // A single pass also takes the short window at the end.
@@ -53,7 +54,8 @@ void slt_sampler_free(struct slt_sampler *d)
 }
 
 // Spreads count tokens of a window (at most seq + 1) over ids and targets (seq).
-static void spread_window(const struct slt_sampler *d, int32_t *ids, int32_t *targets, int64_t count)
+static void spread_window(const struct slt_sampler *d, int32_t *ids, int32_t *targets,
+                          int64_t count)
 {
     const uint32_t eos = slt_tokens_header(d->tokens)->eos;
     for (int64_t i = 0; i < d->seq; i++) {
@@ -64,7 +66,7 @@ static void spread_window(const struct slt_sampler *d, int32_t *ids, int32_t *ta
 
 // A document as Hugging Face's tokenizer would pad or truncate it: truncation keeps EOS last.
 static int sample_document(const struct slt_sampler *d, int32_t *ids, int32_t *targets,
-                         uint64_t number, struct slt_error *err)
+                           uint64_t number, struct slt_error *err)
 {
     const struct slt_tokens_header *h = slt_tokens_header(d->tokens);
     const int32_t pad = h->pad != SLT_TOKEN_NONE   ? (int32_t)h->pad
@@ -91,7 +93,7 @@ static int sample_document(const struct slt_sampler *d, int32_t *ids, int32_t *t
 
 // Sequence number n of a mapped file's endless order.
 static int sample_mapped(const struct slt_sampler *d, int32_t *ids, int32_t *targets, uint64_t n,
-                       struct slt_error *err)
+                         struct slt_error *err)
 {
     uint64_t index = n % d->sequences;
     if (d->shuffle) {
@@ -113,7 +115,7 @@ static int sample_mapped(const struct slt_sampler *d, int32_t *ids, int32_t *tar
 
 // The next window of a stream; *got is 0 at its end. Neighbouring windows share one token.
 static int sample_stream(struct slt_sampler *d, int32_t *ids, int32_t *targets, bool *got,
-                       struct slt_error *err)
+                         struct slt_error *err)
 {
     size_t kept = 0, read;
     if (d->started) {
@@ -131,7 +133,7 @@ static int sample_stream(struct slt_sampler *d, int32_t *ids, int32_t *targets, 
 }
 
 int slt_sampler_next(struct slt_sampler *d, int32_t *ids, int32_t *targets, int64_t count,
-                    int64_t *got, struct slt_error *err)
+                     int64_t *got, struct slt_error *err)
 {
     int64_t i;
     for (i = 0; i < count; i++) {

@@ -1,4 +1,4 @@
-// Reading token files: mapped ones, several of them joined to one, and what is the same for streams.
+// Reading token files: mapped ones, several joined to one, and what is the same for streams.
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>

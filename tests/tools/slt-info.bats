@@ -162,6 +162,44 @@ value() { # NAME: its value in $output
     [[ $output == *"'tokenizer.model' where 'MANIFEST.sha256' is expected"* ]]
 }
 
+@test "whatever tar packed it, what the readers take is known as a checkpoint, and the rest is not" {
+    rm -rf flavours && mkdir -p flavours/unpacked && cd flavours/unpacked
+    tar xf ../../model.slt
+    members=$(tar tf ../../model.slt)
+    head -c 40000 /dev/zero | tr '\0' x >../long
+    pack() { # NAME OPTION...
+        tar -cf "../$1.slt" "${@:2}" $members
+    }
+    pack pax --format=pax
+    pack gnu --format=gnu
+    pack ustar --format=ustar
+    pack v7 --format=v7
+    pack global --format=pax --pax-option=comment=hello
+    pack both --format=pax --pax-option=comment=hello,comment:=hello
+    pack long --format=pax "--pax-option=comment:=$(<../long)"
+    pack label --format=gnu -V 'a label'
+    pack dot --format=pax --transform='s,^,./,'
+    tar -cf ../order.slt --format=pax model.safetensors config.json
+    mkdir links && ln -s ../config.json links/config.json
+    tar -cf ../link.slt -C links config.json
+    head -c 100 ../pax.slt >../short.slt
+    head -c 100000 /dev/zero >../zeros.slt
+    cd ..
+    zstd -q *.slt
+    for f in *.slt *.zst; do
+        taken=0 known=0
+        slt-quantize -q -o taken "$f" 2>err || taken=$?
+        slt-info "$f" >report 2>err || known=$?
+        cat "$f" | slt-info >report 2>err || [ "$known" -ne 0 ]
+        echo "$f: taken $taken, known $known, $(head -n 1 err)"
+        [ "$taken" -eq "$known" ]
+        case $f in
+        dot* | order* | link* | short* | zeros*) [ "$known" -eq 1 ] && grep -qE 'neither|cut short' err ;;
+        *) [ "$known" -eq 0 ] && grep -q "^kind.checkpoint" report ;;
+        esac
+    done
+}
+
 @test "the layout is the one in slt-tokens(5)" {
     run slt-info train.tok
     numbers=$(tail -c 96 train.tok | tail -c +9 | head -c 40 | od -An -t u8 | tr -s ' \n' ' ')

@@ -171,6 +171,62 @@ static void test_foreign(void)
 
 // ---- safetensors ----
 
+// A header of tar for so many bytes, whose type says what they are.
+static void put_header(unsigned char header[512], char type, size_t bytes)
+{
+    unsigned sum = 0;
+    memset(header, 0, 512);
+    snprintf((char *)header, 100, "pax_global_header");
+    snprintf((char *)header + 100, 8, "0000644");
+    snprintf((char *)header + 108, 8, "0000000");
+    snprintf((char *)header + 116, 8, "0000000");
+    snprintf((char *)header + 124, 12, "%011zo", bytes);
+    snprintf((char *)header + 136, 12, "%011o", 0);
+    memset(header + 148, ' ', 8);
+    header[156] = (unsigned char)type;
+    memcpy(header + 257, "ustar\00000", 8);
+    for (int i = 0; i < 512; i++)
+        sum += header[i];
+    snprintf((char *)header + 148, 7, "%06o", sum);
+}
+
+// The checkpoint behind attributes of so many bytes, as other programs write them.
+static struct bytes with_attributes(struct bytes checkpoint, char type, size_t bytes)
+{
+    const size_t padded = (bytes + 511) / 512 * 512;
+    struct bytes b = {calloc(1, 512 + padded + checkpoint.size), 512 + padded + checkpoint.size};
+    put_header(b.data, type, bytes);
+    memset(b.data + 512, 'x', bytes);
+    const int n = snprintf((char *)b.data + 512, bytes, "%zu comment=", bytes);
+    b.data[512 + n] = 'x';
+    b.data[512 + bytes - 1] = '\n';
+    memcpy(b.data + 512 + padded, checkpoint.data, checkpoint.size);
+    return b;
+}
+
+// What is recognised as a checkpoint is what can be opened as one.
+static void test_attributes(void)
+{
+    static const char *const members[] = {"config.json", "model.safetensors", NULL};
+    static const size_t sizes[] = {40, 1000, 5000, 150000, 300000};
+    const struct bytes checkpoint = make_archive(members);
+    struct slt_error err;
+    for (size_t i = 0; i < 2 * sizeof sizes / sizeof *sizes; i++) {
+        const struct bytes b = with_attributes(checkpoint, i % 2 == 0 ? 'x' : 'g', sizes[i / 2]);
+        struct slt_input *in = NULL;
+        enum slt_file_kind kind = SLT_FILE_UNKNOWN;
+        const bool taken = verify(b.data, b.size, &err) == 0;
+        CHECK(taken == (sizes[i / 2] < SLT_PEEK_MAX), "%zu bytes: %s", sizes[i / 2], err.message);
+        CHECK_OK(slt_input_memory(&in, "m.slt", b.data, b.size, &err), err);
+        CHECK_OK(slt_input_recognise(&kind, in, &err), err);
+        CHECK((kind == SLT_FILE_CHECKPOINT) == taken, "%zu bytes: taken %d, kind %d", sizes[i / 2],
+              taken, (int)kind);
+        slt_input_close(in);
+        free(b.data);
+    }
+    free(checkpoint.data);
+}
+
 static void test_safetensors(void)
 {
     // All with 8 bytes of data.
@@ -332,6 +388,7 @@ int main(void)
         return 2;
     test_members();
     test_foreign();
+    test_attributes();
     test_safetensors();
     test_writer_errors();
     test_announced_sizes();

@@ -439,7 +439,7 @@ static void test_recognise(void)
         {z.data, z.size, SLT_FILE_TOKENS},
         {"", 0, SLT_FILE_UNKNOWN},
         {"SLTTOK\r", 7, SLT_FILE_UNKNOWN},
-        {"config.json", 12, SLT_FILE_CHECKPOINT},
+        {"config.json", 12, SLT_FILE_UNKNOWN}, // no header of tar, let alone a checkpoint
     };
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {
         struct slt_input *in = NULL;
@@ -488,7 +488,12 @@ static void test_stop(void)
 static void test_foreign(void)
 {
     struct slt_error err;
-    char tar[2000] = "config.json";
+    char tar[2000] = "config.json"; // as the oldest tar writes it: name, size, sum of the bytes
+    unsigned sum = 8 * ' ';
+    memcpy(tar + 124, "00000000000", 12);
+    for (int i = 0; i < 512; i++)
+        sum += (unsigned char)tar[i];
+    snprintf(tar + 148, 8, "%06o", sum);
     CHECK(check_bytes(tar, sizeof tar, &err) == SLT_ERR_FORMAT, "checkpoint");
     CHECK(strcmp(err.message, "'x.tok' is a checkpoint, not a token file") == 0, "%s", err.message);
     CHECK(check_bytes("text", 4, &err) == SLT_ERR_FORMAT, "text");
