@@ -25,6 +25,7 @@ enum cli_kind {
     CLI_SECONDS, // double: a duration such as 90, 15m, 2h
     CLI_CHOICE,  // int: the position of the text among "a|b|c"
     CLI_WORD,    // const char *: one of "a|b|c"
+    CLI_HEADING, // no option: help is a line of --help above those that follow
 };
 
 struct cli_option {
@@ -36,6 +37,12 @@ struct cli_option {
     double min, max; // CLI_WHOLE and CLI_REAL
     const char *help;
 };
+
+#define CLI_MAX_OPTIONS 96 // of a program
+
+// Appends more rows to the count that are there; returns the new count.
+size_t cli_add_options(struct cli_option *rows, size_t count, const struct cli_option *more,
+                       size_t more_count);
 
 struct cli_list {
     const char **item; // (count): allocated, the caller's to free
@@ -114,10 +121,12 @@ void cli_spool_remove(struct cli_spool *spool);
 
 // ---- Memory (cli_fit.c) ----
 
-// 0 if the device has the memory of a plan; else 1, with what is needed for what, and which options
-// would make it fit, on stderr.
-int cli_check_fit(struct slt_device *device, const struct slt_config *config,
-                  const struct slt_train_options *options, const struct slt_plan *plan);
+// Whether the device has the memory of a plan; SLT_ERR_MEMORY with what is needed for what.
+int cli_check_fit(const struct slt_device *device, const struct slt_plan *plan,
+                  struct slt_error *err);
+// One line on stderr: options that would make it fit, or what all that save memory come to.
+void cli_hint_savings(struct slt_device *device, const struct slt_config *config,
+                      struct slt_train_options options);
 
 // ---- Signals (cli_signal.c) ----
 

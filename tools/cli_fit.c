@@ -13,7 +13,7 @@ struct saving {
 
 static void recompute(struct slt_train_options *o)
 {
-    o->recompute = "block";
+    o->recompute = SLT_RECOMPUTE_BLOCK;
 }
 
 static void micro_batch(struct slt_train_options *o)
@@ -23,13 +23,13 @@ static void micro_batch(struct slt_train_options *o)
 
 static void precision(struct slt_train_options *o)
 {
-    if (strcmp(o->precision, "f32") == 0 || strcmp(o->precision, "bf16-master") == 0)
-        o->precision = "bf16";
+    if (o->precision == SLT_PRECISION_F32 || o->precision == SLT_PRECISION_BF16_MASTER)
+        o->precision = SLT_PRECISION_BF16;
 }
 
 static void optimizer(struct slt_train_options *o)
 {
-    o->optimizer = strncmp(o->optimizer, "galore", 6) == 0 ? "galore8bit" : "adam8bit";
+    o->optimizer.kind = slt_optimizer_with_codes(o->optimizer.kind);
 }
 
 static void per_layer(struct slt_train_options *o)
@@ -43,9 +43,8 @@ static const struct saving savings[] = {
     {"--per-layer", per_layer},
 };
 
-// One line of what would fit, or of what all savings together come to.
-static void hint(struct slt_device *device, const struct slt_config *config,
-                 struct slt_train_options options)
+void cli_hint_savings(struct slt_device *device, const struct slt_config *config,
+                      struct slt_train_options options)
 {
     char text[200] = "", bytes[32];
     struct slt_error err;
@@ -66,8 +65,8 @@ static void hint(struct slt_device *device, const struct slt_config *config,
             total <= slt_device_available(device) ? ", which fits" : " still");
 }
 
-int cli_check_fit(struct slt_device *device, const struct slt_config *config,
-                  const struct slt_train_options *options, const struct slt_plan *plan)
+int cli_check_fit(const struct slt_device *device, const struct slt_plan *plan,
+                  struct slt_error *err)
 {
     const uint64_t total = slt_plan_total(plan), available = slt_device_available(device);
     char regions[300] = "", bytes[32], most[32];
@@ -77,9 +76,8 @@ int cli_check_fit(struct slt_device *device, const struct slt_config *config,
         snprintf(regions + strlen(regions), sizeof regions - strlen(regions), "%s%s %s",
                  i > 0 ? ", " : "", slt_region_name((enum slt_region)i),
                  slt_bytes_format(bytes, sizeof bytes, plan->bytes[i]));
-    cli_say("the run needs %s of memory on the device and %s are free: %s",
-            slt_bytes_format(bytes, sizeof bytes, total),
-            slt_bytes_format(most, sizeof most, available), regions);
-    hint(device, config, *options);
-    return 1;
+    return slt_error_set(err, SLT_ERR_MEMORY,
+                         "the run needs %s of memory on the device and %s are free: %s",
+                         slt_bytes_format(bytes, sizeof bytes, total),
+                         slt_bytes_format(most, sizeof most, available), regions);
 }

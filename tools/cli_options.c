@@ -10,7 +10,6 @@
 #include "slt/number.h"
 #include "slt/version.h"
 
-#define MAX_OPTIONS  64
 #define HELP_CODE    1000 // getopt values of --help, --version, and of row i
 #define VERSION_CODE 1001
 #define ROW_CODE     2000
@@ -107,8 +106,14 @@ static char **expand(int *argc, char **argv)
 static void print_help(void)
 {
     printf("usage: %s %s\n\n%s\n\n", program->name, program->synopsis, program->summary);
+    printf("  %-34s%s\n", "-h, --help", "show this and exit");
+    printf("  %-34s%s\n", "-V, --version", "show the version and exit");
     for (size_t i = 0; i < program->count; i++) {
         const struct cli_option *o = &program->options[i];
+        if (o->kind == CLI_HEADING) {
+            printf("\n%s:\n", o->help);
+            continue;
+        }
         char left[96], letter[8] = "    ";
         if (o->letter != 0)
             snprintf(letter, sizeof letter, "-%c, ", o->letter);
@@ -117,8 +122,6 @@ static void print_help(void)
         printf("  %-34s%s%s\n", left,
                strlen(left) > 33 ? "\n                                    " : "", o->help);
     }
-    printf("  %-34s%s\n", "-h, --help", "show this and exit");
-    printf("  %-34s%s\n", "-V, --version", "show the version and exit");
     printf("\n@FILE among the arguments stands for the words in FILE. See %s(1).\n", program->name);
 }
 
@@ -183,6 +186,8 @@ static void apply(const struct cli_option *o, const char *text)
     case CLI_SECONDS:
         rc = slt_duration_parse(o->target, what, text, &err);
         break;
+    case CLI_HEADING:
+        break;
     case CLI_CHOICE:
     case CLI_WORD: {
         const int at = find_choice(o->arg, text);
@@ -199,19 +204,29 @@ static void apply(const struct cli_option *o, const char *text)
         cli_usage("%s", err.message);
 }
 
+size_t cli_add_options(struct cli_option *rows, size_t count, const struct cli_option *more,
+                       size_t more_count)
+{
+    for (size_t i = 0; i < more_count && count < CLI_MAX_OPTIONS; i++)
+        rows[count++] = more[i];
+    return count;
+}
+
 int cli_parse(const struct cli_program *p, int argc, char ***argv)
 {
-    struct option longs[MAX_OPTIONS + 3] = {{"help", no_argument, NULL, HELP_CODE},
+    struct option longs[CLI_MAX_OPTIONS + 3] = {{"help", no_argument, NULL, HELP_CODE},
                                             {"version", no_argument, NULL, VERSION_CODE}};
-    char shorts[2 * MAX_OPTIONS + 8] = ":hV";
+    char shorts[2 * CLI_MAX_OPTIONS + 8] = ":hV";
     program = p;
     cli_name = p->name;
     cli_spin_little(*argv);
     char **words = expand(&argc, *argv);
-    for (size_t i = 0; i < p->count && i < MAX_OPTIONS; i++) {
+    for (size_t i = 0, n = 2; i < p->count && i < CLI_MAX_OPTIONS; i++) {
         const struct cli_option *o = &p->options[i];
         const bool takes = o->arg != NULL;
-        longs[i + 2] = (struct option){o->name, takes ? required_argument : no_argument, NULL,
+        if (o->kind == CLI_HEADING)
+            continue;
+        longs[n++] = (struct option){o->name, takes ? required_argument : no_argument, NULL,
                                        ROW_CODE + (int)i};
         if (o->letter != 0)
             snprintf(shorts + strlen(shorts), 4, "%c%s", o->letter, takes ? ":" : "");

@@ -42,8 +42,8 @@ static int count_paper(struct answer *a, const struct options *o, struct slt_err
     if (c.rank == 0)
         slt_config_method_defaults(&c, o->model.preset);
     return slt_estimate_memory(&a->paper, &c,
-                               slt_scheme_of(slt_method_name(c.method), o->train.optimizer),
-                               slt_accounting_of(o->train.optimizer), err);
+                               slt_scheme_of(c.method, o->train.optimizer.kind),
+                               slt_accounting_of(o->train.optimizer.kind), err);
 }
 
 static int compute(struct answer *a, const struct options *o)
@@ -55,8 +55,7 @@ static int compute(struct answer *a, const struct options *o)
     if (o->common.verbose > 0)
         cli_say("%s", slt_device_describe(device));
     int code = 0;
-    if (slt_train_plan(&a->plan, device, &a->config, &o->train, &err) != 0 ||
-        slt_estimate_flops(&a->flops, device, &a->config, &o->train, &err) != 0 ||
+    if (slt_estimate_run(&a->plan, &a->flops, device, &a->config, &o->train, &err) != 0 ||
         count_paper(a, o, &err) != 0)
         code = refuse(&err);
     slt_device_close(device);
@@ -75,7 +74,7 @@ static void report_model(struct cli_report *r, const struct options *o, const st
         cli_report_real(r, "density", c->density);
         cli_report_text(r, "support", slt_support_format(support, sizeof support, &c->support));
     }
-    cli_report_text(r, "optimizer", o->train.optimizer);
+    cli_report_text(r, "optimizer", slt_optimizer_name(o->train.optimizer.kind));
     cli_report_whole(r, "tokens_per_step", o->train.batch * o->train.seq);
 }
 
@@ -98,7 +97,7 @@ static int plan(struct options *o, slt_stop_flag *stop)
     int code = cli_model_config(&a.config, &o->model, stop);
     if (code != 0)
         return code;
-    if (slt_config_check(&a.config, &err) != 0)
+    if (slt_config_check(&a.config, &err) != 0 || slt_train_resolve(&o->train, &err) != 0)
         cli_usage("%s", err.message);
     if ((code = compute(&a, o)) != 0 ||
         (code = cli_report_open(&r, o->common.output, o->json, stop)) != 0)
@@ -173,10 +172,9 @@ int main(int argc, char **argv)
     struct options o = {.common = {.output = "-"}, .model = CLI_MODEL_DEFAULTS, .device = "auto"};
     slt_train_defaults(&o.train);
     o.train.steps = 1;
-    const struct cli_option options[] = {
+    const struct cli_option own[] = {
         CLI_COMMON(&o.common),
         CLI_MODEL(&o.model),
-        CLI_TRAIN(&o.train),
         {"vocab-size", 0, CLI_WHOLE, &o.model.vocab_size, "N", 2, 1 << 24,
          "vocabulary (the preset's or the file's)"},
         {"method", 'm', CLI_TEXT, &o.method, "NAME", 0, 0,
@@ -189,10 +187,13 @@ int main(int argc, char **argv)
          "print the paper's memory tables beside the formulas"},
         {"json", 0, CLI_FLAG, &o.json, NULL, 0, 0, "print one JSON object"},
     };
+    struct cli_option options[CLI_MAX_OPTIONS];
+    size_t count = cli_add_options(options, 0, own, sizeof own / sizeof *own);
+    count = cli_train_options(options, count, &o.train, true);
     const struct cli_program program = {
         "slt-plan", "[options] --preset NAME | --config FILE | --table2",
         "Prints parameters, memory and arithmetic of a training run, without data or GPU.", options,
-        sizeof options / sizeof *options};
+        count};
     const int first = cli_parse(&program, argc, &argv);
     struct slt_error err;
     enum slt_method method = SLT_SLTRAIN;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "cli.h"
 #include "cli_metrics.h"
@@ -17,8 +18,7 @@ struct options {
     struct slt_train_run run;
     struct cli_list data;
     const char *device, *metrics, *checkpoint_every;
-    int packing, schedule;
-    int64_t tokens, seed, threads, log_every, valid_limit;
+    int64_t tokens, threads, log_every, valid_limit;
     double epochs;
     bool dry_run, no_provenance;
 };
@@ -26,6 +26,8 @@ struct options {
 // What the callbacks need.
 struct session {
     const struct options *options;
+    struct slt_device *device;
+    bool planned, is_too_large, finished;
     struct cli_progress progress;
     struct cli_metrics metrics;
     double speed;     // tokens/s, smoothed over steps
@@ -34,24 +36,41 @@ struct session {
 
 // ---- Reports ----
 
-static void on_start(void *user, const struct slt_config *config, const struct slt_plan *plan,
-                     int64_t resumed_step)
+static int on_plan(void *user, const struct slt_config *config, const struct slt_plan *plan,
+                   struct slt_error *err)
+{
+    struct session *s = user;
+    char text[32];
+    s->planned = true;
+    if (s->options->common.verbose > 0) {
+        cli_say("%s, %llu parameters", slt_method_name(config->method),
+                (unsigned long long)plan->parameters);
+        for (int i = 0; i < SLT_REGIONS; i++)
+            cli_say("%-12s %12llu bytes  %s", slt_region_name((enum slt_region)i),
+                    (unsigned long long)plan->bytes[i],
+                    slt_bytes_format(text, sizeof text, plan->bytes[i]));
+        cli_say("%-12s %12llu bytes  %s", "total", (unsigned long long)slt_plan_total(plan),
+                slt_bytes_format(text, sizeof text, slt_plan_total(plan)));
+    }
+    const int rc = cli_check_fit(s->device, plan, err);
+    s->is_too_large = rc != 0;
+    return rc;
+}
+
+static void on_start(void *user, int64_t resumed_step)
 {
     struct session *s = user;
     cli_metrics_open(&s->metrics, s->options->metrics, resumed_step);
     if (resumed_step > 0 && !s->options->common.quiet)
         cli_say("resuming after step %lld", (long long)resumed_step);
-    if (s->options->common.verbose == 0)
-        return;
-    char text[32];
-    cli_say("%s, %llu parameters", slt_method_name(config->method),
-            (unsigned long long)plan->parameters);
-    for (int i = 0; i < SLT_REGIONS; i++)
-        cli_say("%-12s %12llu bytes  %s", slt_region_name((enum slt_region)i),
-                (unsigned long long)plan->bytes[i],
-                slt_bytes_format(text, sizeof text, plan->bytes[i]));
-    cli_say("%-12s %12llu bytes  %s", "total", (unsigned long long)slt_plan_total(plan),
-            slt_bytes_format(text, sizeof text, slt_plan_total(plan)));
+}
+
+static void on_finished(void *user)
+{
+    struct session *s = user;
+    s->finished = true;
+    if (!s->options->common.quiet)
+        cli_say("'%s' is the result of this run: nothing is left to do", s->options->common.output);
 }
 
 static void on_route(void *user, const char *group, const char *route)
@@ -155,8 +174,8 @@ static int count_steps(struct options *o, const struct slt_tokens *tokens)
     }
     if (o->train.steps < 1)
         cli_usage("'%s' is too short for one step", slt_tokens_name(tokens));
-    if (o->train.warmup > o->train.steps)
-        cli_usage("--warmup %lld is more than the %lld steps", (long long)o->train.warmup,
+    if (o->train.schedule.warmup > o->train.steps)
+        cli_usage("--warmup %lld is more than the %lld steps", (long long)o->train.schedule.warmup,
                   (long long)o->train.steps);
     return 0;
 }
@@ -178,12 +197,20 @@ static void checkpoint_interval(struct options *o)
         cli_usage("%s", err.message);
 }
 
-// The default prefix of state checkpoints: the -o name without .slt; none for stdout. The caller
-// frees it.
+// Whether the model goes into a file, and not to stdout or a device.
+static bool has_result_file(const struct options *o)
+{
+    struct stat st;
+    return strcmp(o->common.output, "-") != 0 &&
+           (stat(o->common.output, &st) != 0 || S_ISREG(st.st_mode));
+}
+
+// The default prefix of state checkpoints: the -o name without .slt; none without a file. The
+// caller frees it.
 static char *default_prefix(const struct options *o)
 {
     const char *name = o->common.output;
-    if (o->run.checkpoint != NULL || strcmp(name, "-") == 0)
+    if (o->run.checkpoint != NULL || !has_result_file(o))
         return NULL;
     const size_t n = strlen(name);
     return strndup(name, n > 4 && strcmp(name + n - 4, ".slt") == 0 ? n - 4 : n);
@@ -197,8 +224,11 @@ static int dry_run(const struct options *o, struct slt_device *device,
     struct slt_error err;
     struct slt_plan plan;
     struct cli_report *report;
-    if (slt_train_plan(&plan, device, slt_checkpoint_config(reader), &o->train, &err) != 0)
+    if (slt_train_plan(&plan, device, slt_checkpoint_config(reader), &o->train, &err) != 0) {
+        if (err.code == SLT_ERR_RANGE)
+            cli_usage("%s", err.message);
         return cli_error(&err);
+    }
     int code = cli_report_open(&report, "-", false, stop);
     if (code != 0)
         return code;
@@ -213,14 +243,16 @@ static int train(struct options *o, struct slt_device *device, struct slt_checkp
 {
     struct slt_error err;
     struct slt_output *out;
-    struct session s = {.options = o};
+    struct session s = {.options = o, .device = device};
     // The output of a run that may take days is opened first: a wrong name should be found out now.
     int code = cli_open_binary_output(&out, o->common.output, stop);
     if (code != 0)
         return code;
     cli_progress_start(&s.progress, &o->common);
     o->run.user = &s;
+    o->run.on_plan = on_plan;
     o->run.on_start = on_start;
+    o->run.on_finished = on_finished;
     o->run.on_step = on_step;
     o->run.on_validation = on_validation;
     o->run.on_checkpoint = on_checkpoint;
@@ -228,7 +260,14 @@ static int train(struct options *o, struct slt_device *device, struct slt_checkp
     o->run.on_route = on_route;
     if (slt_train(out, device, reader, tokens, &o->train, &o->run, &err) != 0) {
         cli_progress_clear(&s.progress);
+        // Before there is a plan, the options are what is wrong.
+        if (err.code == SLT_ERR_RANGE && !s.planned) {
+            slt_output_abandon(out);
+            cli_usage("%s", err.message);
+        }
         code = cli_error(&err);
+        if (s.is_too_large)
+            cli_hint_savings(device, slt_checkpoint_config(reader), o->train);
         if (err.code == SLT_ERR_STOPPED && *stop == 0)
             cli_say("%s; the same command with --resume goes on", err.message);
     }
@@ -237,6 +276,10 @@ static int train(struct options *o, struct slt_device *device, struct slt_checkp
         cli_say("%llu steps changed nothing: their loss or gradients were not finite",
                 (unsigned long long)s.skipped);
     cli_metrics_close(&s.metrics);
+    if (s.finished) {
+        slt_output_abandon(out);
+        return code;
+    }
     return cli_close_output(out, code);
 }
 
@@ -251,6 +294,8 @@ static int run(struct options *o, const char *model, slt_stop_flag *stop)
     if (code != 0)
         return code;
     count_steps(o, tokens);
+    if (slt_train_resolve(&o->train, &err) != 0)
+        cli_usage("%s", err.message);
     if ((code = cli_open_input(&in, model, stop)) != 0)
         goto out;
     if (slt_checkpoint_open(&reader, in, &err) != 0 ||
@@ -260,16 +305,6 @@ static int run(struct options *o, const char *model, slt_stop_flag *stop)
     }
     if (o->common.verbose > 0)
         cli_say("%s", slt_device_describe(device));
-    struct slt_plan plan;
-    if (slt_train_plan(&plan, device, slt_checkpoint_config(reader), &o->train, &err) != 0) {
-        if (err.code == SLT_ERR_RANGE)
-            cli_usage("%s", err.message);
-        code = cli_error(&err);
-        goto out;
-    }
-    if (!o->dry_run &&
-        (code = cli_check_fit(device, slt_checkpoint_config(reader), &o->train, &plan)) != 0)
-        goto out;
     code = o->dry_run ? dry_run(o, device, reader, stop) : train(o, device, reader, tokens, stop);
 out:
     slt_checkpoint_close(reader);
@@ -282,13 +317,11 @@ int main(int argc, char **argv)
 {
     struct options o = {.common = {.output = "-"},
                         .device = "auto",
-                        .seed = 1,
                         .log_every = 1,
                         .run = {.keep = 2, .nonfinite_limit = 100}};
     slt_train_defaults(&o.train);
-    const struct cli_option options[] = {
+    const struct cli_option own[] = {
         CLI_COMMON(&o.common),
-        CLI_TRAIN(&o.train),
         {"data", 'd', CLI_LIST, &o.data, "FILE", 0, 0,
          "token file to train on, or a pattern of several ('c4-*.tok'); may be repeated"},
         {"valid", 0, CLI_TEXT, &o.run.valid, "FILE", 0, 0, "token file to validate on"},
@@ -296,48 +329,10 @@ int main(int argc, char **argv)
          "validate every N steps; 0: at the end (0)"},
         {"valid-limit", 0, CLI_WHOLE, &o.valid_limit, "N", 0, 9e18,
          "validate on N tokens; 0: all (0)"},
-        {"steps", 0, CLI_WHOLE, &o.train.steps, "N", 1, 1e15, "optimizer steps"},
         {"tokens", 0, CLI_WHOLE, &o.tokens, "N", 1, 9e18, "train on N tokens instead of --steps"},
         {"epochs", 0, CLI_REAL, &o.epochs, "X", 1e-9, 1e9, "pass X times over the data instead"},
         {"max-time", 0, CLI_SECONDS, &o.run.max_seconds, "TIME", 0, 0,
          "stop after TIME, with a state checkpoint"},
-        {"layout", 0, CLI_CHOICE, &o.packing, "packed|document", 0, 0,
-         "windows of the whole file, or one sequence for each document (packed)"},
-        {"lr", 0, CLI_REAL, &o.train.lr, "X", 0, 1e30, "peak learning rate (3e-3)"},
-        {"min-lr-ratio", 0, CLI_REAL, &o.train.min_lr_ratio, "X", 0, 1,
-         "floor of the schedule over --lr (0.1)"},
-        {"warmup", 0, CLI_WHOLE, &o.train.warmup, "N", 0, 1e15, "steps of linear warm-up (0)"},
-        {"schedule", 0, CLI_CHOICE, &o.schedule, "cosine|linear|constant|jagged", 0, 0,
-         "learning rate after the warm-up (cosine)"},
-        {"galore-gap", 0, CLI_WHOLE, &o.train.galore_gap, "N", 1, 1e15,
-         "updates from one projector to the next (200)"},
-        {"galore-scale", 0, CLI_REAL, &o.train.galore_scale, "X", 0, 1e6,
-         "scale of projected steps (0.25)"},
-        {"galore-svd", 0, CLI_WORD, &o.train.galore_svd, "randomized|exact", 0, 0,
-         "how projectors are found (randomized)"},
-        {"relora-every", 0, CLI_WHOLE, &o.train.relora_every, "N", 0, 1e15,
-         "merge a relora model's product every N updates; 0: never (0)"},
-        {"relora-warmup", 0, CLI_WHOLE, &o.train.relora_warmup, "N", 0, 1e15,
-         "warm-up after a merge, of the jagged schedule (0)"},
-        {"relora-prune", 0, CLI_WORD, &o.train.relora_prune, "random|magnitude|none", 0, 0,
-         "how moments are pruned at a merge (random)"},
-        {"relora-prune-fraction", 0, CLI_REAL, &o.train.relora_prune_fraction, "X", 0, 1,
-         "share of moments pruned (0.999; magnitude 0.9)"},
-        {"galore-no-stagger", 0, CLI_CLEAR, &o.train.galore_stagger, NULL, 0, 0,
-         "refresh all projectors at once"},
-        {"weight-decay", 0, CLI_REAL, &o.train.weight_decay, "X", 0, 1e3, "decoupled decay (0)"},
-        {"beta1", 0, CLI_REAL, &o.train.beta1, "X", 0, 0.999999999,
-         "decay of the first moment (0.9)"},
-        {"beta2", 0, CLI_REAL, &o.train.beta2, "X", 0, 0.999999999,
-         "decay of the second moment (0.999)"},
-        {"eps", 0, CLI_REAL, &o.train.eps, "X", 1e-30, 1,
-         "added to the root of it (1e-8; GaLore 1e-6)"},
-        {"train-only", 0, CLI_WORD, &o.train.train_only, "all|sparse|factors", 0, 0,
-         "freeze everything else (all)"},
-        {"clip-exact", 0, CLI_FLAG, &o.train.clip_exact, NULL, 0, 0,
-         "with --per-layer and --clip: keep small gradients, and clip by this step's norm"},
-        {"clip", 0, CLI_REAL, &o.train.clip, "X", 0, 1e30, "largest gradient norm; 0: any (0)"},
-        {"seed", 's', CLI_WHOLE, &o.seed, "N", 0, 9.2e18, "of the data's order (1)"},
         {"checkpoint", 0, CLI_TEXT, &o.run.checkpoint, "PREFIX", 0, 0,
          "state goes to PREFIX-<step>.slt (the -o name)"},
         {"checkpoint-every", 0, CLI_TEXT, &o.checkpoint_every, "N", 0, 0,
@@ -360,10 +355,13 @@ int main(int argc, char **argv)
          "print steps and planned memory, and train nothing"},
         {"no-provenance", 0, CLI_FLAG, &o.no_provenance, NULL, 0, 0, "add no provenance line"},
     };
+    struct cli_option options[CLI_MAX_OPTIONS];
+    size_t count = cli_add_options(options, 0, own, sizeof own / sizeof *own);
+    count = cli_train_options(options, count, &o.train, false);
     const struct cli_program program = {
         "slt-train", "[options] --data FILE --steps N [[FILE ...] MODEL.slt]",
         "Trains a checkpoint on a token file and writes the trained one.", options,
-        sizeof options / sizeof *options};
+        count};
     const int first = cli_parse(&program, argc, &argv);
     const char *model = cli_data_and_model(&o.data, argv, first);
     if (o.metrics != NULL && strcmp(o.metrics, "-") == 0 && strcmp(o.common.output, "-") == 0)
@@ -382,13 +380,11 @@ int main(int argc, char **argv)
     char *prefix = default_prefix(&o);
     if (prefix != NULL)
         o.run.checkpoint = prefix;
+    o.run.result = has_result_file(&o) ? o.common.output : NULL;
     if (o.checkpoint_every != NULL && o.run.checkpoint == NULL)
         cli_usage("--checkpoint-every needs --checkpoint or -o");
     if (o.run.resume && o.run.checkpoint == NULL)
         cli_usage("--resume needs --checkpoint or -o");
-    o.train.packing = (enum slt_packing)o.packing;
-    o.train.schedule = (enum slt_schedule)o.schedule;
-    o.train.seed = (uint64_t)o.seed;
     o.run.valid_limit = (uint64_t)o.valid_limit;
     o.run.tool = o.no_provenance ? NULL : program.name;
     slt_stop_flag *stop = cli_catch_signals();

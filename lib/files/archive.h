@@ -3,6 +3,7 @@
 #ifndef SLT_FILES_ARCHIVE_H
 #define SLT_FILES_ARCHIVE_H
 
+#include "slt/digest.h"
 #include "slt/stream.h"
 
 // ---- Reading (plain or zstd-compressed) ----
@@ -29,6 +30,9 @@ int slt_archive_in_load(struct slt_archive_in *archive, void **data, size_t byte
 // The current member is the manifest, and the last: compares it with all members before it and
 // checks that the archive has its end mark and nothing behind it.
 int slt_archive_in_verify(struct slt_archive_in *archive, struct slt_error *err) SLT_CHECK_RESULT;
+// The SHA-256 of the manifest's lines of all members behind the current one.
+void slt_archive_in_digest(const struct slt_archive_in *archive,
+                           unsigned char digest[SLT_SHA256_BYTES]);
 void slt_archive_in_close(struct slt_archive_in *archive);
 
 // ---- Writing ----

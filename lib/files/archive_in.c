@@ -274,6 +274,11 @@ int slt_archive_in_verify(struct slt_archive_in *archive, struct slt_error *err)
     return rc;
 }
 
+void slt_archive_in_digest(const struct slt_archive_in *a, unsigned char digest[SLT_SHA256_BYTES])
+{
+    slt_sha256_of(digest, a->manifest.text != NULL ? a->manifest.text : "", a->manifest.bytes);
+}
+
 void slt_archive_in_close(struct slt_archive_in *archive)
 {
     if (archive == NULL)

@@ -41,6 +41,8 @@ struct slt_checkpoint_reader {
     bool decoding;              // the current tensor is decoded
     struct slt_dequantizer dequantizer;
     bool done;                // the manifest was verified
+    bool has_digest;
+    unsigned char model_digest[SLT_SHA256_BYTES];
     struct slt_error failure; // the first error; there is no way on after it
 };
 
@@ -257,6 +259,11 @@ void slt_checkpoint_show_stored(struct slt_checkpoint_reader *reader)
     s->first = NULL;
 }
 
+const unsigned char *slt_checkpoint_model_digest(const struct slt_checkpoint_reader *reader)
+{
+    return reader->has_digest ? reader->model_digest : NULL;
+}
+
 const char *slt_checkpoint_trainer(const struct slt_checkpoint_reader *reader)
 {
     return reader->trainer;
@@ -275,6 +282,10 @@ static int leave_section(struct slt_checkpoint_reader *r, struct slt_error *err)
     int rc = next_member(r, &member, &bytes, err);
     if (rc != 0)
         return rc;
+    if (r->section == SLT_SECTION_MODEL) {
+        slt_archive_in_digest(r->archive, r->model_digest);
+        r->has_digest = true;
+    }
     if (r->section == SLT_SECTION_MODEL && strcmp(member, SLT_MEMBER_TRAINER) == 0) {
         if ((rc = load_text(r, &r->trainer, SLT_MEMBER_TRAINER, bytes, SLT_TRAINER_MAX, err)) !=
                 0 ||

@@ -77,9 +77,7 @@ int slt_evaluate_model(struct slt_eval_result *result, struct slt_model *model,
     if (rc == 0 && (ids == NULL || targets == NULL))
         rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a batch of %zu tokens", values);
     while (rc == 0 && got == o->batch && (o->limit == 0 || r.tokens < o->limit)) {
-        if (o->stop != NULL && *o->stop != 0)
-            rc = slt_error_set(err, SLT_ERR_STOPPED, "stopped by a signal");
-        else
+        if ((rc = slt_error_stopped(o->stop, err)) == 0)
             rc = slt_sampler_next(&sampler, ids, targets, o->batch, &got, err);
         if (rc == 0 && got > 0)
             rc = evaluate_batch(&r, model, ids, targets, got, o->seq, err);

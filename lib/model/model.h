@@ -38,7 +38,20 @@ struct slt_layer_acts {
 };
 
 struct slt_model;
-struct slt_model_shape;
+typedef int slt_model_layout_fn(struct slt_model *model, void *user, struct slt_error *err);
+
+struct slt_model_shape {
+    int64_t batch, seq;           // T = batch * seq tokens at once
+    bool training;                // keep what backward needs
+    enum slt_route route;         // auto, or forced for all groups
+    enum slt_recompute recompute; // in training
+    bool bf16;                    // weights but those of norms are kept in BF16; dtype is F32
+    bool unpacks;                 // weights in BF16 are asked for in F32 (slt_model_unpack)
+    unsigned trains;              // bits 1 << role that are trained; 0: all
+    int64_t projected;            // the most rows of a projector that a gradient is lent with, or 0
+    int64_t cache;  // generation: positions of the key-value cache (then batch is 1), else 0
+    int64_t logits; // tokens that slt_model_logits is asked for: 0, or T
+};
 
 // How an architecture computes. One is a file and a row in model.c.
 struct slt_stack {
@@ -72,6 +85,10 @@ struct slt_model {
     int embedding_part, head_part, norm_part; // head_part is the embedding's when tied
     struct slt_layer *layer;                  // (num_hidden_layers)
 
+    struct slt_model_shape shape; // that it was created for
+    slt_model_layout_fn *extra;
+    void *extra_user;
+
     // What the shape asks for, and what is laid out for it.
     struct slt_attention attention;
     bool training;
@@ -97,33 +114,23 @@ struct slt_model {
     struct slt_act logits; // (shape's logits, V)
 };
 
-struct slt_model_shape {
-    int64_t batch, seq;           // T = batch * seq tokens at once
-    bool training;                // keep what backward needs
-    enum slt_route route;         // auto, or forced for all groups
-    enum slt_recompute recompute; // in training
-    bool bf16;                    // weights but those of norms are kept in BF16; dtype is F32
-    bool unpacks;                 // weights in BF16 are asked for in F32 (slt_model_unpack)
-    unsigned trains;              // bits 1 << role that are trained; 0: all
-    int64_t projected;            // the most rows of a projector that a gradient is lent with, or 0
-    int64_t cache;  // generation: positions of the key-value cache (then batch is 1), else 0
-    int64_t logits; // tokens that slt_model_logits is asked for: 0, or T
-};
-
-// A model in memory, with the weights' values undefined. extra (may be NULL) is called in both
-// passes of the layout after the model's own regions, for gradients and moments. The supports are
-// drawn and the rope table is written.
-typedef int slt_model_layout_fn(struct slt_model *model, void *user, struct slt_error *err);
+// A model is laid out in two passes of the same code: prepare counts, and everything is known but
+// nothing allocated; allocate makes the regions and hands out views. extra (may be NULL) is called
+// in both after the model's own regions, for gradients and moments. Then the supports are drawn and
+// the rope table is written; the weights' values are undefined. Errors of prepare: SLT_ERR_RANGE
+// where the device cannot do an operation in its shape.
+int slt_model_prepare(struct slt_model **model, const struct slt_device *device,
+                      const struct slt_config *config, enum slt_dtype dtype,
+                      const struct slt_model_shape *shape, slt_model_layout_fn *extra, void *user,
+                      struct slt_error *err);
+struct slt_plan slt_model_plan(const struct slt_model *model);
+int slt_model_allocate(struct slt_model *model, struct slt_error *err);
+// Both steps.
 int slt_model_create(struct slt_model **model, const struct slt_device *device,
                      const struct slt_config *config, enum slt_dtype dtype,
                      const struct slt_model_shape *shape, slt_model_layout_fn *extra, void *user,
                      struct slt_error *err);
 void slt_model_free(struct slt_model *model);
-// What slt_model_create would allocate.
-int slt_model_plan(struct slt_plan *plan, const struct slt_device *device,
-                   const struct slt_config *config, enum slt_dtype dtype,
-                   const struct slt_model_shape *shape, slt_model_layout_fn *extra, void *user,
-                   struct slt_error *err);
 
 // Whether the device has an operation for values of this type.
 bool slt_model_computes_in(const struct slt_model *model, enum slt_op op, enum slt_dtype dtype);

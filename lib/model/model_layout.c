@@ -150,15 +150,15 @@ static int layout_workspace(struct slt_model *m, int64_t t, int64_t projected,
     return 0;
 }
 
-static int layout(struct slt_model *m, const struct slt_model_shape *shape,
-                  slt_model_layout_fn *extra, void *user, struct slt_error *err)
+static int layout(struct slt_model *m, struct slt_error *err)
 {
+    const struct slt_model_shape *shape = &m->shape;
     const int64_t t = shape->batch * shape->seq;
     slt_model_layout_parts(m, t);
     layout_acts(m, shape);
     layout_scratch(m, t, shape);
     int rc = layout_workspace(m, t, shape->projected, err);
-    return rc == 0 && extra != NULL ? extra(m, user, err) : rc;
+    return rc == 0 && m->extra != NULL ? m->extra(m, m->extra_user, err) : rc;
 }
 
 // ---- Creation ----
@@ -185,11 +185,10 @@ static int allocate_lists(struct slt_model *m, struct slt_error *err)
     return rc;
 }
 
-// A model with everything planned and nothing allocated on the device.
-static int prepare(struct slt_model **model, const struct slt_device *device,
-                   const struct slt_config *config, enum slt_dtype dtype,
-                   const struct slt_model_shape *shape, slt_model_layout_fn *extra, void *user,
-                   struct slt_error *err)
+int slt_model_prepare(struct slt_model **model, const struct slt_device *device,
+                      const struct slt_config *config, enum slt_dtype dtype,
+                      const struct slt_model_shape *shape, slt_model_layout_fn *extra, void *user,
+                      struct slt_error *err)
 {
     struct slt_model *m = calloc(1, sizeof *m);
     if (m == NULL)
@@ -199,20 +198,26 @@ static int prepare(struct slt_model **model, const struct slt_device *device,
     m->threads = device->threads > 0 ? device->threads : omp_get_max_threads();
     m->config = *config;
     m->stack = slt_stack(config);
+    m->shape = *shape;
+    m->extra = extra;
+    m->extra_user = user;
     m->dtype = dtype;
     m->weight_dtype = shape->bf16 ? SLT_BF16 : dtype;
-    m->act_dtype = slt_model_computes_in(m, SLT_OP_LINEAR, m->weight_dtype) ? m->weight_dtype : dtype;
+    m->act_dtype =
+        slt_model_computes_in(m, SLT_OP_LINEAR, m->weight_dtype) ? m->weight_dtype : dtype;
     m->training = shape->training;
     m->trains = shape->trains != 0 ? shape->trains : ~0u;
     m->recompute = shape->training ? shape->recompute : SLT_RECOMPUTE_NONE;
     m->route_wish = shape->cache > 0 ? SLT_ROUTE_FACTORED : shape->route;
-    m->attention = (struct slt_attention){
-        shape->batch,     shape->seq, config->num_attention_heads, config->num_key_value_heads,
-        config->head_dim, 0};
+    m->attention = (struct slt_attention){.batch = shape->batch,
+                                          .seq = shape->seq,
+                                          .heads = config->num_attention_heads,
+                                          .kv_heads = config->num_key_value_heads,
+                                          .head_dim = config->head_dim};
     slt_memory_init(&m->memory, device);
     int rc = allocate_lists(m, err);
     if (rc == 0)
-        rc = layout(m, shape, extra, user, err);
+        rc = layout(m, err);
     if (rc != 0) {
         slt_model_free(m);
         return rc;
@@ -221,47 +226,43 @@ static int prepare(struct slt_model **model, const struct slt_device *device,
     return 0;
 }
 
+struct slt_plan slt_model_plan(const struct slt_model *m)
+{
+    struct slt_plan plan = {.parameters = slt_config_param_count(&m->config)};
+    memcpy(plan.bytes, m->memory.used, sizeof plan.bytes);
+    return plan;
+}
+
+int slt_model_allocate(struct slt_model *m, struct slt_error *err)
+{
+    int rc = slt_memory_commit(&m->memory, err);
+    if (rc != 0 || (rc = layout(m, err)) != 0)
+        return rc;
+    m->ops->set_workspace(m->ctx, m->memory.buffer[SLT_REGION_WORKSPACE], m->work_offset,
+                          m->work_bytes);
+    m->ops->allow_reduced(m->ctx, m->shape.bf16);
+    if ((rc = slt_model_write_rope(m, err)) != 0)
+        return rc;
+    if (slt_method_has(m->config.method, SLT_ROLE_SPARSE) &&
+        m->config.support.kind != SLT_SUPPORT_EXPLICIT)
+        rc = slt_model_draw_supports(m, err);
+    return rc;
+}
+
 int slt_model_create(struct slt_model **model, const struct slt_device *device,
                      const struct slt_config *config, enum slt_dtype dtype,
                      const struct slt_model_shape *shape, slt_model_layout_fn *extra, void *user,
                      struct slt_error *err)
 {
     struct slt_model *m;
-    int rc = prepare(&m, device, config, dtype, shape, extra, user, err);
+    int rc = slt_model_prepare(&m, device, config, dtype, shape, extra, user, err);
     if (rc != 0)
         return rc;
-    if ((rc = slt_memory_commit(&m->memory, err)) != 0 ||
-        (rc = layout(m, shape, extra, user, err)) != 0)
-        goto out;
-    m->ops->set_workspace(m->ctx, m->memory.buffer[SLT_REGION_WORKSPACE], m->work_offset,
-                          m->work_bytes);
-    m->ops->allow_reduced(m->ctx, shape->bf16);
-    if ((rc = slt_model_write_rope(m, err)) != 0)
-        goto out;
-    if (slt_method_has(config->method, SLT_ROLE_SPARSE) &&
-        config->support.kind != SLT_SUPPORT_EXPLICIT)
-        rc = slt_model_draw_supports(m, err);
-out:
-    if (rc != 0)
+    if ((rc = slt_model_allocate(m, err)) != 0)
         slt_model_free(m);
     else
         *model = m;
     return rc;
-}
-
-int slt_model_plan(struct slt_plan *plan, const struct slt_device *device,
-                   const struct slt_config *config, enum slt_dtype dtype,
-                   const struct slt_model_shape *shape, slt_model_layout_fn *extra, void *user,
-                   struct slt_error *err)
-{
-    struct slt_model *m;
-    int rc = prepare(&m, device, config, dtype, shape, extra, user, err);
-    if (rc != 0)
-        return rc;
-    memcpy(plan->bytes, m->memory.used, sizeof plan->bytes);
-    plan->parameters = slt_config_param_count(config);
-    slt_model_free(m);
-    return 0;
 }
 
 void slt_model_free(struct slt_model *m)

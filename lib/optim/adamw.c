@@ -5,47 +5,33 @@
 
 static void plan(const struct slt_optimizer *o, struct slt_slot *slot)
 {
-    slt_slot_add_moments(o, slot, slot->info.rows, slot->info.cols, false);
+    slt_slot_add_moments(o, slot, slot->info.rows, slot->info.cols);
 }
 
-static void plan_coded(const struct slt_optimizer *o, struct slt_slot *slot)
-{
-    slt_slot_add_moments(o, slot, slot->info.rows, slot->info.cols, true);
-}
-
-static int update(struct slt_optimizer *o, int first, int count, int64_t done, bool decay_last)
+static int step(struct slt_optimizer *o, int first, int count, int64_t done, struct slt_error *err)
 {
     const struct slt_model *m = o->model;
-    struct slt_adam hyper = o->hyper;
     int64_t items = 0;
-    hyper.decay_last = decay_last;
+    (void)err;
     for (size_t i = 0; i < o->slots; i++) {
         const struct slt_slot *slot = &o->slot[i];
         if (slot->states == 0 || !slt_slot_in(slot, first, count))
             continue;
         const struct slt_adam_item item = slt_slot_item(slot, slot->param, slot->grad);
         if (slt_slot_is_converted(o, slot))
-            slt_optimizer_adam(o, slot, &item, &hyper, done);
+            slt_optimizer_adam(o, slot, &item, &o->hyper, done);
         else
             o->item[items++] = item;
     }
-    m->ops->adam_step(m->ctx, o->item, items, &hyper, m->scalars);
+    m->ops->adam_step(m->ctx, o->item, items, &o->hyper, m->scalars);
     return 0;
 }
 
-static int step(struct slt_optimizer *o, int first, int count, int64_t done, struct slt_error *err)
-{
-    (void)err;
-    return update(o, first, count, done, false);
-}
-
-static int step_coded(struct slt_optimizer *o, int first, int count, int64_t done,
-                      struct slt_error *err)
-{
-    (void)err;
-    return update(o, first, count, done, true);
-}
-
-const struct slt_optimizer_kind slt_optimizer_adamw = {"adamw", plan, NULL, step, NULL};
-const struct slt_optimizer_kind slt_optimizer_adam8bit = {"adam8bit", plan_coded, NULL, step_coded,
-                                                          NULL};
+const struct slt_optimizer_kind slt_optimizer_adamw = {
+    .eps = 1e-8, .with_codes = SLT_OPTIMIZER_ADAM8BIT, .plan = plan, .step = step};
+const struct slt_optimizer_kind slt_optimizer_adam8bit = {.eps = 1e-8,
+                                                          .coded = true,
+                                                          .with_codes = SLT_OPTIMIZER_ADAM8BIT,
+                                                          .decay_last = true,
+                                                          .plan = plan,
+                                                          .step = step};

@@ -8,10 +8,9 @@
 // Moments are kept when P changes. Other parameters take the same Adam without projection.
 // galore8bit keeps the moments as 8-bit codes.
 #include <stdio.h>
-#include <string.h>
 
 #include "linalg/subspace.h"
-#include "optim/optimizer.h"
+#include "optim/projected.h"
 
 static bool is_projected(const struct slt_slot *slot)
 {
@@ -29,27 +28,24 @@ static bool projects_right(const struct slt_param_info *p)
     return p->rows >= p->cols;
 }
 
-static void plan_slot(const struct slt_optimizer *o, struct slt_slot *slot, bool coded)
+// The shape of a slot's gradient in the subspace.
+static void low_shape(const struct slt_optimizer *o, const struct slt_param_info *p, int64_t *rows,
+                      int64_t *cols)
 {
-    const struct slt_param_info *p = &slot->info;
-    if (!is_projected(slot)) {
-        slt_slot_add_moments(o, slot, p->rows, p->cols, coded);
-        return;
-    }
-    const int64_t r = rank_of(o, p);
-    const bool right = projects_right(p);
-    slt_slot_add_moments(o, slot, right ? p->rows : r, right ? r : p->cols, coded);
-    slt_slot_add(slot, "projector", SLT_F32, r, right ? p->cols : p->rows);
+    *rows = projects_right(p) ? p->rows : rank_of(o, p);
+    *cols = projects_right(p) ? rank_of(o, p) : p->cols;
 }
 
 static void plan(const struct slt_optimizer *o, struct slt_slot *slot)
 {
-    plan_slot(o, slot, false);
-}
-
-static void plan_coded(const struct slt_optimizer *o, struct slt_slot *slot)
-{
-    plan_slot(o, slot, true);
+    const struct slt_param_info *p = &slot->info;
+    int64_t rows = p->rows, cols = p->cols;
+    if (is_projected(slot))
+        low_shape(o, p, &rows, &cols);
+    slt_slot_add_moments(o, slot, rows, cols);
+    if (is_projected(slot))
+        slt_slot_add(slot, "projector", SLT_F32, rank_of(o, p),
+                     projects_right(p) ? p->cols : p->rows);
 }
 
 // Two scratches, of the range finder, then of the projected gradient and its step.
@@ -72,26 +68,33 @@ static void layout(struct slt_optimizer *o, struct slt_memory *memory)
 static bool projection(const struct slt_optimizer *o, const struct slt_slot *slot,
                        struct slt_projection *in)
 {
-    (void)o;
+    int64_t rows, cols;
     if (!is_projected(slot))
         return false;
-    in->p = slt_slot_state(slot, "projector");
-    in->right = projects_right(&slot->info);
+    low_shape(o, &slot->info, &rows, &cols);
+    *in = (struct slt_projection){.p = slt_slot_state(slot, "projector"),
+                                  .right = projects_right(&slot->info),
+                                  .low = slt_tensor_view(NULL, 0, SLT_F32, rows, cols)};
     return true;
 }
 
-// Whether a projector is due: all are at the first update, later, unless --galore-no-stagger is
-// given, spread over the gap.
-static bool is_due(const struct slt_optimizer *o, const struct slt_slot *slot, int64_t done)
+static int64_t gap(const struct slt_optimizer *o)
 {
-    const int64_t gap = o->options.galore_gap;
+    return o->options.galore_gap;
+}
+
+// Spread over the gap, unless --galore-no-stagger is given: then all at its end.
+static int64_t due_at(const struct slt_optimizer *o, const struct slt_slot *slot)
+{
     int64_t number = 0, count = 0;
     for (size_t i = 0; i < o->slots; i++) {
         number = &o->slot[i] == slot ? count : number;
         count += is_projected(&o->slot[i]);
     }
-    const int64_t offset = o->options.galore_stagger ? number * gap / count : 0;
-    return is_projected(slot) && (done == 0 || (done + offset) % gap == 0);
+    // number * gap / count without leaving 64 bits
+    const int64_t whole = gap(o) / count, rest = gap(o) % count;
+    const int64_t offset = o->options.galore_stagger ? number * whole + number * rest / count : 0;
+    return gap(o) - offset;
 }
 
 static int refresh(struct slt_optimizer *o, const struct slt_slot *slot, struct slt_tensor gradient,
@@ -105,8 +108,8 @@ static int refresh(struct slt_optimizer *o, const struct slt_slot *slot, struct 
     const struct slt_subspace s = {m->ops,
                                    m->ctx,
                                    {o->scratch[0], o->scratch[1]},
-                                   slt_random_key("slt-galore-1", name, o->options.seed)};
-    int rc = strcmp(o->options.galore_svd, "exact") == 0
+                                   slt_random_key("slt-galore-1", name, o->seed)};
+    int rc = o->options.galore_svd == SLT_GALORE_EXACT
                  ? slt_subspace_exact(&s, p, gradient, right, err)
                  : slt_subspace_randomized(&s, p, gradient, right, err);
     return rc == 0 ? 0 : slt_error_prefix(err, rc, "the gradient of '%s'", slot->info.name);
@@ -114,26 +117,24 @@ static int refresh(struct slt_optimizer *o, const struct slt_slot *slot, struct 
 
 // ---- Steps ----
 
-// A scratch as the projected gradient of a slot.
-static struct slt_tensor low_view(struct slt_tensor scratch, const struct slt_slot *slot)
+// A scratch in the shape of low.
+static struct slt_tensor low_view(struct slt_tensor scratch, struct slt_tensor low)
 {
-    const struct slt_tensor moment = slot->state[0].tensor;
-    return slt_tensor_view(scratch.buffer, scratch.offset, SLT_F32, moment.rows, moment.cols);
+    return slt_tensor_view(scratch.buffer, scratch.offset, SLT_F32, low.rows, low.cols);
 }
 
 static void update_projected(struct slt_optimizer *o, const struct slt_slot *slot, int64_t done)
 {
     struct slt_model *m = o->model;
-    struct slt_projection in = {.low = low_view(o->scratch[0], slot)};
+    struct slt_projection in;
     projection(o, slot, &in);
-    if (slot->projected)
-        in.low = slot->grad;
-    else
+    in.low = slot->projected ? slot->grad : low_view(o->scratch[0], in.low);
+    if (!slot->projected)
         slt_optimizer_project(m, &in, 0, slot->grad);
     struct slt_adam_item item = slt_slot_item(slot, in.low, in.low);
     const struct slt_adam_item decay = {
         .param = slot->param, .master = slot->master, .rounding = slot->rounding};
-    item.direction = low_view(o->scratch[1], slot);
+    item.direction = low_view(o->scratch[1], in.low);
     slt_optimizer_adam(o, slot, &item, &o->hyper, done);
     const struct slt_tensor w = slt_optimizer_open(o, slot);
     if (in.right)
@@ -149,7 +150,6 @@ static int step(struct slt_optimizer *o, int first, int count, int64_t done, str
 {
     int rc = 0;
     o->hyper.eps_corrected = false;
-    o->hyper.decay_last = true;
     o->hyper.scale = o->options.galore_scale;
     for (size_t i = 0; rc == 0 && i < o->slots; i++) {
         const struct slt_slot *slot = &o->slot[i];
@@ -160,7 +160,7 @@ static int step(struct slt_optimizer *o, int first, int count, int64_t done, str
             slt_optimizer_adam(o, slot, &item, &o->hyper, done);
             continue;
         }
-        if (!slot->projected && is_due(o, slot, done))
+        if (!slot->projected && slt_projector_is_due(o, slot, done))
             rc = refresh(o, slot, slot->grad, done, err);
         if (rc == 0)
             update_projected(o, slot, done);
@@ -168,8 +168,20 @@ static int step(struct slt_optimizer *o, int first, int count, int64_t done, str
     return rc;
 }
 
-static const struct slt_optimizer_subspace subspace = {projection, is_due, refresh};
+static const struct slt_optimizer_subspace subspace = {projection, due_at, gap, refresh};
 
-const struct slt_optimizer_kind slt_optimizer_galore = {"galore", plan, layout, step, &subspace};
-const struct slt_optimizer_kind slt_optimizer_galore8bit = {"galore8bit", plan_coded, layout, step,
-                                                            &subspace};
+const struct slt_optimizer_kind slt_optimizer_galore = {.eps = 1e-6,
+                                                        .with_codes = SLT_OPTIMIZER_GALORE8BIT,
+                                                        .decay_last = true,
+                                                        .plan = plan,
+                                                        .layout = layout,
+                                                        .step = step,
+                                                        .subspace = &subspace};
+const struct slt_optimizer_kind slt_optimizer_galore8bit = {.eps = 1e-6,
+                                                            .coded = true,
+                                                            .with_codes = SLT_OPTIMIZER_GALORE8BIT,
+                                                            .decay_last = true,
+                                                            .plan = plan,
+                                                            .layout = layout,
+                                                            .step = step,
+                                                            .subspace = &subspace};

@@ -5,81 +5,91 @@
 
 #include "optim/optimizer.h"
 
-#define PIECE                                                                                      \
-    ((int64_t)1                                                                                    \
-     << 20) // elements of BF16 tensors that are F32 at once; a multiple of any block of moments
+// Elements of BF16 tensors that are F32 at once: a multiple of any block of moments.
+#define PIECE ((int64_t)1 << 20)
 #define SMALL 4096 // elements below which moments stay in 32 bits (bitsandbytes' min_8bit_size)
 
-static const struct slt_optimizer_kind *const kinds[] = {
-    &slt_optimizer_adamw, &slt_optimizer_adam8bit, &slt_optimizer_galore,
-    &slt_optimizer_galore8bit};
+#define DECLARE(id, name) extern const struct slt_optimizer_kind slt_optimizer_##name;
+#define KIND(id, name)    [SLT_OPTIMIZER_##id] = &slt_optimizer_##name,
+#define NAME(id, name)    [SLT_OPTIMIZER_##id] = #name,
+SLT_OPTIMIZERS(DECLARE)
+static const struct slt_optimizer_kind *const kinds[] = {SLT_OPTIMIZERS(KIND)};
+static const char *const names[] = {SLT_OPTIMIZERS(NAME)};
 
-int slt_optimizer_find(const struct slt_optimizer_kind **kind, const char *name,
-                       struct slt_error *err)
+const struct slt_optimizer_kind *slt_optimizer_kind(enum slt_optimizer_id id)
 {
-    char known[160] = "";
-    for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
-        if (strcmp(name, kinds[i]->name) == 0) {
-            *kind = kinds[i];
-            return 0;
-        }
-        snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i > 0 ? ", " : "",
-                 kinds[i]->name);
-    }
-    return slt_error_set(err, SLT_ERR_RANGE, "unknown optimizer '%s' (known: %s)", name, known);
+    return kinds[id];
 }
 
-static int64_t galore_rank(const struct slt_train_options *options, const struct slt_config *config)
+const char *slt_optimizer_name(enum slt_optimizer_id id)
+{
+    return id < SLT_OPTIMIZER_COUNT ? names[id] : NULL;
+}
+
+enum slt_optimizer_id slt_optimizer_with_codes(enum slt_optimizer_id id)
+{
+    return kinds[id]->with_codes;
+}
+
+bool slt_optimizer_has_codes(enum slt_optimizer_id id)
+{
+    return kinds[id]->coded;
+}
+
+bool slt_optimizer_has_subspace(enum slt_optimizer_id id)
+{
+    return kinds[id]->subspace != NULL;
+}
+
+static int64_t galore_rank(const struct slt_optimizer_options *options,
+                           const struct slt_config *config)
 {
     return options->galore_rank > 0 ? options->galore_rank : config->hidden_size / 4;
 }
 
-int64_t slt_optimizer_projects(const struct slt_train_options *o, const struct slt_config *config)
+int64_t slt_optimizer_projects(const struct slt_optimizer_options *o,
+                               const struct slt_config *config, bool whole_norm)
 {
-    const bool galore = strncmp(o->optimizer, "galore", 6) == 0;
     const int64_t rank = galore_rank(o, config);
-    if (!galore || !o->galore_stagger || (o->clip > 0 && !o->per_layer))
+    if (!slt_optimizer_has_subspace(o->kind) || !o->galore_stagger || whole_norm)
         return 0;
     return rank < config->hidden_size ? rank : config->hidden_size; // a side of every linear
 }
 
-int slt_optimizer_init(struct slt_optimizer *o, const struct slt_train_options *options,
-                       struct slt_model *model, struct slt_error *err)
+// Whether there is in a model of this method what the options are for.
+static int check_method(const struct slt_optimizer *o, enum slt_method method,
+                        struct slt_error *err)
 {
-    *o =
-        (struct slt_optimizer){.options = *options,
-                               .model = model,
-                               .slots = model->param_count,
-                               .hyper = {.beta1 = options->beta1,
-                                         .beta2 = options->beta2,
-                                         .eps = options->eps,
-                                         .weight_decay = options->weight_decay,
-                                         .eps_corrected = true,
-                                         .scale = 1,
-                                         .block = options->adam_block,
-                                         .stochastic = strcmp(options->precision, "bf16-sr") == 0}};
-    o->options.galore_rank = galore_rank(options, &model->config);
-    if (strncmp(options->optimizer, "galore", 6) == 0 && model->config.method != SLT_FULL)
+    if (o->kind->subspace != NULL && slt_method_has(method, SLT_ROLE_LORA_A))
         return slt_error_set(err, SLT_ERR_RANGE,
                              "optimizer %s projects full-rank weights, and a model of method %s "
                              "has none to train",
-                             options->optimizer, slt_method_name(model->config.method));
-    const bool sparse = strcmp(options->train_only, "sparse") == 0;
-    const bool factors = strcmp(options->train_only, "factors") == 0;
-    const enum slt_method method = model->config.method;
-    if ((sparse && method != SLT_SLTRAIN) || (factors && method == SLT_FULL))
-        return slt_error_set(err, SLT_ERR_RANGE,
-                             "there is nothing to train only (%s) in a model of method %s",
-                             options->train_only, slt_method_name(method));
-    // Their schedule alone is one that any model can be trained with.
-    const bool prunes = strcmp(options->relora_prune, "random") != 0;
-    if (options->relora_every > 0 && (options->schedule != SLT_SCHEDULE_JAGGED || prunes) &&
-        method != SLT_RELORA)
-        return slt_error_set(err, SLT_ERR_RANGE,
-                             "%s is for models of method relora: there is nothing to merge in one "
-                             "of method %s",
-                             prunes ? "--relora-prune" : "--relora-every", slt_method_name(method));
-    int rc = slt_optimizer_find(&o->kind, options->optimizer, err);
+                             names[o->id], slt_method_name(method));
+    return 0;
+}
+
+int slt_optimizer_init(struct slt_optimizer *o, const struct slt_optimizer_options *options,
+                       enum slt_precision precision, uint64_t seed, struct slt_model *model,
+                       struct slt_error *err)
+{
+    *o = (struct slt_optimizer){.kind = kinds[options->kind],
+                                .id = options->kind,
+                                .options = *options,
+                                .precision = precision,
+                                .seed = seed,
+                                .model = model,
+                                .slots = model->param_count,
+                                .hyper = {.beta1 = options->beta1,
+                                          .beta2 = options->beta2,
+                                          .eps = options->eps,
+                                          .weight_decay = options->weight_decay,
+                                          .eps_corrected = true,
+                                          .decay_last = kinds[options->kind]->decay_last,
+                                          .scale = 1,
+                                          .block = options->adam_block,
+                                          .stochastic = precision == SLT_PRECISION_BF16_SR}};
+    o->options.galore_rank = galore_rank(options, &model->config);
+    int rc = check_method(o, model->config.method, err);
     if (rc != 0)
         return rc;
     o->slot = calloc(o->slots, sizeof *o->slot);
@@ -105,7 +115,7 @@ bool slt_slot_is_converted(const struct slt_optimizer *o, const struct slt_slot 
 
 static bool has_masters(const struct slt_optimizer *o)
 {
-    return strcmp(o->options.precision, "bf16-master") == 0;
+    return o->precision == SLT_PRECISION_BF16_MASTER;
 }
 
 void slt_optimizer_layout(struct slt_optimizer *o)
@@ -159,7 +169,7 @@ void slt_optimizer_bind(struct slt_optimizer *o, const struct slt_tensor *grad)
         slot->param = slt_slot_piece(o, slot, o->model->part[slot->part].value);
         slot->grad = slt_slot_piece(o, slot, grad[slot->part]);
         slot->master = slt_slot_state(slot, "master");
-        slot->rounding = slt_random_key("slt-round-1", slot->info.name, o->options.seed);
+        slot->rounding = slt_random_key("slt-round-1", slot->info.name, o->seed);
     }
 }
 
@@ -187,13 +197,18 @@ void slt_slot_add(struct slt_slot *slot, const char *suffix, enum slt_dtype dtyp
         (struct slt_state){suffix, {.dtype = dtype, .rows = rows, .cols = cols, .ld = cols}};
 }
 
+enum slt_dtype slt_slot_moment_dtype(const struct slt_optimizer *o, const struct slt_slot *slot)
+{
+    const bool full = slot->info.role == SLT_ROLE_NORM || has_masters(o);
+    return full ? o->model->dtype : o->model->weight_dtype;
+}
+
 void slt_slot_add_moments(const struct slt_optimizer *o, struct slt_slot *slot, int64_t rows,
-                          int64_t cols, bool coded)
+                          int64_t cols)
 {
     const int64_t n = rows * cols, blocks = (n + o->hyper.block - 1) / o->hyper.block;
-    const bool full = slot->info.role == SLT_ROLE_NORM || has_masters(o);
-    const enum slt_dtype real = full ? o->model->dtype : o->model->weight_dtype;
-    if (!coded || n < SMALL) {
+    const enum slt_dtype real = slt_slot_moment_dtype(o, slot);
+    if (!o->kind->coded || n < SMALL) {
         slt_slot_add(slot, "exp_avg", real, rows, cols);
         slt_slot_add(slot, "exp_avg_sq", real, rows, cols);
         return;

@@ -1,4 +1,4 @@
-// Optimizers over a model's parameters. One is a file pair and a row in the table of optimizer.c.
+// Optimizers over a model's parameters. One is a file and a row in SLT_OPTIMIZERS.
 //
 // An optimizer keeps for every parameter a slot with as many state tensors as it asks for, in
 // whatever type and shape: moments, 8-bit codes and their maxima, projectors. Files hold them as
@@ -7,7 +7,8 @@
 #define SLT_OPTIM_OPTIMIZER_H
 
 #include "model/model.h"
-#include "slt/train.h"
+#include "slt/compute.h"
+#include "slt/optimizer.h"
 
 #define SLT_OPTIMIZER_STATES 6 // the most states of a parameter
 
@@ -30,20 +31,25 @@ struct slt_slot {
 
 struct slt_optimizer;
 
-// How an optimizer that works in a subspace tells it to the gradient sink.
+// The subspaces of an optimizer that has some, for what accumulates gradients there (projected.h).
 struct slt_optimizer_subspace {
-    // The slot's projector and its side; low is left alone. False if the slot has none.
+    // The slot's projector, its side, and in low, which has no memory yet, the type and shape of
+    // the projected gradient. False if the slot has no projector.
     bool (*projection)(const struct slt_optimizer *optimizer, const struct slt_slot *slot,
                        struct slt_projection *projection);
-    // Whether the projector is worked out anew in this update, from the whole gradient.
-    bool (*is_due)(const struct slt_optimizer *optimizer, const struct slt_slot *slot,
-                   int64_t update);
+    // The first update after the first one, from 1 to the gap, in which the projector is worked out
+    // anew, from the whole gradient; then again every gap updates.
+    int64_t (*due_at)(const struct slt_optimizer *optimizer, const struct slt_slot *slot);
+    int64_t (*gap)(const struct slt_optimizer *optimizer);
     int (*refresh)(struct slt_optimizer *optimizer, const struct slt_slot *slot,
                    struct slt_tensor gradient, int64_t update, struct slt_error *err);
 };
 
 struct slt_optimizer_kind {
-    const char *name;
+    double eps;                       // the default
+    bool coded;                       // moments are 8-bit codes where a matrix is large enough
+    enum slt_optimizer_id with_codes; // the same optimizer with such moments
+    bool decay_last;                  // see struct slt_adam
     // Lists the states of a slot: suffix, and dtype, rows and cols of the tensor.
     void (*plan)(const struct slt_optimizer *optimizer, struct slt_slot *slot);
     // Lays out scratch of its own; may be NULL. Runs after the slots are planned, in both passes.
@@ -57,7 +63,10 @@ struct slt_optimizer_kind {
 
 struct slt_optimizer {
     const struct slt_optimizer_kind *kind;
-    struct slt_train_options options; // a copy: Adam's and the optimizer's own
+    enum slt_optimizer_id id;
+    struct slt_optimizer_options options; // a copy, with galore_rank chosen
+    enum slt_precision precision;
+    uint64_t seed;
     struct slt_model *model;
     struct slt_adam hyper;
     size_t slots;                 // one for each parameter, in the order of files
@@ -68,22 +77,19 @@ struct slt_optimizer {
                                   // backend does not take them as they are
 };
 
-extern const struct slt_optimizer_kind slt_optimizer_adamw, slt_optimizer_adam8bit,
-    slt_optimizer_galore, slt_optimizer_galore8bit;
-
-// The row of a name; SLT_ERR_RANGE with the known names.
-int slt_optimizer_find(const struct slt_optimizer_kind **kind, const char *name,
+const struct slt_optimizer_kind *slt_optimizer_kind(enum slt_optimizer_id id);
+// Slots for every parameter of the model. seed is of rounding, projectors and restarts. Errors:
+// SLT_ERR_RANGE where the optimizer cannot train such a model.
+int slt_optimizer_init(struct slt_optimizer *optimizer, const struct slt_optimizer_options *options,
+                       enum slt_precision precision, uint64_t seed, struct slt_model *model,
                        struct slt_error *err);
-// Slots for every parameter of the model.
-int slt_optimizer_init(struct slt_optimizer *optimizer, const struct slt_train_options *options,
-                       struct slt_model *model, struct slt_error *err);
 // Lays out the states in the moments region (runs in both passes of the model's layout).
 void slt_optimizer_layout(struct slt_optimizer *optimizer);
 // The most rows of a projector, if gradients are to be accumulated in the optimizer's subspace,
 // else 0. They are where that is all that the step reads of them: with staggered refreshes, and
-// unless the norm of the whole gradient is to clip.
-int64_t slt_optimizer_projects(const struct slt_train_options *options,
-                               const struct slt_config *config);
+// unless the norm of the whole gradient is to clip (whole_norm).
+int64_t slt_optimizer_projects(const struct slt_optimizer_options *options,
+                               const struct slt_config *config, bool whole_norm);
 // low = beta low + the projection of g.
 void slt_optimizer_project(const struct slt_model *model, const struct slt_projection *projection,
                            double beta, struct slt_tensor g);
@@ -107,10 +113,14 @@ static inline bool slt_slot_in(const struct slt_slot *slot, int first, int count
 // Adds a state to a slot's list.
 void slt_slot_add(struct slt_slot *slot, const char *suffix, enum slt_dtype dtype, int64_t rows,
                   int64_t cols);
-// Adds Adam's moments of a (rows, cols) gradient, in 32 bits (exp_avg, exp_avg_sq) or, where asked
-// for and the matrix has at least 4096 elements, as codes (state1, state2, absmax1, absmax2).
+// Adds Adam's moments of a (rows, cols) gradient: exp_avg and exp_avg_sq in the type of moments or,
+// of a coded kind where the matrix has at least 4096 elements, as codes (state1, state2, absmax1,
+// absmax2).
 void slt_slot_add_moments(const struct slt_optimizer *optimizer, struct slt_slot *slot,
-                          int64_t rows, int64_t cols, bool coded);
+                          int64_t rows, int64_t cols);
+// The type of a slot's moments that are no codes.
+enum slt_dtype slt_slot_moment_dtype(const struct slt_optimizer *optimizer,
+                                     const struct slt_slot *slot);
 // The state with this suffix; absent (buffer NULL) if the slot has none.
 struct slt_tensor slt_slot_state(const struct slt_slot *slot, const char *suffix);
 // F32 weights of a slot to compute with, and their way back after update updates: the parameter

@@ -2,7 +2,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "core/codes.h"
 #include "optim/relora.h"
@@ -11,7 +10,7 @@
 bool slt_relora_is_due(const struct slt_optimizer *o, int64_t updates)
 {
     const int64_t every = o->options.relora_every;
-    return o->model->config.method == SLT_RELORA && every > 0 && updates > 0 &&
+    return slt_linear_kind(o->model->config.method)->merges && every > 0 && updates > 0 &&
            updates % every == 0;
 }
 
@@ -32,7 +31,7 @@ static struct slt_random_key key_of(const struct slt_optimizer *o, const char *t
 {
     char name[SLT_TENSOR_NAME + 48];
     snprintf(name, sizeof name, "%s %s %lld", slot->info.name, what, (long long)updates);
-    return slt_random_key(tag, name, o->options.seed);
+    return slt_random_key(tag, name, o->seed);
 }
 
 // ---- Pruning ----
@@ -61,7 +60,7 @@ static void choose(const struct slt_optimizer *o, bool *keep, const float *x, fl
                    int64_t n, struct slt_random_key key)
 {
     const double fraction = o->options.relora_prune_fraction;
-    if (strcmp(o->options.relora_prune, "magnitude") == 0) {
+    if (o->options.relora_prune == SLT_PRUNE_MAGNITUDE) {
         const float above = quantile(x, scratch, n, fraction);
         for (int64_t i = 0; i < n; i++)
             keep[i] = fabsf(x[i]) > above;
@@ -144,7 +143,7 @@ static int restart_factor(struct slt_optimizer *o, const struct slt_slot *slot, 
                            (size_t)n, (float)(1 / sqrt((double)slot->info.in)));
     slt_optimizer_set(o, slot, values);
     free(values);
-    if (strcmp(o->options.relora_prune, "none") != 0)
+    if (o->options.relora_prune != SLT_PRUNE_NONE)
         for (int state = 0; rc == 0 && state < 2; state++)
             rc = prune(o, slot, state, updates, err);
     return rc;

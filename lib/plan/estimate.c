@@ -22,19 +22,19 @@ const char *slt_accounting_name(enum slt_accounting accounting)
     return names[accounting];
 }
 
-enum slt_scheme slt_scheme_of(const char *method, const char *optimizer)
+enum slt_scheme slt_scheme_of(enum slt_method method, enum slt_optimizer_id optimizer)
 {
-    if (strncmp(optimizer, "galore", 6) == 0)
+    if (slt_optimizer_has_subspace(optimizer))
         return SLT_SCHEME_GALORE;
     for (int i = 0; i < SLT_SCHEMES; i++)
-        if (strcmp(method, slt_scheme_name((enum slt_scheme)i)) == 0)
+        if (strcmp(slt_method_name(method), slt_scheme_name((enum slt_scheme)i)) == 0)
             return (enum slt_scheme)i;
     return SLT_SCHEME_FULL;
 }
 
-enum slt_accounting slt_accounting_of(const char *optimizer)
+enum slt_accounting slt_accounting_of(enum slt_optimizer_id optimizer)
 {
-    return strstr(optimizer, "8bit") != NULL ? SLT_ACCOUNT_PAPER_8BIT : SLT_ACCOUNT_PAPER;
+    return slt_optimizer_has_codes(optimizer) ? SLT_ACCOUNT_PAPER_8BIT : SLT_ACCOUNT_PAPER;
 }
 
 // Bytes of both moments of a tensor of n values.
@@ -70,7 +70,7 @@ static int add_up(struct slt_estimate *e, const struct slt_config *config, enum 
     struct slt_param_info *list;
     size_t count;
     c.method = method;
-    if (method == SLT_SLTRAIN && c.support.kind == SLT_SUPPORT_NONE)
+    if (slt_method_has(method, SLT_ROLE_SPARSE) && c.support.kind == SLT_SUPPORT_NONE)
         c.support.kind = SLT_SUPPORT_RANDOM;
     int rc = slt_config_params(&c, &list, &count, err);
     if (rc != 0)

@@ -1,5 +1,4 @@
-// The options of training that change numbers: their defaults, ranges, and record in trainer.json,
-// from one table.
+// The options of training: names, ranges, defaults, help and record, from one table.
 #include <jansson.h>
 #include <stddef.h>
 #include <stdio.h>
@@ -9,241 +8,249 @@
 
 #define MICRO_TOKENS 4096 // a micro-batch that is left to us holds at most so many tokens
 
-enum field_kind {
-    WHOLE,  // int64_t or uint64_t in [min, max]
-    REAL,   // double in [min, max]
-    FLAG,   // bool
-    WORD,   // const char *, one of the choices; without choices checked elsewhere
-    CHOICE, // an enum: the position among the choices
+// ---- Who has a say ----
+
+static bool has_codes(const struct slt_train_options *o)
+{
+    return slt_optimizer_has_codes(o->optimizer.kind);
+}
+
+static bool has_subspace(const struct slt_train_options *o)
+{
+    return slt_optimizer_has_subspace(o->optimizer.kind);
+}
+
+static bool falls(const struct slt_train_options *o)
+{
+    return o->schedule.kind != SLT_SCHEDULE_CONSTANT;
+}
+
+static bool merges(const struct slt_train_options *o)
+{
+    return o->optimizer.relora_every > 0;
+}
+
+// ---- The table ----
+
+#define CODES    "the optimizers with 8-bit moments", has_codes
+#define SUBSPACE "the optimizers galore and galore8bit", has_subspace
+#define FALLING  "the schedules that fall", falls
+#define MERGES   "the merges of --relora-every", merges
+#define ALL      NULL, NULL
+
+#define AT(member)                     offsetof(struct slt_train_options, member)
+#define WHOLE(member, min, max, value) SLT_OPTION_WHOLE, AT(member), min, max, value, NULL
+#define REAL(member, min, max, value)  SLT_OPTION_REAL, AT(member), min, max, value, NULL
+#define FLAG(member)                   SLT_OPTION_FLAG, AT(member), 0, 1, 0, NULL
+#define CLEAR(member)                  SLT_OPTION_CLEAR, AT(member), 0, 1, 1, NULL
+#define CHOICE(member, choices)        SLT_OPTION_CHOICE, AT(member), 0, 0, 0, choices
+
+#define NAME(id, name) "|" #name
+
+static const char sequences[] = "Sequences", rate[] = "Learning rate", optimizer[] = "Optimizer",
+                  galore[] = "GaLore", relora[] = "ReLoRA", way[] = "Memory and arithmetic",
+                  random[] = "Random numbers";
+
+// In the order of trainer.json.
+static const struct slt_train_option table[] = {
+    {"steps", 0, "steps", WHOLE(steps, 1, 1e15, 0), sequences, "", "optimizer steps", false, ALL},
+    {"batch", 'b', "batch", WHOLE(batch, 1, 1 << 24, 32), sequences, NULL, "sequences per step",
+     true, ALL},
+    {"micro-batch", 0, "micro_batch", WHOLE(micro_batch, 1, 1 << 24, 0), sequences,
+     "as many as make 4096 tokens", "sequences at once", true, ALL},
+    {"seq", 0, "seq", WHOLE(seq, 2, 1 << 20, 256), sequences, NULL, "tokens of a sequence", true,
+     ALL},
+    {"layout", 0, "layout", CHOICE(packing, "packed|document"), sequences, NULL,
+     "windows of the whole file, or one sequence for each document", false, ALL},
+    {"lr", 0, "lr", REAL(lr, 0, 1e30, 3e-3), rate, "3e-3", "peak learning rate", false, ALL},
+    {"min-lr-ratio", 0, "min_lr_ratio", REAL(schedule.min_lr_ratio, 0, 1, 0.1), rate, NULL,
+     "floor of the schedule over --lr", false, FALLING},
+    {"warmup", 0, "warmup", WHOLE(schedule.warmup, 0, 1e15, 0), rate, NULL,
+     "steps of linear warm-up", false, ALL},
+    {"schedule", 0, "schedule", CHOICE(schedule.kind, "cosine|linear|constant|jagged"), rate, NULL,
+     "learning rate after the warm-up", false, ALL},
+    {"optimizer", 0, "optimizer", CHOICE(optimizer.kind, SLT_OPTIMIZERS(NAME) + 1), optimizer, NULL,
+     "what turns gradients into steps", true, ALL},
+    {"weight-decay", 0, "weight_decay", REAL(optimizer.weight_decay, 0, 1e3, 0), optimizer, NULL,
+     "decoupled decay", false, ALL},
+    {"beta1", 0, "beta1", REAL(optimizer.beta1, 0, 0.999999999, 0.9), optimizer, NULL,
+     "decay of the first moment", false, ALL},
+    {"beta2", 0, "beta2", REAL(optimizer.beta2, 0, 0.999999999, 0.999), optimizer, NULL,
+     "decay of the second moment", false, ALL},
+    {"eps", 0, "eps", REAL(optimizer.eps, 1e-30, 1, -1), optimizer, "1e-8; GaLore 1e-6",
+     "added to the root of it", false, ALL},
+    {"adam-block", 0, "adam_block", WHOLE(optimizer.adam_block, 1, 2048, 256), optimizer, NULL,
+     "elements that share a maximum in 8-bit moments", true, CODES},
+    {"galore-rank", 0, "galore_rank", WHOLE(optimizer.galore_rank, 1, 1 << 24, 0), galore,
+     "a quarter of the hidden size", "rank of projected gradients", true, SUBSPACE},
+    {"galore-gap", 0, "galore_gap", WHOLE(optimizer.galore_gap, 1, 1e15, 200), galore, NULL,
+     "updates from one projector to the next", true, SUBSPACE},
+    {"galore-scale", 0, "galore_scale", REAL(optimizer.galore_scale, 0, 1e6, 0.25), galore, NULL,
+     "scale of projected steps", false, SUBSPACE},
+    {"galore-svd", 0, "galore_svd", CHOICE(optimizer.galore_svd, "randomized|exact"), galore, NULL,
+     "how projectors are found", false, SUBSPACE},
+    {"galore-no-stagger", 0, "galore_stagger", CLEAR(optimizer.galore_stagger), galore, "",
+     "refresh all projectors at once", true, SUBSPACE},
+    {"relora-every", 0, "relora_every", WHOLE(optimizer.relora_every, 0, 1e15, 0), relora,
+     "0: never", "merge a relora model's product every N updates", false, ALL},
+    {"relora-warmup", 0, "relora_warmup", WHOLE(schedule.restart_warmup, 0, 1e15, 0), relora, NULL,
+     "warm-up after a merge, of the jagged schedule", false, ALL},
+    {"relora-prune", 0, "relora_prune", CHOICE(optimizer.relora_prune, "random|magnitude|none"),
+     relora, NULL, "how moments are pruned at a merge", false, MERGES},
+    {"relora-prune-fraction", 0, "relora_prune_fraction",
+     REAL(optimizer.relora_prune_fraction, 0, 1, -1), relora, "0.999; magnitude 0.9",
+     "share of moments pruned", false, MERGES},
+    {"per-layer", 0, "per_layer", FLAG(per_layer), way, "",
+     "update each group of weights as soon as its gradient is complete", true, ALL},
+    {"clip-exact", 0, "clip_exact", FLAG(clip_exact), way, "",
+     "with --per-layer and --clip: keep small gradients, and clip by this step's norm", true, ALL},
+    {"clip", 0, "clip", REAL(clip, 0, 1e30, 0), way, "0: any", "largest gradient norm", true, ALL},
+    {"train-only", 0, "train_only", CHOICE(train_only, "all|sparse|factors"), way, NULL,
+     "freeze everything else", true, ALL},
+    {"route", 0, "route", CHOICE(route, SLT_ROUTES), way, NULL,
+     "how sparse plus low-rank layers are computed", true, ALL},
+    {"precision", 0, "precision", CHOICE(precision, SLT_PRECISIONS), way, NULL,
+     "how weights and moments are stored", true, ALL},
+    {"recompute", 0, NULL, CHOICE(recompute, SLT_RECOMPUTES), way, NULL,
+     "work activations out again in the backward pass", true, ALL},
+    {"seed", 's', "seed", WHOLE(seed, 0, 9.2e18, 1), random, NULL,
+     "of the data's order, of rounding, projectors and restarts", false, ALL},
 };
 
-// Keys are the options' names on the command line, with underscores.
-static const struct field {
-    const char *key;
-    enum field_kind kind;
-    size_t offset;
-    double min, max;
-    const char *choices; // "a|b|c"
-} fields[] = {
-#define AT(member) offsetof(struct slt_train_options, member)
-    {"steps", WHOLE, AT(steps), 1, 1e15, NULL},
-    {"batch", WHOLE, AT(batch), 1, 1 << 24, NULL},
-    {"micro_batch", WHOLE, AT(micro_batch), 1, 1 << 24, NULL},
-    {"seq", WHOLE, AT(seq), 2, 1 << 20, NULL},
-    {"layout", CHOICE, AT(packing), 0, 1, "packed|document"},
-    {"lr", REAL, AT(lr), 0, 1e30, NULL},
-    {"min_lr_ratio", REAL, AT(min_lr_ratio), 0, 1, NULL},
-    {"warmup", WHOLE, AT(warmup), 0, 1e15, NULL},
-    {"schedule", CHOICE, AT(schedule), 0, 3, "cosine|linear|constant|jagged"},
-    {"optimizer", WORD, AT(optimizer), 0, 0, NULL},
-    {"weight_decay", REAL, AT(weight_decay), 0, 1e3, NULL},
-    {"beta1", REAL, AT(beta1), 0, 0.999999999, NULL},
-    {"beta2", REAL, AT(beta2), 0, 0.999999999, NULL},
-    {"eps", REAL, AT(eps), 1e-30, 1, NULL},
-    {"adam_block", WHOLE, AT(adam_block), 1, 2048, NULL},
-    {"galore_rank", WHOLE, AT(galore_rank), 0, 1 << 24, NULL},
-    {"galore_gap", WHOLE, AT(galore_gap), 1, 1e15, NULL},
-    {"galore_scale", REAL, AT(galore_scale), 0, 1e6, NULL},
-    {"galore_svd", WORD, AT(galore_svd), 0, 0, "randomized|exact"},
-    {"galore_stagger", FLAG, AT(galore_stagger), 0, 1, NULL},
-    {"relora_every", WHOLE, AT(relora_every), 0, 1e15, NULL},
-    {"relora_warmup", WHOLE, AT(relora_warmup), 0, 1e15, NULL},
-    {"relora_prune", WORD, AT(relora_prune), 0, 0, "random|magnitude|none"},
-    {"relora_prune_fraction", REAL, AT(relora_prune_fraction), 0, 1, NULL},
-    {"per_layer", FLAG, AT(per_layer), 0, 1, NULL},
-    {"clip_exact", FLAG, AT(clip_exact), 0, 1, NULL},
-    {"clip", REAL, AT(clip), 0, 1e30, NULL},
-    {"train_only", WORD, AT(train_only), 0, 0, "all|sparse|factors"},
-    {"route", WORD, AT(route), 0, 0, "auto|dense|factored"},
-    {"precision", WORD, AT(precision), 0, 0, "f32|bf16|bf16-sr|bf16-master"},
-    {"seed", WHOLE, AT(seed), 0, 9.3e18, NULL},
-#undef AT
-};
+#define ROWS (sizeof table / sizeof *table)
 
-#define FIELDS (sizeof fields / sizeof *fields)
-
-void slt_train_defaults(struct slt_train_options *options)
+const struct slt_train_option *slt_train_option(size_t index)
 {
-    *options = (struct slt_train_options){
-        .batch = 32,
-        .seq = 256,
-        .packing = SLT_PACKED,
-        .lr = 3e-3,
-        .min_lr_ratio = 0.1,
-        .schedule = SLT_SCHEDULE_COSINE,
-        .optimizer = "adamw",
-        .beta1 = 0.9,
-        .beta2 = 0.999,
-        .eps = -1,
-        .adam_block = 256,
-        .galore_gap = 200,
-        .galore_scale = 0.25,
-        .galore_svd = "randomized",
-        .galore_stagger = true,
-        .relora_prune = "random",
-        .relora_prune_fraction = -1,
-        .train_only = "all",
-        .route = "auto",
-        .precision = "f32",
-        .recompute = "none",
-    };
-}
-
-enum slt_route slt_route_parse(const char *name)
-{
-    return strcmp(name, "dense") == 0      ? SLT_ROUTE_DENSE
-           : strcmp(name, "factored") == 0 ? SLT_ROUTE_FACTORED
-                                           : SLT_ROUTE_AUTO;
-}
-
-enum slt_recompute slt_recompute_parse(const char *name)
-{
-    return strcmp(name, "block") == 0   ? SLT_RECOMPUTE_BLOCK
-           : strcmp(name, "cheap") == 0 ? SLT_RECOMPUTE_CHEAP
-                                        : SLT_RECOMPUTE_NONE;
-}
-
-unsigned slt_trained_roles(const char *train_only)
-{
-    return strcmp(train_only, "sparse") == 0    ? 1u << SLT_ROLE_SPARSE
-           : strcmp(train_only, "factors") == 0 ? 1u << SLT_ROLE_LORA_A | 1u << SLT_ROLE_LORA_B
-                                                : 0;
+    return index < ROWS ? &table[index] : NULL;
 }
 
 // ---- Values by the table ----
 
-static int64_t whole_of(const struct slt_train_options *o, const struct field *f)
+static int64_t whole_of(const struct slt_train_options *o, const struct slt_train_option *f)
 {
+    const char *at = (const char *)o + f->offset;
     int64_t whole;
     int choice;
-    if (f->kind == FLAG)
-        return *((const bool *)((const char *)o + f->offset));
-    if (f->kind == CHOICE) {
-        memcpy(&choice, (const char *)o + f->offset, sizeof choice);
+    bool flag;
+    switch (f->kind) {
+    case SLT_OPTION_FLAG:
+    case SLT_OPTION_CLEAR:
+        memcpy(&flag, at, sizeof flag);
+        return flag;
+    case SLT_OPTION_CHOICE:
+        memcpy(&choice, at, sizeof choice);
         return choice;
+    default:
+        memcpy(&whole, at, sizeof whole);
+        return whole;
     }
-    memcpy(&whole, (const char *)o + f->offset, sizeof whole);
-    return whole;
 }
 
-static double real_of(const struct slt_train_options *o, const struct field *f)
+static double real_of(const struct slt_train_options *o, const struct slt_train_option *f)
 {
     double real;
-    if (f->kind != REAL)
+    if (f->kind != SLT_OPTION_REAL)
         return (double)whole_of(o, f);
     memcpy(&real, (const char *)o + f->offset, sizeof real);
     return real;
 }
 
-static const char *word_of(const struct slt_train_options *o, const struct field *f)
+void slt_train_defaults(struct slt_train_options *o)
 {
-    const char *word;
-    memcpy(&word, (const char *)o + f->offset, sizeof word);
-    return word;
+    *o = (struct slt_train_options){0};
+    for (size_t i = 0; i < ROWS; i++) {
+        const struct slt_train_option *f = &table[i];
+        char *at = (char *)o + f->offset;
+        const int64_t whole = (int64_t)f->standard;
+        const int choice = (int)whole;
+        const bool flag = whole != 0;
+        if (f->kind == SLT_OPTION_REAL)
+            memcpy(at, &f->standard, sizeof f->standard);
+        else if (f->kind == SLT_OPTION_WHOLE)
+            memcpy(at, &whole, sizeof whole);
+        else if (f->kind == SLT_OPTION_CHOICE)
+            memcpy(at, &choice, sizeof choice);
+        else
+            memcpy(at, &flag, sizeof flag);
+    }
 }
 
-// Whether word is one of "a|b|c".
-static bool is_choice(const char *choices, const char *word)
+// Choice number at of "a|b|c": its start, and in *length how long it is; NULL if there are fewer.
+static const char *choice_at(const char *choices, int64_t at, size_t *length)
 {
-    const size_t n = strlen(word);
-    for (const char *c = choices; c != NULL; c = strchr(c, '|') ? strchr(c, '|') + 1 : NULL)
-        if (strncmp(c, word, n) == 0 && (c[n] == '|' || c[n] == '\0'))
-            return true;
-    return false;
+    for (; at > 0 && *choices != '\0'; at--) {
+        choices += strcspn(choices, "|");
+        choices += *choices == '|';
+    }
+    *length = strcspn(choices, "|");
+    return at == 0 && *length > 0 ? choices : NULL;
 }
 
-// The option as it is typed: "galore_rank" gives "--galore-rank".
-static const char *typed(char name[40], const char *key)
-{
-    snprintf(name, 40, "--%s", key);
-    for (char *c = strchr(name, '_'); c != NULL; c = strchr(c, '_'))
-        *c = '-';
-    return name;
-}
-
-static int check_field(const struct slt_train_options *o, const struct field *f,
+static int check_value(const struct slt_train_options *o, const struct slt_train_option *f,
                        struct slt_error *err)
 {
-    char name[40];
-    if (f->kind == WORD) {
-        if (f->choices == NULL || is_choice(f->choices, word_of(o, f)))
+    size_t length;
+    if (f->kind == SLT_OPTION_CHOICE) {
+        if (whole_of(o, f) >= 0 && choice_at(f->choices, whole_of(o, f), &length) != NULL)
             return 0;
-        return slt_error_set(err, SLT_ERR_RANGE, "%s '%s' is unknown (known: %s)",
-                             typed(name, f->key), word_of(o, f), f->choices);
+        return slt_error_set(err, SLT_ERR_RANGE, "--%s %lld is none of %s", f->name,
+                             (long long)whole_of(o, f), f->choices);
     }
-    if (real_of(o, f) >= f->min && real_of(o, f) <= f->max)
+    const bool open = f->shown != NULL && f->shown[0] != '\0' && real_of(o, f) == f->standard;
+    if (open || (real_of(o, f) >= f->min && real_of(o, f) <= f->max))
         return 0;
-    return slt_error_set(err, SLT_ERR_RANGE, "%s %.10g is outside [%.10g, %.10g]",
-                         typed(name, f->key), real_of(o, f), f->min, f->max);
+    return slt_error_set(err, SLT_ERR_RANGE, "--%s %.10g is outside [%.10g, %.10g]", f->name,
+                         real_of(o, f), f->min, f->max);
 }
 
 // ---- Open options, and those that depend on each other ----
 
 static void choose_open(struct slt_train_options *o)
 {
+    struct slt_optimizer_options *p = &o->optimizer;
     if (o->micro_batch == 0 && o->batch > 0) {
         o->micro_batch = 1;
         for (int64_t m = 1; m <= o->batch && m * o->seq <= MICRO_TOKENS; m++)
             if (o->batch % m == 0)
                 o->micro_batch = m;
     }
-    if (o->eps < 0)
-        o->eps = strncmp(o->optimizer, "galore", 6) == 0 ? 1e-6 : 1e-8;
-    if (o->relora_prune_fraction < 0)
-        o->relora_prune_fraction = strcmp(o->relora_prune, "magnitude") == 0 ? 0.9 : 0.999;
-}
-
-// What an option is of, NULL where it has a say in this run.
-static const char *owner_of(const struct slt_train_options *o, const char *key)
-{
-    const bool galore = strncmp(o->optimizer, "galore", 6) == 0;
-    const size_t n = strlen(o->optimizer);
-    const bool coded = n > 4 && strcmp(o->optimizer + n - 4, "8bit") == 0;
-    if (strncmp(key, "galore_", 7) == 0 && !galore)
-        return "the optimizers galore and galore8bit";
-    if (strcmp(key, "adam_block") == 0 && !coded)
-        return "the optimizers with 8-bit moments";
-    if (strncmp(key, "relora_prune", 12) == 0 && o->relora_every == 0)
-        return "the merges of --relora-every";
-    if (strcmp(key, "min_lr_ratio") == 0 && o->schedule == SLT_SCHEDULE_CONSTANT)
-        return "the schedules that fall";
-    return NULL;
+    if (p->eps < 0)
+        p->eps = slt_optimizer_kind(p->kind)->eps;
+    if (p->relora_prune_fraction < 0)
+        p->relora_prune_fraction = p->relora_prune == SLT_PRUNE_MAGNITUDE ? 0.9 : 0.999;
 }
 
 // An option that is given, as far as its value tells, and changes nothing is a mistake.
 static int check_needless(const struct slt_train_options *o, struct slt_error *err)
 {
     struct slt_train_options plain;
-    char name[40];
     slt_train_defaults(&plain);
     choose_open(&plain);
-    for (size_t i = 0; i < FIELDS; i++) {
-        const struct field *f = &fields[i];
-        const char *owner = owner_of(o, f->key);
-        if (owner != NULL && (f->kind == WORD ? strcmp(word_of(o, f), word_of(&plain, f)) != 0
-                                              : real_of(o, f) != real_of(&plain, f)))
-            return slt_error_set(
-                err, SLT_ERR_RANGE, "%s is an option of %s, which this run has not",
-                typed(name, strcmp(f->key, "galore_stagger") == 0 ? "galore_no_stagger" : f->key),
-                owner);
+    for (size_t i = 0; i < ROWS; i++) {
+        const struct slt_train_option *f = &table[i];
+        if (f->owner != NULL && !f->has_say(o) && real_of(o, f) != real_of(&plain, f))
+            return slt_error_set(err, SLT_ERR_RANGE,
+                                 "--%s is an option of %s, which this run has not", f->name,
+                                 f->owner);
     }
     return 0;
 }
 
 int slt_train_resolve(struct slt_train_options *o, struct slt_error *err)
 {
+    const int64_t every = o->optimizer.relora_every, warmup = o->schedule.restart_warmup;
+    if (o->optimizer.kind >= SLT_OPTIMIZER_COUNT)
+        return slt_error_set(err, SLT_ERR_RANGE, "there is no optimizer number %d",
+                             (int)o->optimizer.kind);
     choose_open(o);
-    for (size_t i = 0; i < FIELDS; i++) {
-        int rc = check_field(o, &fields[i], err);
+    for (size_t i = 0; i < ROWS; i++) {
+        int rc = check_value(o, &table[i], err);
         if (rc != 0)
             return rc;
     }
-    if (!is_choice("none|cheap|block", o->recompute))
-        return slt_error_set(err, SLT_ERR_RANGE,
-                             "--recompute '%s' is unknown (known: none|cheap|block)", o->recompute);
-    if (o->warmup > o->steps)
+    if (o->schedule.warmup > o->steps)
         return slt_error_set(err, SLT_ERR_RANGE, "a warm-up of %lld steps is outside [0, %lld]",
-                             (long long)o->warmup, (long long)o->steps);
+                             (long long)o->schedule.warmup, (long long)o->steps);
     if (o->batch % o->micro_batch != 0)
         return slt_error_set(err, SLT_ERR_RANGE,
                              "a batch of %lld is no multiple of the micro-batch of %lld",
@@ -252,42 +259,79 @@ int slt_train_resolve(struct slt_train_options *o, struct slt_error *err)
         return slt_error_set(
             err, SLT_ERR_RANGE,
             "--clip-exact says how --per-layer clips: it needs both --per-layer and --clip");
-    if (o->schedule == SLT_SCHEDULE_JAGGED && o->relora_every == 0)
+    if (o->schedule.kind == SLT_SCHEDULE_JAGGED && every == 0)
         return slt_error_set(
             err, SLT_ERR_RANGE,
             "the jagged schedule needs --relora-every, the updates between merges");
-    if (o->relora_warmup > 0 && o->relora_every == 0)
+    if (warmup > 0 && every == 0)
         return slt_error_set(
             err, SLT_ERR_RANGE,
             "--relora-warmup follows a merge, and without --relora-every there is none");
-    if (o->relora_warmup > 0 && o->relora_warmup >= o->relora_every)
+    if (warmup > 0 && warmup >= every)
         return slt_error_set(
             err, SLT_ERR_RANGE,
             "a warm-up of %lld steps does not end before the next merge, every %lld",
-            (long long)o->relora_warmup, (long long)o->relora_every);
+            (long long)warmup, (long long)every);
     return check_needless(o, err);
+}
+
+unsigned slt_trained_roles(enum slt_train_only only)
+{
+    return only == SLT_TRAIN_SPARSE    ? 1u << SLT_ROLE_SPARSE
+           : only == SLT_TRAIN_FACTORS ? 1u << SLT_ROLE_LORA_A | 1u << SLT_ROLE_LORA_B
+                                       : 0;
+}
+
+int slt_train_check_model(const struct slt_train_options *o, const struct slt_config *config,
+                          struct slt_error *err)
+{
+    static const char *const only[] = {"all", "sparse", "factors"};
+    const enum slt_method method = config->method;
+    // Its weights would come out as they are after rounding, under a configuration that says codes.
+    if (config->quantization.type != SLT_QUANT_NONE)
+        return slt_error_set(err, SLT_ERR_FORMAT,
+                             "a quantized model (%s) cannot be trained: dequantize it first",
+                             slt_quant_name(config->quantization.type));
+    if ((o->train_only == SLT_TRAIN_SPARSE && !slt_method_has(method, SLT_ROLE_SPARSE)) ||
+        (o->train_only == SLT_TRAIN_FACTORS && !slt_method_has(method, SLT_ROLE_LORA_A)))
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "there is nothing to train only (%s) in a model of method %s",
+                             only[o->train_only], slt_method_name(method));
+    // Their schedule alone is one that any model can be trained with.
+    const bool prunes = o->optimizer.relora_prune != SLT_PRUNE_RANDOM;
+    if (merges(o) && (o->schedule.kind != SLT_SCHEDULE_JAGGED || prunes) &&
+        !slt_linear_kind(method)->merges)
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "%s is for models of method relora: there is nothing to merge in one "
+                             "of method %s",
+                             prunes ? "--relora-prune" : "--relora-every", slt_method_name(method));
+    return 0;
 }
 
 // ---- Record ----
 
-static json_t *choice_json(const char *choices, int64_t at)
+static json_t *value_json(const struct slt_train_options *o, const struct slt_train_option *f)
 {
-    for (; at > 0; at--)
-        choices = strchr(choices, '|') + 1;
-    return json_stringn(choices, strcspn(choices, "|"));
+    size_t length;
+    const char *choice;
+    switch (f->kind) {
+    case SLT_OPTION_WHOLE:
+        return json_integer(whole_of(o, f));
+    case SLT_OPTION_REAL:
+        return json_real(real_of(o, f));
+    case SLT_OPTION_CHOICE:
+        choice = choice_at(f->choices, whole_of(o, f), &length);
+        return json_stringn(choice, length);
+    default:
+        return json_boolean(whole_of(o, f));
+    }
 }
 
 json_t *slt_train_options_object(const struct slt_train_options *o)
 {
     json_t *all = json_object();
-    for (size_t i = 0; i < FIELDS; i++) {
-        const struct field *f = &fields[i];
-        json_object_set_new(all, f->key,
-                            f->kind == WHOLE    ? json_integer(whole_of(o, f))
-                            : f->kind == REAL   ? json_real(real_of(o, f))
-                            : f->kind == FLAG   ? json_boolean(whole_of(o, f))
-                            : f->kind == CHOICE ? choice_json(f->choices, whole_of(o, f))
-                                                : json_string(word_of(o, f)));
-    }
+    for (size_t i = 0; i < ROWS; i++)
+        if (table[i].key != NULL)
+            json_object_set_new(all, table[i].key, value_json(o, &table[i]));
     return all;
 }

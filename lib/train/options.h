@@ -1,22 +1,20 @@
-// The options of training inside the library: resolved, checked, recorded.
+// The options of training inside the library: what they mean for a model, and their record.
 #ifndef SLT_TRAIN_OPTIONS_H
 #define SLT_TRAIN_OPTIONS_H
 
 #include <jansson.h>
 
-#include "model/model.h"
+#include "optim/optimizer.h"
 #include "slt/train.h"
 
-// Chooses what options leave open (micro_batch, eps, relora_prune_fraction) and checks all of them;
-// SLT_ERR_RANGE names the one that is wrong. The optimizer's name is checked by its table.
-int slt_train_resolve(struct slt_train_options *options, struct slt_error *err);
-// All options that change numbers, by their names on the command line with underscores. recompute
-// is not among them.
+// All options that change numbers, by their keys.
 json_t *slt_train_options_object(const struct slt_train_options *options);
 
-// Bits 1 << role of what train_only names; 0: everything.
-unsigned slt_trained_roles(const char *train_only);
-enum slt_route slt_route_parse(const char *name);         // SLT_ROUTE_AUTO for other names
-enum slt_recompute slt_recompute_parse(const char *name); // SLT_RECOMPUTE_NONE for other names
+// Bits 1 << role of what is trained; 0: everything.
+unsigned slt_trained_roles(enum slt_train_only only);
+// Whether a model can be trained with these options; SLT_ERR_RANGE (of the options) or
+// SLT_ERR_FORMAT (of the model) with the reason.
+int slt_train_check_model(const struct slt_train_options *options, const struct slt_config *config,
+                          struct slt_error *err);
 
 #endif

@@ -1,27 +1,19 @@
-// A whole run: resume or start, steps with validation and checkpoints, the final checkpoint.
+// A whole run: resume or start, steps with validation and states, the final checkpoint.
 #include <limits.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "model/evaluate.h"
-#include "train/trainer.h"
+#include "train/run_states.h"
 
 struct run {
     const struct slt_train_run *how;
     struct slt_trainer *trainer;
-    struct slt_luggage luggage;
-    double start;           // of this process's training
-    double last_checkpoint; // when the last state checkpoint was written
+    struct slt_run_states states;
+    struct slt_attachments attachments;
+    double start;  // of this process's training
+    bool finished; // by an earlier process
 };
-
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
 
 // ---- Start ----
 
@@ -34,11 +26,11 @@ static int add_provenance(struct run *r, struct slt_error *err)
     int rc = slt_trainer_options_json(r->trainer, &options, err);
     if (rc != 0)
         return rc;
-    rc = slt_provenance_add(&text, r->luggage.provenance, r->how->tool, options, err);
+    rc = slt_provenance_add(&text, r->attachments.provenance, r->how->tool, options, err);
     free(options);
     if (rc == 0) {
-        free(r->luggage.provenance);
-        r->luggage.provenance = text;
+        free(r->attachments.provenance);
+        r->attachments.provenance = text;
     }
     return rc;
 }
@@ -53,46 +45,62 @@ static void report_routes(const struct run *r)
     }
 }
 
-// Creates the trainer from a checkpoint: of a state (resumed) or of a model.
-static int start_from(struct run *r, struct slt_device *device,
-                      struct slt_checkpoint_reader *reader, bool resumed, struct slt_tokens *tokens,
+// Makes the trainer and gives it the weights of the input, which with the options and the data is
+// what the run is known by.
+static int load_input(struct run *r, struct slt_device *device,
+                      struct slt_checkpoint_reader *reader, struct slt_tokens *tokens,
                       const struct slt_train_options *options, struct slt_error *err)
 {
     const struct slt_config *config = slt_checkpoint_config(reader);
-    struct slt_plan plan;
     int more, rc;
     if ((rc = slt_tokens_match(tokens, reader, err)) != 0 ||
-        (rc = slt_train_plan(&plan, device, config, options, err)) != 0 ||
-        (rc = slt_trainer_create(&r->trainer, device, config, tokens, options, SLT_F32, err)) !=
-            0 ||
-        (rc = slt_model_load(r->trainer->model, reader, &more, err)) != 0)
+        (rc = slt_trainer_prepare(&r->trainer, device, config, options, SLT_F32, err)) != 0 ||
+        (r->how->on_plan != NULL &&
+         (rc = r->how->on_plan(r->how->user, config, &r->trainer->plan, err)) != 0) ||
+        (rc = slt_trainer_allocate(r->trainer, tokens, err)) != 0 ||
+        (rc = slt_model_load(r->trainer->model, reader, &more, err)) != 0 ||
+        (rc = slt_checkpoint_verify(reader, err)) != 0 ||
+        (rc = slt_trainer_identify(r->trainer, reader, err)) != 0 ||
+        (rc = slt_attachments_take(&r->attachments, reader, err)) != 0)
         return rc;
     r->trainer->eager = r->how->eager;
-    if (resumed && !more)
-        return slt_error_set(err, SLT_ERR_FORMAT, "'%s' has no optimizer state to resume from",
-                             slt_checkpoint_name(reader));
-    if ((resumed && (rc = slt_trainer_load_state(r->trainer, reader, err)) != 0) ||
-        (rc = slt_checkpoint_verify(reader, err)) != 0 ||
-        (rc = slt_luggage_take(&r->luggage, reader, err)) != 0 ||
-        (!resumed && (rc = add_provenance(r, err)) != 0))
-        return rc;
-    if (!resumed)
-        slt_optimizer_start(&r->trainer->optimizer);
-    if (r->how->on_start != NULL)
-        r->how->on_start(r->how->user, config, &plan, r->trainer->progress.step);
-    report_routes(r);
-    return 0;
+    return add_provenance(r, err);
 }
 
-// A state goes on from the model that the command names: their configurations are the same.
-static int same_model(const struct slt_checkpoint_reader *state,
-                      const struct slt_checkpoint_reader *model, struct slt_error *err)
+// Goes on from a state of this run.
+static int load_state(struct run *r, const char *path, struct slt_error *err)
 {
-    if (strcmp(slt_checkpoint_config_json(state), slt_checkpoint_config_json(model)) == 0)
+    struct slt_input *in;
+    struct slt_checkpoint_reader *state;
+    int more, rc;
+    if ((rc = slt_input_open(&in, path, r->how->stop, err)) != 0 ||
+        (rc = slt_checkpoint_open(&state, in, err)) != 0)
+        return rc;
+    if ((rc = slt_model_load(r->trainer->model, state, &more, err)) == 0)
+        rc = more ? slt_trainer_load_state(r->trainer, state, err)
+                  : slt_error_set(err, SLT_ERR_FORMAT,
+                                  "'%s' has no optimizer state to resume from", path);
+    if (rc == 0)
+        rc = slt_checkpoint_verify(state, err);
+    slt_attachments_free(&r->attachments);
+    if (rc == 0)
+        rc = slt_attachments_take(&r->attachments, state, err);
+    slt_checkpoint_close(state);
+    return rc;
+}
+
+static int check_resume(const struct slt_train_run *how, const struct slt_tokens *tokens,
+                        struct slt_error *err)
+{
+    if (!how->resume)
         return 0;
-    return slt_error_set(err, SLT_ERR_MISMATCH,
-                         "'%s' is the state of another model than '%s': their config.json differ",
-                         slt_checkpoint_name(state), slt_checkpoint_name(model));
+    if (how->checkpoint == NULL)
+        return slt_error_set(err, SLT_ERR_RANGE, "resuming needs a checkpoint prefix");
+    if (!slt_tokens_is_mapped(tokens))
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "cannot resume on '%s': a stream has no position to return to",
+                             slt_tokens_name(tokens));
+    return 0;
 }
 
 static int start(struct run *r, struct slt_device *device, struct slt_checkpoint_reader *reader,
@@ -100,83 +108,31 @@ static int start(struct run *r, struct slt_device *device, struct slt_checkpoint
                  struct slt_error *err)
 {
     char path[PATH_MAX] = "";
-    struct slt_checkpoint_reader *state = NULL;
-    int rc;
-    if (r->how->resume) {
-        if (r->how->checkpoint == NULL)
-            return slt_error_set(err, SLT_ERR_RANGE, "resuming needs a checkpoint prefix");
-        if (!slt_tokens_is_mapped(tokens))
-            return slt_error_set(err, SLT_ERR_RANGE,
-                                 "cannot resume on '%s': a stream has no position to return to",
-                                 slt_tokens_name(tokens));
-        if ((rc = slt_state_newest(path, sizeof path, r->how, err)) != 0)
-            return rc;
-    }
-    if (path[0] != '\0') {
-        struct slt_input *in;
-        if ((rc = slt_input_open(&in, path, r->how->stop, err)) != 0 ||
-            (rc = slt_checkpoint_open(&state, in, err)) != 0)
-            return rc;
-        rc = reader != NULL ? same_model(state, reader, err) : 0;
-        if (rc == 0)
-            rc = start_from(r, device, state, true, tokens, options, err);
-        slt_checkpoint_close(state);
+    int rc = check_resume(r->how, tokens, err);
+    if (rc != 0 || (rc = slt_run_states_open(&r->states, r->how, reader, err)) != 0 ||
+        (rc = load_input(r, device, reader, tokens, options, err)) != 0)
         return rc;
+    if (r->how->resume) {
+        rc = slt_run_states_is_finished(&r->states, r->trainer, &r->finished, err);
+        if (rc != 0 || r->finished)
+            return rc;
     }
-    if (reader == NULL)
-        return slt_error_set(err, SLT_ERR_RANGE, "there is no checkpoint to start from");
-    return start_from(r, device, reader, false, tokens, options, err);
+    if ((rc = slt_run_states_find(&r->states, r->trainer, err)) != 0 ||
+        (r->how->resume &&
+         (rc = slt_run_states_newest(&r->states, path, sizeof path, err)) != 0))
+        return rc;
+    if (path[0] != '\0')
+        rc = load_state(r, path, err);
+    else
+        slt_optimizer_start(&r->trainer->optimizer);
+    if (rc == 0 && r->how->on_start != NULL)
+        r->how->on_start(r->how->user, r->trainer->progress.step);
+    if (rc == 0)
+        report_routes(r);
+    return rc;
 }
 
 // ---- On the way ----
-
-static int write_state(struct run *r, struct slt_error *err)
-{
-    char path[PATH_MAX];
-    const int64_t step = r->trainer->progress.step;
-    struct slt_output *out;
-    // No stop flag: this is what a stopped run still has to do.
-    int rc = slt_state_path(path, sizeof path, r->how->checkpoint, step, err);
-    if (rc != 0 || (rc = slt_output_open(&out, path, NULL, err)) != 0)
-        return rc;
-    if ((rc = slt_trainer_save(r->trainer, out, &r->luggage, true, err)) != 0) {
-        slt_output_abandon(out);
-        return rc;
-    }
-    if ((rc = slt_output_publish(out, err)) != 0 ||
-        (rc = slt_state_prune(r->how->checkpoint, r->how->keep > 0 ? r->how->keep : 1, err)) != 0)
-        return rc;
-    r->last_checkpoint = now();
-    if (r->how->on_checkpoint != NULL)
-        r->how->on_checkpoint(r->how->user, path, step);
-    return 0;
-}
-
-static bool checkpoint_is_due(const struct run *r)
-{
-    const struct slt_train_run *how = r->how;
-    const int64_t step = r->trainer->progress.step;
-    if (how->checkpoint == NULL || step == r->trainer->options.steps)
-        return false;
-    return (how->checkpoint_every > 0 && step % how->checkpoint_every == 0) ||
-           (how->checkpoint_every_seconds > 0 &&
-            now() - r->last_checkpoint >= how->checkpoint_every_seconds);
-}
-
-static int validate_if_due(struct run *r, struct slt_error *err)
-{
-    const struct slt_train_run *how = r->how;
-    const int64_t step = r->trainer->progress.step;
-    const bool last = step == r->trainer->options.steps;
-    if (how->valid == NULL || (!last && (how->valid_every == 0 || step % how->valid_every != 0)))
-        return 0;
-    struct slt_train_validation validation;
-    int rc =
-        slt_trainer_validate(r->trainer, &validation, how->valid, how->valid_limit, how->stop, err);
-    if (rc == 0 && how->on_validation != NULL)
-        rc = how->on_validation(how->user, &validation, err);
-    return rc;
-}
 
 static int check_skips(const struct run *r, struct slt_error *err)
 {
@@ -191,27 +147,47 @@ static int check_skips(const struct run *r, struct slt_error *err)
                          (unsigned long long)p->skipped_updates);
 }
 
-// Steps until the last one. SLT_ERR_STOPPED where the state is one that can be saved.
+// One step and the validation behind it. SLT_ERR_STOPPED where the state is one that can be saved.
+static int step(struct run *r, slt_stop_flag *stop, struct slt_error *err)
+{
+    struct slt_trainer *t = r->trainer;
+    struct slt_train_record record;
+    int rc = slt_trainer_step(t, &record, stop, err);
+    if (rc != 0)
+        return rc;
+    record.elapsed = slt_clock_now() - r->start;
+    t->progress.validation_is_due =
+        slt_run_states_validates_at(&r->states, t->progress.step, t->options.steps);
+    if ((r->how->on_step != NULL && (rc = r->how->on_step(r->how->user, &record, err)) != 0) ||
+        (rc = check_skips(r, err)) != 0)
+        return rc;
+    return slt_run_states_validate(&r->states, t, stop, err);
+}
+
 static int advance(struct run *r, struct slt_error *err)
 {
     const struct slt_train_run *how = r->how;
-    struct slt_train_record record;
-    int rc;
-    while (r->trainer->progress.step < r->trainer->options.steps) {
-        if (how->max_seconds > 0 && now() - r->start >= how->max_seconds)
+    struct slt_trainer *t = r->trainer;
+    // One that an earlier process was stopped in.
+    int rc = slt_run_states_validate(&r->states, t, how->stop, err);
+    while (rc == 0 && t->progress.step < t->options.steps) {
+        if (how->max_seconds > 0 && slt_clock_now() - r->start >= how->max_seconds)
             return slt_error_set(err, SLT_ERR_STOPPED, "the time is up at step %lld",
-                                 (long long)r->trainer->progress.step);
-        if ((rc = slt_trainer_step(r->trainer, &record, how->stop, err)) != 0)
-            return rc;
-        record.elapsed = now() - r->start;
-        if (how->on_step != NULL && (rc = how->on_step(how->user, &record, err)) != 0)
-            return rc;
-        if ((rc = check_skips(r, err)) != 0 || (rc = validate_if_due(r, err)) != 0)
-            return rc;
-        if (checkpoint_is_due(r) && (rc = write_state(r, err)) != 0)
-            return rc;
+                                 (long long)t->progress.step);
+        if ((rc = step(r, how->stop, err)) == 0)
+            rc = slt_run_states_write_if_due(&r->states, t, &r->attachments, err);
     }
-    return 0;
+    return rc;
+}
+
+// The state of a run that is stopped: at the next step whose name is free.
+static int save_stopped(struct run *r, struct slt_error *err)
+{
+    int rc = 0;
+    while (rc == 0 && !slt_run_states_has_room(&r->states, r->trainer->progress.step) &&
+           r->trainer->progress.step < r->trainer->options.steps)
+        rc = step(r, NULL, err);
+    return rc == 0 ? slt_run_states_write(&r->states, r->trainer, &r->attachments, err) : rc;
 }
 
 int slt_train(struct slt_output *out, struct slt_device *device,
@@ -219,21 +195,26 @@ int slt_train(struct slt_output *out, struct slt_device *device,
               const struct slt_train_options *options, const struct slt_train_run *how,
               struct slt_error *err)
 {
-    struct run r = {.how = how};
+    struct run r = {.how = how, .states.lock = -1};
+    struct slt_error late;
     int rc = start(&r, device, reader, tokens, options, err);
-    if (rc != 0)
+    if (rc != 0 || r.finished)
         goto out;
-    r.start = r.last_checkpoint = now();
-    rc = advance(&r, err);
-    if (rc == SLT_ERR_STOPPED && how->checkpoint != NULL) {
-        struct slt_error late;
-        if (write_state(&r, &late) != 0)
-            rc = slt_error_set(err, late.code, "%s", late.message);
+    r.start = r.states.last_written = slt_clock_now();
+    bool done = false;
+    if ((rc = advance(&r, err)) == 0) {
+        done = true;
+        rc = slt_trainer_save(r.trainer, out, &r.attachments, how->keep_state, err);
     }
-    if (rc == 0)
-        rc = slt_trainer_save(r.trainer, out, &r.luggage, how->keep_state, err);
+    // Whatever keeps the result of all steps from being written, they are not lost.
+    if ((rc == SLT_ERR_STOPPED || (rc != 0 && done)) && how->checkpoint != NULL &&
+        save_stopped(&r, &late) != 0)
+        rc = slt_error_set(err, late.code, "%s", late.message);
 out:
-    slt_luggage_free(&r.luggage);
+    if (rc == 0 && r.finished && how->on_finished != NULL)
+        how->on_finished(how->user);
+    slt_run_states_close(&r.states);
+    slt_attachments_free(&r.attachments);
     slt_trainer_free(r.trainer);
     return rc;
 }

@@ -10,7 +10,7 @@
 #define SLT_TRAIN_SINK_H
 
 #include "model/model.h"
-#include "train/projected.h"
+#include "optim/projected.h"
 
 struct slt_grads {
     struct slt_sink sink; // first member: the model sees only this

@@ -1,4 +1,5 @@
 // A run's state in checkpoints: trainer.json and the optimizer's tensors.
+#include <assert.h>
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,11 +16,12 @@
 
 static json_t *progress_object(const struct slt_progress *p)
 {
-    return json_pack("{s:I s:I s:I s:I s:I s:I s:I s:f}", "step", (json_int_t)p->step, "updates",
+    return json_pack("{s:I s:I s:I s:I s:I s:I s:I s:f s:b}", "step", (json_int_t)p->step, "updates",
                      (json_int_t)p->updates, "tokens", (json_int_t)p->tokens, "sequences",
                      (json_int_t)p->sequences, "skipped_losses", (json_int_t)p->skipped_losses,
                      "skipped_updates", (json_int_t)p->skipped_updates, "skipped_in_row",
-                     (json_int_t)p->skipped_in_row, "norm", p->norm);
+                     (json_int_t)p->skipped_in_row, "norm", p->norm, "validation_is_due",
+                     (int)p->validation_is_due);
 }
 
 // What must be the same data: its size, its content, and the tokenizer it was made with.
@@ -62,13 +64,37 @@ static int dump(char **json, json_t *object, size_t flags, struct slt_error *err
 
 int slt_trainer_options_json(const struct slt_trainer *t, char **json, struct slt_error *err)
 {
-    return dump(json, slt_train_options_object(&t->options), JSON_COMPACT, err);
+    json_t *options = slt_train_options_object(&t->options);
+    json_object_set_new(options, "run", json_string(t->identity));
+    return dump(json, options, JSON_COMPACT, err);
+}
+
+// ---- The identity of a run ----
+
+int slt_trainer_identify(struct slt_trainer *t, const struct slt_checkpoint_reader *reader,
+                         struct slt_error *err)
+{
+    const unsigned char *model = slt_checkpoint_model_digest(reader);
+    unsigned char digest[SLT_SHA256_BYTES];
+    char hex[SLT_SHA256_HEX], *text = NULL;
+    assert(model != NULL);
+    json_t *o = json_pack("{s:s, s:o, s:o}", "model", slt_sha256_hex(hex, model), "options",
+                          slt_train_options_object(&t->options), "data",
+                          data_object(t->sampler.tokens));
+    int rc = dump(&text, o, JSON_COMPACT | JSON_SORT_KEYS, err);
+    if (rc != 0)
+        return rc;
+    slt_sha256_of(digest, text, strlen(text));
+    slt_sha256_hex(t->identity, digest);
+    free(text);
+    return 0;
 }
 
 static int trainer_json(const struct slt_trainer *t, char **json, struct slt_error *err)
 {
     json_t *o = json_object();
     json_object_set_new(o, "version", json_integer(TRAINER_VERSION));
+    json_object_set_new(o, "run", json_string(t->identity));
     json_object_set_new(o, "progress", progress_object(&t->progress));
     json_object_set_new(o, "options", slt_train_options_object(&t->options));
     json_object_set_new(o, "data", data_object(t->sampler.tokens));
@@ -115,59 +141,97 @@ static int read_progress(struct slt_progress *p, const char *file, const json_t 
                          struct slt_error *err)
 {
     json_int_t step, updates, tokens, sequences, losses, skipped, row;
+    int due;
     double norm;
     const json_t *o = json_object_get(root, "progress");
-    if (json_unpack((json_t *)o, "{s:I s:I s:I s:I s:I s:I s:I s:F}", "step", &step, "updates",
+    if (json_unpack((json_t *)o, "{s:I s:I s:I s:I s:I s:I s:I s:F s:b}", "step", &step, "updates",
                     &updates, "tokens", &tokens, "sequences", &sequences, "skipped_losses", &losses,
-                    "skipped_updates", &skipped, "skipped_in_row", &row, "norm", &norm) != 0 ||
+                    "skipped_updates", &skipped, "skipped_in_row", &row, "norm", &norm,
+                    "validation_is_due", &due) != 0 ||
         step < 0 || updates < 0 || updates > step || tokens < 0 || sequences < 0 || !(norm >= 0))
         return slt_error_set(err, SLT_ERR_FORMAT, "'%s': trainer.json has no usable \"progress\"",
                              file);
-    *p = (struct slt_progress){
-        step, updates, (uint64_t)tokens, (uint64_t)sequences, (uint64_t)losses, (uint64_t)skipped,
-        row,  norm};
+    *p = (struct slt_progress){.step = step,
+                               .updates = updates,
+                               .tokens = (uint64_t)tokens,
+                               .sequences = (uint64_t)sequences,
+                               .skipped_losses = (uint64_t)losses,
+                               .skipped_updates = (uint64_t)skipped,
+                               .skipped_in_row = row,
+                               .norm = norm,
+                               .validation_is_due = due != 0};
     return 0;
 }
 
-static int read_trainer(struct slt_trainer *t, const char *file, const char *text,
-                        struct slt_error *err)
+// Parses the trainer.json that reader has passed.
+static int parse_trainer(json_t **root, const struct slt_checkpoint_reader *reader,
+                         struct slt_error *err)
 {
-    json_t *root = NULL, *options = slt_train_options_object(&t->options);
-    json_t *data = data_object(t->sampler.tokens);
-    struct slt_progress progress;
-    int rc = slt_json_parse(&root, file, text, strlen(text), err);
+    const char *text = slt_checkpoint_trainer(reader), *file = slt_checkpoint_name(reader);
+    if (text == NULL)
+        return slt_error_set(err, SLT_ERR_FORMAT, "'%s' has no trainer.json to resume from", file);
+    int rc = slt_json_parse(root, file, text, strlen(text), err);
     if (rc != 0)
-        goto out;
-    if (json_integer_value(json_object_get(root, "version")) != TRAINER_VERSION) {
-        rc = slt_error_set(
-            err, SLT_ERR_FORMAT, "'%s': trainer.json has version %lld, this program knows %d", file,
-            (long long)json_integer_value(json_object_get(root, "version")), TRAINER_VERSION);
-        goto out;
-    }
-    // States that were written before digests were recorded have none.
-    if (json_object_get(json_object_get(root, "data"), "sha256") == NULL)
-        json_object_del(data, "sha256");
-    if ((rc = read_progress(&progress, file, root, err)) != 0 ||
-        (rc = compare(file, "options", "--", json_object_get(root, "options"), options, err)) !=
-            0 ||
-        (rc = compare(file, "data", "", json_object_get(root, "data"), data, err)) != 0)
-        goto out;
-    if (progress.step > t->options.steps) {
-        rc = slt_error_set(err, SLT_ERR_MISMATCH, "'%s' is at step %lld, beyond --steps %lld", file,
-                           (long long)progress.step, (long long)t->options.steps);
-        goto out;
-    }
-    t->progress = progress;
-out:
-    json_decref(root);
+        return rc;
+    const json_int_t version = json_integer_value(json_object_get(*root, "version"));
+    if (version == TRAINER_VERSION)
+        return 0;
+    json_decref(*root);
+    return slt_error_set(err, SLT_ERR_FORMAT,
+                         "'%s': trainer.json has version %lld, this program knows %d", file,
+                         (long long)version, TRAINER_VERSION);
+}
+
+// Whether a trainer.json is of the trainer's run, by its identity; else in what it differs.
+static int check_run(const struct slt_trainer *t, const char *file, const json_t *root,
+                     struct slt_error *err)
+{
+    const char *run = json_string_value(json_object_get(root, "run"));
+    if (run != NULL && strcmp(run, t->identity) == 0)
+        return 0;
+    json_t *options = slt_train_options_object(&t->options);
+    json_t *data = data_object(t->sampler.tokens);
+    int rc = compare(file, "options", "--", json_object_get(root, "options"), options, err);
+    if (rc == 0)
+        rc = compare(file, "data", "", json_object_get(root, "data"), data, err);
+    if (rc == 0)
+        rc = slt_error_set(err, SLT_ERR_MISMATCH, "'%s' started from another model", file);
     json_decref(options);
     json_decref(data);
     return rc;
 }
 
-// ---- Luggage ----
+int slt_trainer_is_of_run(const struct slt_trainer *t, const struct slt_checkpoint_reader *reader,
+                          struct slt_error *err)
+{
+    json_t *root;
+    int rc = parse_trainer(&root, reader, err);
+    if (rc != 0)
+        return rc;
+    rc = check_run(t, slt_checkpoint_name(reader), root, err);
+    json_decref(root);
+    return rc;
+}
 
-int slt_luggage_take(struct slt_luggage *l, const struct slt_checkpoint_reader *reader,
+static int read_trainer(struct slt_trainer *t, const struct slt_checkpoint_reader *reader,
+                        struct slt_error *err)
+{
+    const char *file = slt_checkpoint_name(reader);
+    struct slt_progress progress;
+    json_t *root;
+    int rc = parse_trainer(&root, reader, err);
+    if (rc != 0)
+        return rc;
+    if ((rc = check_run(t, file, root, err)) == 0 &&
+        (rc = read_progress(&progress, file, root, err)) == 0)
+        t->progress = progress;
+    json_decref(root);
+    return rc;
+}
+
+// ---- Attachments ----
+
+int slt_attachments_take(struct slt_attachments *l, const struct slt_checkpoint_reader *reader,
                      struct slt_error *err)
 {
     const char *member, *provenance = slt_checkpoint_provenance(reader);
@@ -185,7 +249,7 @@ int slt_luggage_take(struct slt_luggage *l, const struct slt_checkpoint_reader *
     return 0;
 }
 
-void slt_luggage_free(struct slt_luggage *l)
+void slt_attachments_free(struct slt_attachments *l)
 {
     free(l->tokenizer);
     free(l->provenance);
@@ -338,7 +402,7 @@ static int write_section(struct slt_trainer *t, struct slt_checkpoint_writer *wr
 }
 
 int slt_trainer_save(struct slt_trainer *t, struct slt_output *out,
-                     const struct slt_luggage *luggage, bool with_state, struct slt_error *err)
+                     const struct slt_attachments *attachments, bool with_state, struct slt_error *err)
 {
     struct slt_checkpoint_writer *writer = NULL;
     char *trainer = NULL;
@@ -348,15 +412,15 @@ int slt_trainer_save(struct slt_trainer *t, struct slt_output *out,
         rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a buffer for writing");
         goto out;
     }
-    if ((rc = slt_checkpoint_create(&writer, out, &t->model->config, luggage->tokenizer_member,
-                                    luggage->tokenizer, luggage->tokenizer_bytes, err)) != 0 ||
+    if ((rc = slt_checkpoint_create(&writer, out, &t->model->config, attachments->tokenizer_member,
+                                    attachments->tokenizer, attachments->tokenizer_bytes, err)) != 0 ||
         (rc = write_section(t, writer, SLT_SECTION_MODEL, NULL, chunk, err)) != 0)
         goto out;
     if (with_state &&
         ((rc = trainer_json(t, &trainer, err)) != 0 ||
          (rc = write_section(t, writer, SLT_SECTION_OPTIMIZER, trainer, chunk, err)) != 0))
         goto out;
-    rc = slt_checkpoint_finish(writer, luggage->provenance, err);
+    rc = slt_checkpoint_finish(writer, attachments->provenance, err);
     writer = NULL;
 out:
     slt_checkpoint_abandon(writer);
@@ -379,12 +443,11 @@ static int read_states(struct slt_trainer *t, struct slt_checkpoint_reader *read
     for (size_t i = 0; rc == 0 && next == 1 && i < count; i++) {
         const struct slt_tensor_info *want = &pieces[i].info, *info;
         enum slt_section section;
-        if (announced != count || strcmp(infos[i].name, want->name) != 0 ||
-            infos[i].bytes != want->bytes || infos[i].dtype != want->dtype)
+        if (announced != count || !slt_tensors_match(&infos[i], want))
             rc = slt_error_set(err, SLT_ERR_MISMATCH,
                                "'%s' does not hold the state of optimizer %s: tensor %zu is not "
                                "'%s'",
-                               slt_checkpoint_name(reader), t->optimizer.kind->name, i, want->name);
+                               slt_checkpoint_name(reader), slt_optimizer_name(t->optimizer.id), i, want->name);
         else
             rc = each_chunk(t, &pieces[i], read_chunk, chunk, reader, err);
         if (rc == 0)
@@ -397,10 +460,7 @@ static int read_states(struct slt_trainer *t, struct slt_checkpoint_reader *read
 int slt_trainer_load_state(struct slt_trainer *t, struct slt_checkpoint_reader *reader,
                            struct slt_error *err)
 {
-    const char *text = slt_checkpoint_trainer(reader), *file = slt_checkpoint_name(reader);
-    if (text == NULL)
-        return slt_error_set(err, SLT_ERR_FORMAT, "'%s' has no trainer.json to resume from", file);
-    int rc = read_trainer(t, file, text, err);
+    int rc = read_trainer(t, reader, err);
     if (rc != 0)
         return rc;
     void *chunk = malloc((size_t)CHUNK * sizeof(float));

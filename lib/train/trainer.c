@@ -1,8 +1,7 @@
-// One optimizer step: deal a batch, forward and backward by micro-batches, norm, update.
+// One optimizer step: sample a batch, forward and backward by micro-batches, norm, update.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "optim/relora.h"
 #include "model/evaluate.h"
@@ -14,14 +13,21 @@ static bool updates_at_commit(const struct slt_train_options *o)
     return o->per_layer && !(o->clip_exact && o->clip > 0);
 }
 
+static bool norm_is_whole(const struct slt_train_options *o)
+{
+    return o->clip > 0 && !o->per_layer;
+}
+
 static int layout_extra(struct slt_model *model, void *user, struct slt_error *err)
 {
     struct slt_trainer *t = user;
     const struct slt_train_options *o = &t->options;
-    const bool projects = slt_optimizer_projects(o, &model->config) > 0;
+    const bool projects =
+        slt_optimizer_projects(&o->optimizer, &model->config, norm_is_whole(o)) > 0;
     int rc = 0;
     if (t->grads.grad == NULL &&
-        ((rc = slt_optimizer_init(&t->optimizer, o, model, err)) != 0 ||
+        ((rc = slt_optimizer_init(&t->optimizer, &o->optimizer, o->precision, o->seed, model,
+                                  err)) != 0 ||
          (rc = slt_grads_init(&t->grads, model, updates_at_commit(o) && o->micro_batch == o->batch,
                               projects ? &t->optimizer : NULL, err)) != 0))
         return rc;
@@ -33,67 +39,66 @@ static int layout_extra(struct slt_model *model, void *user, struct slt_error *e
 static struct slt_model_shape shape_of(const struct slt_train_options *o,
                                        const struct slt_config *config)
 {
-    return (struct slt_model_shape){.batch = o->micro_batch,
-                                    .seq = o->seq,
-                                    .training = true,
-                                    .route = slt_route_parse(o->route),
-                                    .recompute = slt_recompute_parse(o->recompute),
-                                    .bf16 = strcmp(o->precision, "f32") != 0,
-                                    .unpacks = config->method == SLT_RELORA ||
-                                               strncmp(o->optimizer, "galore", 6) == 0,
-                                    .trains = slt_trained_roles(o->train_only),
-                                    .projected = slt_optimizer_projects(o, config)};
+    return (struct slt_model_shape){
+        .batch = o->micro_batch,
+        .seq = o->seq,
+        .training = true,
+        .route = o->route,
+        .recompute = o->recompute,
+        .bf16 = o->precision != SLT_PRECISION_F32,
+        .unpacks = slt_linear_kind(config->method)->merges ||
+                   slt_optimizer_has_subspace(o->optimizer.kind),
+        .trains = slt_trained_roles(o->train_only),
+        .projected = slt_optimizer_projects(&o->optimizer, config, norm_is_whole(o))};
+}
+
+int slt_trainer_prepare(struct slt_trainer **trainer, const struct slt_device *device,
+                        const struct slt_config *config, const struct slt_train_options *options,
+                        enum slt_dtype dtype, struct slt_error *err)
+{
+    int rc = slt_train_check_model(options, config, err);
+    if (rc != 0)
+        return rc;
+    struct slt_trainer *t = calloc(1, sizeof *t);
+    if (t == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a trainer");
+    t->options = *options;
+    const struct slt_model_shape shape = shape_of(options, config);
+    rc = slt_model_prepare(&t->model, device, config, dtype, &shape, layout_extra, t, err);
+    if (rc != 0) {
+        slt_trainer_free(t);
+        return rc;
+    }
+    t->plan = slt_model_plan(t->model);
+    *trainer = t;
+    return 0;
+}
+
+int slt_trainer_allocate(struct slt_trainer *t, struct slt_tokens *tokens, struct slt_error *err)
+{
+    const struct slt_train_options *o = &t->options;
+    int rc = slt_sampler_init(&t->sampler, tokens, o->seq, o->packing, true, o->seed, err);
+    if (rc != 0 || (rc = slt_model_allocate(t->model, err)) != 0)
+        return rc;
+    slt_optimizer_bind(&t->optimizer, t->grads.grad);
+    const size_t values = (size_t)(o->batch * o->seq);
+    t->ids = malloc(values * sizeof *t->ids);
+    t->targets = malloc(values * sizeof *t->targets);
+    if (t->ids == NULL || t->targets == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a batch of %zu tokens", values);
+    return 0;
 }
 
 int slt_train_plan(struct slt_plan *plan, struct slt_device *device,
                    const struct slt_config *config, const struct slt_train_options *options,
                    struct slt_error *err)
 {
-    struct slt_trainer t = {.options = *options};
-    // Its weights would come out as they are after rounding, under a configuration that says codes.
-    if (config->quantization.type != SLT_QUANT_NONE)
-        return slt_error_set(err, SLT_ERR_FORMAT,
-                             "a quantized model (%s) cannot be trained: dequantize it first",
-                             slt_quant_name(config->quantization.type));
-    int rc = slt_train_resolve(&t.options, err);
-    if (rc != 0)
-        return rc;
-    const struct slt_model_shape shape = shape_of(&t.options, config);
-    rc = slt_model_plan(plan, device, config, SLT_F32, &shape, layout_extra, &t, err);
-    slt_grads_free(&t.grads);
-    slt_optimizer_free(&t.optimizer);
-    return rc;
-}
-
-int slt_trainer_create(struct slt_trainer **trainer, const struct slt_device *device,
-                       const struct slt_config *config, struct slt_tokens *tokens,
-                       const struct slt_train_options *options, enum slt_dtype dtype,
-                       struct slt_error *err)
-{
-    struct slt_trainer *t = calloc(1, sizeof *t);
-    if (t == NULL)
-        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a trainer");
-    t->options = *options;
-    int rc = slt_train_resolve(&t->options, err);
-    if (rc != 0)
-        goto out;
-    const struct slt_train_options *o = &t->options;
-    const struct slt_model_shape shape = shape_of(o, config);
-    if ((rc = slt_sampler_init(&t->sampler, tokens, o->seq, o->packing, true, o->seed, err)) != 0 ||
-        (rc = slt_model_create(&t->model, device, config, dtype, &shape, layout_extra, t, err)) !=
-            0)
-        goto out;
-    slt_optimizer_bind(&t->optimizer, t->grads.grad);
-    const size_t values = (size_t)(o->batch * o->seq);
-    t->ids = malloc(values * sizeof *t->ids);
-    t->targets = malloc(values * sizeof *t->targets);
-    if (t->ids == NULL || t->targets == NULL)
-        rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a batch of %zu tokens", values);
-out:
-    if (rc != 0)
+    struct slt_trainer *t;
+    int rc = slt_trainer_prepare(&t, device, config, options, SLT_F32, err);
+    if (rc == 0) {
+        *plan = t->plan;
         slt_trainer_free(t);
-    else
-        *trainer = t;
+    }
     return rc;
 }
 
@@ -113,23 +118,17 @@ void slt_trainer_free(struct slt_trainer *t)
     free(t);
 }
 
-static double now(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 // The scalars that a step starts from.
 static void set_scalars(struct slt_trainer *t, uint64_t predicted, struct slt_train_record *record)
 {
     const struct slt_train_options *o = &t->options;
     const double count = (double)(t->progress.updates + 1);
     double scalar[SLT_SCALARS] = {0};
-    record->lr = o->lr * slt_schedule_factor(o, t->progress.step + 1);
+    record->lr = o->lr * slt_schedule_factor(&o->schedule, o->steps, o->optimizer.relora_every,
+                                               t->progress.step + 1);
     scalar[SLT_SCALAR_LR] = record->lr;
-    scalar[SLT_SCALAR_C1] = 1 - pow(o->beta1, count);
-    scalar[SLT_SCALAR_C2] = 1 - pow(o->beta2, count);
+    scalar[SLT_SCALAR_C1] = 1 - pow(o->optimizer.beta1, count);
+    scalar[SLT_SCALAR_C2] = 1 - pow(o->optimizer.beta2, count);
     scalar[SLT_SCALAR_LOSS_SCALE] = predicted > 0 ? 1 / (double)predicted : 0;
     scalar[SLT_SCALAR_CLIP] = o->clip;
     // What clips an update at a commit is the norm of the last step, since that of this one is
@@ -143,7 +142,7 @@ static void set_scalars(struct slt_trainer *t, uint64_t predicted, struct slt_tr
 
 // Whether the host has to look at losses and norms on the way: an optimizer that decomposes
 // gradients cannot be given some that are not finite. All others leave the looking to the device.
-static bool looks(const struct slt_trainer *t)
+static bool needs_finite_check(const struct slt_trainer *t)
 {
     return t->optimizer.kind->subspace != NULL;
 }
@@ -155,7 +154,7 @@ static void update_parts(void *user, int first, int count)
     struct slt_trainer *t = user;
     struct slt_model *m = t->model;
     m->ops->grad_norm(m->ctx, m->scalars, t->grads.grad + first, count);
-    if (looks(t) && slt_model_get_scalar(m, SLT_SCALAR_SKIP) != 0)
+    if (needs_finite_check(t) && slt_model_get_scalar(m, SLT_SCALAR_SKIP) != 0)
         return;
     if (t->failure.code == 0)
         t->optimizer.kind->step(&t->optimizer, first, count, t->progress.updates, &t->failure);
@@ -165,7 +164,7 @@ static void micro_step(struct slt_trainer *t)
 {
     slt_model_forward(t->model);
     slt_model_loss(t->model, &t->grads.sink);
-    if (looks(t) && !isfinite(slt_model_get_scalar(t->model, SLT_SCALAR_LOSS)))
+    if (needs_finite_check(t) && !isfinite(slt_model_get_scalar(t->model, SLT_SCALAR_LOSS)))
         t->gave_up = true;
     else
         slt_model_backward(t->model, &t->grads.sink);
@@ -186,7 +185,7 @@ static void run_recorded(struct slt_trainer *t, enum slt_recording which,
     const struct slt_ops *ops = t->model->ops;
     struct slt_ctx *ctx = t->model->ctx;
     struct slt_recorded *r = &t->recorded[which];
-    if (ops->capture_begin == NULL || looks(t) || t->eager || !r->ran) {
+    if (ops->capture_begin == NULL || needs_finite_check(t) || t->eager || !r->ran) {
         work(t);
         r->ran = true;
         return;
@@ -207,8 +206,9 @@ static int accumulate(struct slt_trainer *t, slt_stop_flag *stop, struct slt_err
     slt_grads_begin(&t->grads, t->model->part_count, t->progress.updates);
     for (int64_t i = 0; i < o->batch && !t->gave_up; i += o->micro_batch) {
         // With per_layer the last micro-batch changes weights: from then on the step has happened.
-        if (stop != NULL && *stop != 0)
-            return slt_error_set(err, SLT_ERR_STOPPED, "stopped by a signal");
+        int rc = slt_error_stopped(stop, err);
+        if (rc != 0)
+            return rc;
         const bool first = i == 0, last = i + o->micro_batch == o->batch;
         t->grads.on_commit = updates_at_commit(o) && last ? update_parts : NULL;
         t->grads.user = t;
@@ -223,7 +223,7 @@ static int accumulate(struct slt_trainer *t, slt_stop_flag *stop, struct slt_err
 }
 
 // What a step that has been computed did.
-static void count(struct slt_trainer *t, struct slt_train_record *record, uint64_t predicted)
+static void record_step(struct slt_trainer *t, struct slt_train_record *record, uint64_t predicted)
 {
     struct slt_progress *p = &t->progress;
     const bool commits = updates_at_commit(&t->options);
@@ -256,7 +256,7 @@ int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt
 {
     const struct slt_train_options *o = &t->options;
     struct slt_progress *p = &t->progress;
-    const double start = now();
+    const double start = slt_clock_now();
     int64_t got;
     t->sampler.next = p->sequences;
     int rc = slt_sampler_next(&t->sampler, t->ids, t->targets, o->batch, &got, err);
@@ -268,7 +268,7 @@ int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt
                              (unsigned long long)(p->sequences + (uint64_t)got),
                              (long long)p->step + 1);
     const uint64_t predicted = slt_count_targets(t->targets, o->batch * o->seq);
-    *record = (struct slt_train_record){.data_seconds = now() - start};
+    *record = (struct slt_train_record){.data_seconds = slt_clock_now() - start};
     set_scalars(t, predicted, record);
     t->gave_up = false;
     t->failure.code = 0;
@@ -280,20 +280,20 @@ int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt
         return rc;
     if (t->failure.code != 0)
         return slt_error_set(err, t->failure.code, "%s", t->failure.message);
-    count(t, record, predicted);
+    record_step(t, record, predicted);
     if (!record->skipped && slt_relora_is_due(&t->optimizer, p->updates) &&
         (rc = slt_relora_restart(&t->optimizer, p->updates, err)) != 0)
         return rc;
-    record->seconds = now() - start;
+    record->seconds = slt_clock_now() - start;
     record->tokens_per_second = (double)predicted / record->seconds;
     return 0;
 }
 
 int slt_trainer_validate(struct slt_trainer *t, struct slt_train_validation *validation,
-                         const char *path, uint64_t limit, slt_stop_flag *stop,
+                         struct slt_tokens *tokens, uint64_t limit, slt_stop_flag *stop,
                          struct slt_error *err)
 {
-    const double start = now();
+    const double start = slt_clock_now();
     const struct slt_train_options *o = &t->options;
     const struct slt_eval_options options = {.batch = o->micro_batch,
                                              .seq = o->seq,
@@ -301,17 +301,11 @@ int slt_trainer_validate(struct slt_trainer *t, struct slt_train_validation *val
                                              .limit = limit,
                                              .stop = stop};
     struct slt_eval_result result;
-    struct slt_input *in;
-    struct slt_tokens *tokens = NULL;
-    int rc;
-    if ((rc = slt_input_open(&in, path, stop, err)) != 0 ||
-        (rc = slt_tokens_open(&tokens, in, err)) != 0)
-        return rc;
-    rc = slt_evaluate_model(&result, t->model, tokens, &options, err);
-    slt_tokens_close(tokens);
+    int rc = slt_evaluate_model(&result, t->model, tokens, &options, err);
     slt_model_resize(t->model, o->micro_batch, o->seq);
     if (rc == 0)
-        *validation = (struct slt_train_validation){
-            t->progress.step, result.loss, result.perplexity, result.tokens, now() - start};
+        *validation = (struct slt_train_validation){t->progress.step, result.loss,
+                                                    result.perplexity, result.tokens,
+                                                    slt_clock_now() - start};
     return rc;
 }

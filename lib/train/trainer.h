@@ -4,6 +4,8 @@
 
 #include "model/model.h"
 #include "optim/optimizer.h"
+#include "slt/clock.h"
+#include "slt/digest.h"
 #include "slt/train.h"
 #include "files/sampler.h"
 #include "train/options.h"
@@ -18,6 +20,7 @@ struct slt_progress {
     uint64_t skipped_losses, skipped_updates;
     int64_t skipped_in_row;
     double norm; // of the last step's gradients, for clipping with per_layer; 0 before the first
+    bool validation_is_due; // after the last step, and not done yet
 };
 
 // What is alike in every step, and can be recorded: the micro-batch of a step that has one, the
@@ -37,7 +40,9 @@ struct slt_recorded {
 };
 
 struct slt_trainer {
-    struct slt_train_options options; // with micro_batch chosen
+    struct slt_train_options options;
+    struct slt_plan plan;
+    char identity[SLT_SHA256_HEX]; // of the run; empty before slt_trainer_identify
     struct slt_model *model;
     struct slt_optimizer optimizer;
     struct slt_grads grads;
@@ -50,11 +55,14 @@ struct slt_trainer {
     struct slt_error failure; // of an update, code 0 if none
 };
 
-// tokens stay the caller's. The weights are undefined until slt_model_load.
-int slt_trainer_create(struct slt_trainer **trainer, const struct slt_device *device,
-                       const struct slt_config *config, struct slt_tokens *tokens,
-                       const struct slt_train_options *options, enum slt_dtype dtype,
-                       struct slt_error *err);
+// A trainer with its plan and nothing allocated yet; options as slt_train_resolve left them. Errors:
+// SLT_ERR_RANGE where the options do not fit the model or the device cannot do what they ask for.
+int slt_trainer_prepare(struct slt_trainer **trainer, const struct slt_device *device,
+                        const struct slt_config *config, const struct slt_train_options *options,
+                        enum slt_dtype dtype, struct slt_error *err);
+// Allocates it. tokens stay the caller's. The weights are undefined until slt_model_load.
+int slt_trainer_allocate(struct slt_trainer *trainer, struct slt_tokens *tokens,
+                         struct slt_error *err);
 void slt_trainer_free(struct slt_trainer *trainer);
 
 // One optimizer step. Fills record's numbers but not its times, apart from data_seconds.
@@ -62,44 +70,43 @@ void slt_trainer_free(struct slt_trainer *trainer);
 // SLT_ERR_RANGE if a stream ended.
 int slt_trainer_step(struct slt_trainer *trainer, struct slt_train_record *record,
                      slt_stop_flag *stop, struct slt_error *err);
-// Mean loss on a token file from its start, with the training model.
+// Mean loss on a token file from where it is (a mapped one from its start), with the training
+// model.
 int slt_trainer_validate(struct slt_trainer *trainer, struct slt_train_validation *validation,
-                         const char *path, uint64_t limit, slt_stop_flag *stop,
+                         struct slt_tokens *tokens, uint64_t limit, slt_stop_flag *stop,
                          struct slt_error *err);
 
 // ---- State (state.c) ----
 
 // What a checkpoint carries besides the model: copies, owned here.
-struct slt_luggage {
+struct slt_attachments {
     void *tokenizer;
     size_t tokenizer_bytes;
     char tokenizer_member[32];
     char *provenance;
 };
-int slt_luggage_take(struct slt_luggage *luggage, const struct slt_checkpoint_reader *reader,
-                     struct slt_error *err);
-void slt_luggage_free(struct slt_luggage *luggage);
+int slt_attachments_take(struct slt_attachments *attachments,
+                         const struct slt_checkpoint_reader *reader, struct slt_error *err);
+void slt_attachments_free(struct slt_attachments *attachments);
 
-// The options that change numbers as a JSON object's text; the caller frees *json.
+// Gives the trainer the identity of its run: the SHA-256 of what the model is that it starts from
+// (reader, read to its end), of the options that change numbers, and of the data.
+int slt_trainer_identify(struct slt_trainer *trainer, const struct slt_checkpoint_reader *reader,
+                         struct slt_error *err);
+// Whether the trainer.json that reader has passed is of the same run. SLT_ERR_MISMATCH with a
+// sentence that says how it differs.
+int slt_trainer_is_of_run(const struct slt_trainer *trainer,
+                          const struct slt_checkpoint_reader *reader, struct slt_error *err);
+// The options that change numbers, and the run's identity, as a JSON object's text; the caller
+// frees *json.
 int slt_trainer_options_json(const struct slt_trainer *trainer, char **json, struct slt_error *err);
 // Writes a checkpoint, with optimizer and trainer state if asked for.
 int slt_trainer_save(struct slt_trainer *trainer, struct slt_output *out,
-                     const struct slt_luggage *luggage, bool with_state, struct slt_error *err);
-// Reads trainer.json and the optimizer's tensors; the reader stands at the first of them. Compares
-// options and data (SLT_ERR_MISMATCH).
+                     const struct slt_attachments *attachments, bool with_state,
+                     struct slt_error *err);
+// Reads trainer.json and the optimizer's tensors; the reader stands at the first of them.
+// SLT_ERR_MISMATCH if it is of another run.
 int slt_trainer_load_state(struct slt_trainer *trainer, struct slt_checkpoint_reader *reader,
                            struct slt_error *err);
-
-// ---- State checkpoints on disk (resume.c) ----
-
-// PREFIX-<step>.slt into path.
-int slt_state_path(char *path, size_t size, const char *prefix, int64_t step,
-                   struct slt_error *err);
-// The newest of run's PREFIX-<step>.slt that is whole: its path, or path[0] = 0 if there is none.
-// What is passed over goes to run's on_damaged.
-int slt_state_newest(char *path, size_t size, const struct slt_train_run *run,
-                     struct slt_error *err);
-// Removes all but the newest keep state checkpoints.
-int slt_state_prune(const char *prefix, int64_t keep, struct slt_error *err);
 
 #endif

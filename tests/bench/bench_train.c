@@ -15,7 +15,7 @@
 #include "bench.h"
 #include "slt/random.h"
 #include "slt/support.h"
-#include "train/trainer.h"
+#include "training.h"
 
 #define SEQ       256
 #define MAX_PAIRS 101
@@ -88,7 +88,7 @@ static void create(struct subject *s, struct slt_device *device, struct slt_toke
     if (s->config.method == SLT_SLTRAIN &&
         slt_support_crc(&s->config.support_crc, &s->config, &err) != 0)
         die(&err);
-    if (slt_trainer_create(&s->trainer, device, &s->config, tokens, &options, SLT_F32, &err) != 0)
+    if (make_trainer(&s->trainer, device, &s->config, tokens, &options, &err) != 0)
         die(&err);
     fill_weights(s->trainer->model);
 }

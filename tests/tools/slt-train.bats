@@ -61,7 +61,7 @@ timeless() {
 @test "a newer state that is damaged is passed over, and named" {
     run=(slt-train "${TRAIN[@]}" --steps 9 --checkpoint-every 2 --checkpoint s --keep 9 -o m.slt "$DATA/init.slt")
     "${run[@]}"
-    cp m.slt straight.slt
+    mv m.slt straight.slt
     printf 'XXXX' | dd of=s-8.slt bs=1 seek=5000 conv=notrunc status=none
     "${run[@]}" --resume 2>err
     grep -q "passed over.*s-8.slt" err

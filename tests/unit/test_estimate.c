@@ -105,8 +105,10 @@ static void test_8bit(void)
 static void test_index(struct slt_device *device)
 {
     struct slt_train_options o;
+    struct slt_error resolve_err;
     slt_train_defaults(&o);
     o.steps = 1;
+    CHECK_OK(slt_train_resolve(&o, &resolve_err), resolve_err);
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++) {
         struct slt_config c = preset(sizes[i]);
         struct slt_estimate e = {0};
@@ -132,10 +134,12 @@ static void test_flops(struct slt_device *device)
     const double linears = l * (4 * d * d + 3 * d * f), rest = 6 * 32000 * d + l * 6 * 256 * d;
     struct slt_train_options o;
     struct slt_flops flops;
+    struct slt_plan plan;
     struct slt_error err;
     slt_train_defaults(&o);
     o.steps = 1;
     o.micro_batch = 8;
+    CHECK_OK(slt_train_resolve(&o, &err), err);
     for (int method = SLT_FULL; method <= SLT_SLTRAIN; method++) {
         struct slt_config c = base;
         c.method = (enum slt_method)method;
@@ -144,8 +148,8 @@ static void test_flops(struct slt_device *device)
             c.rank = 0;
         for (int dense = 0; dense < 2; dense++) {
             double want = rest;
-            o.route = dense ? "dense" : "factored";
-            CHECK_OK(slt_estimate_flops(&flops, device, &c, &o, &err), err);
+            o.route = dense ? SLT_ROUTE_DENSE : SLT_ROUTE_FACTORED;
+            CHECK_OK(slt_estimate_run(&plan, &flops, device, &c, &o, &err), err);
             if (method == SLT_FULL)
                 want += 6 * linears;
             else if (dense)
@@ -156,24 +160,24 @@ static void test_flops(struct slt_device *device)
             CHECK(flops.model == 6 * linears + rest, "method %d", method);
             CHECK(fabs(flops.computed - want) < 1e-9 * want, "method %d: %.17g for %.17g", method,
                   flops.computed, want);
-            CHECK(strcmp(flops.route[SLT_GROUP_DOWN], method == SLT_FULL ? "full" : o.route) == 0,
+            CHECK(strcmp(flops.route[SLT_GROUP_DOWN], method == SLT_FULL ? "full" : dense ? "dense" : "factored") == 0,
                   "method %d: %s", method, flops.route[SLT_GROUP_DOWN]);
         }
     }
-    o.route = "scenic";
-    CHECK(slt_estimate_flops(&flops, device, &base, &o, &err) == SLT_ERR_RANGE, "%s", err.message);
+    o.route = (enum slt_route)3;
+    CHECK(slt_train_resolve(&o, &err) == SLT_ERR_RANGE, "%s", err.message);
 }
 
 static void test_names(void)
 {
-    CHECK(slt_scheme_of("full", "adamw") == SLT_SCHEME_FULL, "full");
-    CHECK(slt_scheme_of("lowrank", "adamw") == SLT_SCHEME_LOWRANK, "lowrank");
-    CHECK(slt_scheme_of("relora", "adamw") == SLT_SCHEME_RELORA, "relora");
-    CHECK(slt_scheme_of("sltrain", "adam8bit") == SLT_SCHEME_SLTRAIN, "sltrain");
-    CHECK(slt_scheme_of("full", "galore8bit") == SLT_SCHEME_GALORE, "galore");
-    CHECK(slt_accounting_of("galore") == SLT_ACCOUNT_PAPER, "galore");
-    CHECK(slt_accounting_of("galore8bit") == SLT_ACCOUNT_PAPER_8BIT, "galore8bit");
-    CHECK(slt_accounting_of("adam8bit") == SLT_ACCOUNT_PAPER_8BIT, "adam8bit");
+    CHECK(slt_scheme_of(SLT_FULL, SLT_OPTIMIZER_ADAMW) == SLT_SCHEME_FULL, "full");
+    CHECK(slt_scheme_of(SLT_LOWRANK, SLT_OPTIMIZER_ADAMW) == SLT_SCHEME_LOWRANK, "lowrank");
+    CHECK(slt_scheme_of(SLT_RELORA, SLT_OPTIMIZER_ADAMW) == SLT_SCHEME_RELORA, "relora");
+    CHECK(slt_scheme_of(SLT_SLTRAIN, SLT_OPTIMIZER_ADAM8BIT) == SLT_SCHEME_SLTRAIN, "sltrain");
+    CHECK(slt_scheme_of(SLT_FULL, SLT_OPTIMIZER_GALORE8BIT) == SLT_SCHEME_GALORE, "galore");
+    CHECK(slt_accounting_of(SLT_OPTIMIZER_GALORE) == SLT_ACCOUNT_PAPER, "galore");
+    CHECK(slt_accounting_of(SLT_OPTIMIZER_GALORE8BIT) == SLT_ACCOUNT_PAPER_8BIT, "galore8bit");
+    CHECK(slt_accounting_of(SLT_OPTIMIZER_ADAM8BIT) == SLT_ACCOUNT_PAPER_8BIT, "adam8bit");
 }
 
 // The marks at their limits.

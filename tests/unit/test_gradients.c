@@ -402,9 +402,11 @@ struct sparse {
 
 static struct slt_csr sparse_support(struct device *d)
 {
-    return (struct slt_csr){SP_OUT, SP_IN, SP_NNZ,
-                            device_bytes(d, SLT_I64, SP_OUT + 1, sparse_start),
-                            device_bytes(d, SLT_U16, SP_NNZ, sparse_column)};
+    return (struct slt_csr){.rows = SP_OUT,
+                            .cols = SP_IN,
+                            .nnz = SP_NNZ,
+                            .row_start = device_bytes(d, SLT_I64, SP_OUT + 1, sparse_start),
+                            .column = device_bytes(d, SLT_U16, SP_NNZ, sparse_column)};
 }
 
 static double sparse_loss(void *self)

@@ -4,7 +4,7 @@
 
 #include "core/codes.h"
 #include "device.h"
-#include "train/trainer.h"
+#include "training.h"
 #include "vectors.h"
 
 static void check_maps(const struct vector_file *v)
@@ -144,7 +144,7 @@ static void galore_steps(struct slt_trainer *t, int steps)
     }
 }
 
-static void check_galore(const struct vector_file *v, const char *device_name, const char *svd,
+static void check_galore(const struct vector_file *v, const char *device_name, enum slt_galore_svd svd,
                          double limit)
 {
     static const char *const names[] = {"embed", "norm1", "q",  "k",    "v",    "o",
@@ -173,15 +173,16 @@ static void check_galore(const struct vector_file *v, const char *device_name, c
     options.batch = 1;
     options.seq = 4;
     options.lr = 1e-2;
-    options.weight_decay = 0.1;
-    options.optimizer = "galore";
-    options.galore_rank = 4;
-    options.galore_gap = 5;
-    options.galore_stagger = false;
-    options.galore_svd = svd;
+    options.seed = 0;
+    options.optimizer.weight_decay = 0.1;
+    options.optimizer.kind = SLT_OPTIMIZER_GALORE;
+    options.optimizer.galore_rank = 4;
+    options.optimizer.galore_gap = 5;
+    options.optimizer.galore_stagger = false;
+    options.optimizer.galore_svd = svd;
     struct slt_trainer *t;
     CHECK_OK(slt_device_open(&device, device_name, 2, &err), err);
-    CHECK_OK(slt_trainer_create(&t, device, &config, tokens, &options, SLT_F32, &err), err);
+    CHECK_OK(make_trainer(&t, device, &config, tokens, &options, &err), err);
     galore_steps(t, 12);
     CHECK(t->optimizer.slots == 12, "%zu parameters", t->optimizer.slots);
     for (size_t i = 0; i < t->optimizer.slots; i++) {
@@ -195,7 +196,7 @@ static void check_galore(const struct vector_file *v, const char *device_name, c
             error += ((double)got[k] - want[k]) * ((double)got[k] - want[k]);
             norm += (double)want[k] * want[k];
         }
-        CHECK(sqrt(error / norm) <= limit, "%s on %s, %s: error %g", names[i], device_name, svd,
+        CHECK(sqrt(error / norm) <= limit, "%s on %s, svd %d: error %g", names[i], device_name, (int)svd,
               sqrt(error / norm));
     }
     slt_trainer_free(t);
@@ -217,10 +218,10 @@ int main(void)
     }
     vector_file_free(&v);
     vector_file_read(&v, "galore");
-    check_galore(&v, "cpu", "exact", 1e-5);
-    check_galore(&v, "cpu-reference", "exact", 1e-5);
+    check_galore(&v, "cpu", SLT_GALORE_EXACT, 1e-5);
+    check_galore(&v, "cpu-reference", SLT_GALORE_EXACT, 1e-5);
     // r + 8 vectors of 16: all but exact for a matrix this small.
-    check_galore(&v, "cpu", "randomized", 1e-1);
+    check_galore(&v, "cpu", SLT_GALORE_RANDOMIZED, 1e-1);
     vector_file_free(&v);
     return TEST_END();
 }

@@ -1,4 +1,4 @@
-// Dealing of sequences, schedules, accumulation, clipping and non-finite steps.
+// Sampling of sequences, schedules, accumulation, clipping and non-finite steps.
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,7 +8,7 @@
 #include "emulated.h"
 #include "slt/init.h"
 #include "slt/random.h"
-#include "train/trainer.h"
+#include "training.h"
 
 enum { VOCAB = 61, EOS = 2, PAD = 3, DOCUMENTS = 23 };
 
@@ -73,7 +73,7 @@ static void check_packed(const char *path)
             for (int64_t i = 0; i < n; i++)
                 found += memcmp(ids[epoch][i], want, SEQ * sizeof *want) == 0 &&
                          memcmp(targets[epoch][i], want + 1, SEQ * sizeof *want) == 0;
-            CHECK(found == 1, "epoch %d: window %lld dealt %d times", epoch, (long long)w, found);
+            CHECK(found == 1, "epoch %d: window %lld sampled %d times", epoch, (long long)w, found);
         }
     }
     for (int64_t i = 0; i < n; i++)
@@ -145,19 +145,23 @@ static void check_documents(const char *path)
 
 static void check_schedules(void)
 {
-    struct slt_train_options o;
-    slt_train_defaults(&o);
-    o.steps = 100;
-    o.warmup = 10;
-    CHECK(slt_schedule_factor(&o, 1) == 0.1, "%g", slt_schedule_factor(&o, 1));
-    CHECK(slt_schedule_factor(&o, 10) == 1, "%g", slt_schedule_factor(&o, 10));
-    CHECK(fabs(slt_schedule_factor(&o, 55) - 0.55) < 1e-12, "%g", slt_schedule_factor(&o, 55));
-    CHECK(fabs(slt_schedule_factor(&o, 100) - 0.1) < 1e-12, "%g", slt_schedule_factor(&o, 100));
-    o.schedule = SLT_SCHEDULE_LINEAR;
-    CHECK(fabs(slt_schedule_factor(&o, 55) - 0.55) < 1e-12, "%g", slt_schedule_factor(&o, 55));
-    CHECK(fabs(slt_schedule_factor(&o, 100) - 0.1) < 1e-12, "%g", slt_schedule_factor(&o, 100));
-    o.schedule = SLT_SCHEDULE_CONSTANT;
-    CHECK(slt_schedule_factor(&o, 100) == 1, "%g", slt_schedule_factor(&o, 100));
+    struct slt_schedule s = {.kind = SLT_SCHEDULE_COSINE, .min_lr_ratio = 0.1, .warmup = 10};
+    const struct {
+        enum slt_schedule_kind kind;
+        int64_t t;
+        double factor;
+    } want[] = {
+        {SLT_SCHEDULE_COSINE, 1, 0.1},  {SLT_SCHEDULE_COSINE, 10, 1},
+        {SLT_SCHEDULE_COSINE, 55, 0.55}, {SLT_SCHEDULE_COSINE, 100, 0.1},
+        {SLT_SCHEDULE_LINEAR, 55, 0.55}, {SLT_SCHEDULE_LINEAR, 100, 0.1},
+        {SLT_SCHEDULE_CONSTANT, 100, 1},
+    };
+    for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
+        s.kind = want[i].kind;
+        const double got = slt_schedule_factor(&s, 100, 0, want[i].t);
+        CHECK(fabs(got - want[i].factor) < 1e-12, "schedule %d at %lld: %g", (int)s.kind,
+              (long long)want[i].t, got);
+    }
 }
 
 static struct slt_config config_of(enum slt_method method)
@@ -205,8 +209,7 @@ static struct slt_trainer *create(struct slt_device *device, struct slt_tokens *
     CHECK_OK(slt_output_publish(out, &err), err);
     CHECK_OK(slt_input_open(&in, path, NULL, &err), err);
     CHECK_OK(slt_checkpoint_open(&reader, in, &err), err);
-    CHECK_OK(slt_trainer_create(&trainer, device, slt_checkpoint_config(reader), tokens, options,
-                                SLT_F32, &err),
+    CHECK_OK(make_trainer(&trainer, device, slt_checkpoint_config(reader), tokens, options, &err),
              err);
     CHECK_OK(slt_model_load(trainer->model, reader, &more, &err), err);
     CHECK(more == 0, "a new checkpoint has no optimizer state");
@@ -223,7 +226,8 @@ static struct slt_train_options options_of(int64_t micro_batch)
     o.micro_batch = micro_batch;
     o.seq = 16;
     o.lr = 1e-2;
-    o.warmup = 2;
+    o.schedule.warmup = 2;
+    o.seed = 0;
     return o;
 }
 
@@ -268,7 +272,7 @@ static void check_clipping(struct slt_device *device, struct slt_tokens *tokens)
         for (int64_t i = 0; i < v.rows * v.cols; i++) {
             float value;
             slt_tensor_read(t->model, &value, v, i, 1);
-            sum += value / (1 - o.beta2);
+            sum += value / (1 - o.optimizer.beta2);
         }
     }
     CHECK(record.grad_norm > 0.01, "norm %g", record.grad_norm);
@@ -336,6 +340,67 @@ static void check_recorded(struct slt_device *device, struct slt_tokens *tokens,
     CHECK(memcmp(head[0], head[1], sizeof head[0]) == 0, "%s: weights", what);
 }
 
+// ---- The plan ----
+
+static uint64_t created[SLT_REGIONS]; // bytes of buffers, by region
+
+static int (*create_buffer)(struct slt_ctx *ctx, struct slt_buffer **buffer, const char *region,
+                            uint64_t bytes, struct slt_error *err);
+
+static int count_buffer(struct slt_ctx *ctx, struct slt_buffer **buffer, const char *region,
+                        uint64_t bytes, struct slt_error *err)
+{
+    for (int i = 0; i < SLT_REGIONS; i++)
+        if (strcmp(region, slt_region_name((enum slt_region)i)) == 0)
+            created[i] += bytes;
+    return create_buffer(ctx, buffer, region, bytes, err);
+}
+
+// What is planned for a run is what the device is asked for, region by region.
+static void check_plan(struct slt_device *device, struct slt_tokens *tokens, enum slt_method method,
+                       struct slt_train_options o, const char *what)
+{
+    struct slt_error err;
+    struct slt_plan plan;
+    struct slt_trainer *t;
+    const struct slt_config config = config_of(method);
+    struct slt_ops counting = *device->ops;
+    struct slt_device counted = *device;
+    create_buffer = device->ops->buffer_create;
+    counting.buffer_create = count_buffer;
+    counted.ops = &counting;
+    memset(created, 0, sizeof created);
+    CHECK_OK(slt_train_resolve(&o, &err), err);
+    CHECK_OK(slt_train_plan(&plan, device, &config, &o, &err), err);
+    CHECK_OK(slt_trainer_prepare(&t, &counted, &config, &o, SLT_F32, &err), err);
+    // Its positions are not drawn from the checkpoint's seed: that comes after the memory.
+    (void)slt_trainer_allocate(t, tokens, &err);
+    for (int i = 0; i < SLT_REGIONS; i++)
+        CHECK(plan.bytes[i] == created[i], "%s, %s: %llu planned, %llu asked for", what,
+              slt_region_name((enum slt_region)i), (unsigned long long)plan.bytes[i],
+              (unsigned long long)created[i]);
+    slt_trainer_free(t);
+}
+
+static void check_plans(struct slt_device *device, struct slt_tokens *tokens)
+{
+    struct slt_train_options o = options_of(2);
+    check_plan(device, tokens, SLT_FULL, o, "full");
+    check_plan(device, tokens, SLT_SLTRAIN, o, "sltrain");
+    o.recompute = SLT_RECOMPUTE_BLOCK;
+    o.precision = SLT_PRECISION_BF16_MASTER;
+    check_plan(device, tokens, SLT_SLTRAIN, o, "masters");
+    o.precision = SLT_PRECISION_BF16;
+    o.optimizer.kind = SLT_OPTIMIZER_GALORE;
+    check_plan(device, tokens, SLT_FULL, o, "galore");
+    o.micro_batch = 4;
+    o.per_layer = true;
+    o.optimizer.kind = SLT_OPTIMIZER_GALORE8BIT;
+    check_plan(device, tokens, SLT_FULL, o, "galore8bit per layer");
+    o.optimizer.kind = SLT_OPTIMIZER_ADAM8BIT;
+    check_plan(device, tokens, SLT_SLTRAIN, o, "adam8bit per layer");
+}
+
 static void check_emulated(struct slt_tokens *tokens)
 {
     struct slt_device device = {.ops = emulated_ops()};
@@ -348,10 +413,10 @@ static void check_emulated(struct slt_tokens *tokens)
     check_non_finite(&device, tokens);
     struct slt_train_options o = options_of(4);
     check_recorded(&device, tokens, &o, "one micro-batch");
-    o.precision = "bf16-sr";
+    o.precision = SLT_PRECISION_BF16_SR;
     o.micro_batch = 2;
     check_recorded(&device, tokens, &o, "two micro-batches");
-    o.optimizer = "adam8bit";
+    o.optimizer.kind = SLT_OPTIMIZER_ADAM8BIT;
     o.micro_batch = 1;
     check_recorded(&device, tokens, &o, "four micro-batches");
     o.per_layer = true;
@@ -375,6 +440,7 @@ int main(void)
     check_schedules();
     CHECK_OK(slt_device_open(&device, "cpu", 2, &err), err);
     struct slt_tokens *tokens = open_tokens(path);
+    check_plans(device, tokens);
     check_accumulation(device, tokens, SLT_FULL);
     check_accumulation(device, tokens, SLT_SLTRAIN);
     check_clipping(device, tokens);

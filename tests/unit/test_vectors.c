@@ -35,13 +35,13 @@ static void read_config(struct vectors *v, const char *path)
     v->seq = json_integer_value(json_object_get(test, "seq"));
     slt_train_defaults(&v->options);
     v->options.lr = json_number_value(json_object_get(test, "lr"));
-    v->options.weight_decay = json_number_value(json_object_get(test, "weight_decay"));
+    v->options.optimizer.weight_decay = json_number_value(json_object_get(test, "weight_decay"));
     v->options.clip = json_number_value(json_object_get(test, "clip"));
-    v->options.relora_every = json_integer_value(json_object_get(test, "relora_every"));
+    v->options.optimizer.relora_every = json_integer_value(json_object_get(test, "relora_every"));
     const json_t *eps = json_object_get(test, "eps");
-    v->options.eps = eps != NULL ? json_number_value(eps) : 1e-8;
-    v->options.relora_prune = "magnitude";
-    v->options.relora_prune_fraction = 0.9;
+    v->options.optimizer.eps = eps != NULL ? json_number_value(eps) : 1e-8;
+    v->options.optimizer.relora_prune = SLT_PRUNE_MAGNITUDE;
+    v->options.optimizer.relora_prune_fraction = 0.9;
     json_decref(root);
     free(text);
     CHECK(v->batch > 0 && v->seq > 0 && v->options.lr > 0, "%s is incomplete", path);
@@ -108,7 +108,8 @@ static void check_gradients(struct slt_trainer *t, const struct vectors *v, cons
 static int layout_extra(struct slt_model *model, void *user, struct slt_error *err)
 {
     struct slt_trainer *t = user;
-    if (t->grads.grad == NULL && (slt_optimizer_init(&t->optimizer, &t->options, model, err) != 0 ||
+    if (t->grads.grad == NULL && (slt_optimizer_init(&t->optimizer, &t->options.optimizer, SLT_PRECISION_F32,
+                                                     0, model, err) != 0 ||
                                   slt_grads_init(&t->grads, model, false, NULL, err) != 0))
         return err->code;
     slt_grads_layout(&t->grads, model);
@@ -144,8 +145,8 @@ static void step(struct slt_trainer *t, const struct vectors *v, int number, con
     CHECK(fabs(loss - want) <= limit, "%s: loss of step %d is %.7f, not %.7f", what, number, loss,
           want);
     slt_model_set_scalar(m, SLT_SCALAR_LR, t->options.lr);
-    slt_model_set_scalar(m, SLT_SCALAR_C1, 1 - pow(t->options.beta1, number + 1));
-    slt_model_set_scalar(m, SLT_SCALAR_C2, 1 - pow(t->options.beta2, number + 1));
+    slt_model_set_scalar(m, SLT_SCALAR_C1, 1 - pow(t->options.optimizer.beta1, number + 1));
+    slt_model_set_scalar(m, SLT_SCALAR_C2, 1 - pow(t->options.optimizer.beta2, number + 1));
     slt_model_set_scalar(m, SLT_SCALAR_CLIP, t->options.clip);
     m->ops->grad_norm(m->ctx, m->scalars, t->grads.grad, m->part_count);
     const double norm = slt_model_get_scalar(m, SLT_SCALAR_NORM);

@@ -63,6 +63,10 @@ SLT_API const char *slt_checkpoint_trainer(const struct slt_checkpoint_reader *r
 // The text of provenance.jsonl (owned by the reader), known after slt_checkpoint_next returned 0;
 // NULL if none.
 SLT_API const char *slt_checkpoint_provenance(const struct slt_checkpoint_reader *reader);
+// The SHA-256 of what the model is: the manifest's lines of config.json, the tokenizer and
+// model.safetensors. Known once the model's tensors are passed, NULL before; owned by the reader.
+SLT_API const unsigned char *
+slt_checkpoint_model_digest(const struct slt_checkpoint_reader *reader);
 SLT_API void slt_checkpoint_close(struct slt_checkpoint_reader *reader);
 
 // Skips to the end and verifies the manifest.

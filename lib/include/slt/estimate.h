@@ -56,10 +56,10 @@ struct slt_estimate {
 SLT_API const char *slt_scheme_name(enum slt_scheme scheme);
 SLT_API const char *slt_accounting_name(enum slt_accounting accounting);
 
-// What a method's and an optimizer's names stand for in the paper: galore* is galore, *8bit is
-// counted with 1 byte per moment.
-SLT_API enum slt_scheme slt_scheme_of(const char *method, const char *optimizer);
-SLT_API enum slt_accounting slt_accounting_of(const char *optimizer);
+// What a method and an optimizer stand for in the paper: one that works in a subspace is galore, one
+// with 8-bit moments is counted with 1 byte per moment.
+SLT_API enum slt_scheme slt_scheme_of(enum slt_method method, enum slt_optimizer_id optimizer);
+SLT_API enum slt_accounting slt_accounting_of(enum slt_optimizer_id optimizer);
 
 // Evaluates the formulas above for the sizes, rank, density and support of config; its method is
 // not looked at, and a support of no kind counts as random.
@@ -116,9 +116,10 @@ struct slt_flops {
     const char *route[SLT_GROUP_KINDS];
 };
 
-// What slt_train would compute.
-SLT_API int slt_estimate_flops(struct slt_flops *flops, struct slt_device *device,
-                               const struct slt_config *config,
-                               const struct slt_train_options *options, struct slt_error *err);
+// What slt_train would allocate and compute, with options as slt_train_resolve left them.
+SLT_API int slt_estimate_run(struct slt_plan *plan, struct slt_flops *flops,
+                             struct slt_device *device, const struct slt_config *config,
+                             const struct slt_train_options *options,
+                             struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif

@@ -3,7 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
-#include "train/projected.h"
+#include "optim/projected.h"
 
 struct slt_projected_part {
     int slots,
@@ -23,7 +23,8 @@ int slt_projected_init(struct slt_projected *p, const struct slt_model *model,
         return 0;
     p->part = calloc((size_t)model->part_count, sizeof *p->part);
     p->low = calloc(optimizer->slots, sizeof *p->low);
-    if (p->part != NULL && p->low != NULL)
+    p->due = calloc(optimizer->slots, sizeof *p->due);
+    if (p->part != NULL && p->low != NULL && p->due != NULL)
         return 0;
     return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the list of projected gradients");
 }
@@ -32,8 +33,10 @@ void slt_projected_free(struct slt_projected *p)
 {
     free(p->part);
     free(p->low);
+    free(p->due);
     p->part = NULL;
     p->low = NULL;
+    p->due = NULL;
 }
 
 bool slt_projected_has(const struct slt_projected *p, int part)
@@ -59,17 +62,31 @@ void slt_projected_find(struct slt_projected *p, const struct slt_model *model)
         struct slt_projected_part *part = &p->part[slot->part];
         if (!p->optimizer->kind->subspace->projection(p->optimizer, slot, &p->low[i]))
             continue;
+        p->due[i] = p->optimizer->kind->subspace->due_at(p->optimizer, slot);
         if (part->slots++ == 0)
             part->first = (int)i;
     }
 }
 
+static bool is_at(int64_t update, int64_t due, int64_t gap)
+{
+    return update == 0 || (update >= due && (update - due) % gap == 0);
+}
+
+bool slt_projector_is_due(const struct slt_optimizer *o, const struct slt_slot *slot,
+                          int64_t update)
+{
+    return is_at(update, o->kind->subspace->due_at(o, slot), o->kind->subspace->gap(o));
+}
+
+// Whether a projector of the part is due.
 static bool is_due(const struct slt_projected *p, const struct slt_projected_part *part,
                    int64_t update)
 {
+    const int64_t gap = p->optimizer->kind->subspace->gap(p->optimizer);
     bool due = false;
     for (int k = 0; k < part->slots; k++)
-        due |= p->optimizer->kind->subspace->is_due(p->optimizer, slot_of(p, part, k), update);
+        due |= is_at(update, p->due[part->first + k], gap);
     return due;
 }
 
@@ -86,10 +103,13 @@ static uint64_t area_bytes(const struct slt_projected *p, const struct slt_model
     for (int i = 0; i < model->part_count; i++)
         if (p->part[i].slots > 0 && whole_bytes(model, i) > most) // in the first update
             most = whole_bytes(model, i);
-    for (int64_t u = 1; u <= p->optimizer->options.galore_gap; u++) {
+    // Later in those updates of a gap in which some slot is due.
+    for (size_t k = 0; k < p->optimizer->slots; k++) {
         uint64_t sum = 0;
-        for (int i = 0; i < model->part_count; i++)
-            sum += p->part[i].slots > 0 && is_due(p, &p->part[i], u) ? whole_bytes(model, i) : 0;
+        for (int i = 0; p->due[k] > 0 && i < model->part_count; i++)
+            sum += p->part[i].slots > 0 && is_due(p, &p->part[i], p->due[k])
+                       ? whole_bytes(model, i)
+                       : 0;
         most = sum > most ? sum : most;
     }
     return most;
@@ -103,11 +123,10 @@ static int64_t view_slots(struct slt_projected *p, const struct slt_model *model
     struct slt_buffer *buffer = model->memory.buffer[SLT_REGION_GRADIENTS];
     int64_t all = 0;
     for (int k = 0; k < part->slots; k++) {
-        const struct slt_tensor moment = slot_of(p, part, k)->state[0].tensor;
-        p->low[part->first + k].low =
-            slt_tensor_view(buffer, offset + (uint64_t)all * slt_dtype_size(model->dtype),
-                            model->dtype, moment.rows, moment.cols);
-        all += moment.rows * moment.cols;
+        struct slt_tensor *low = &p->low[part->first + k].low;
+        *low = slt_tensor_view(buffer, offset + (uint64_t)all * slt_dtype_size(low->dtype),
+                               low->dtype, low->rows, low->cols);
+        all += low->rows * low->cols;
     }
     part->low = slt_tensor_view(buffer, offset, model->dtype, 1, all);
     return all;

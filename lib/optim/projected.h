@@ -1,6 +1,8 @@
-// The part of the gradient sink that accumulates in an optimizer's subspace.
-#ifndef SLT_TRAIN_PROJECTED_H
-#define SLT_TRAIN_PROJECTED_H
+// The stage of the gradient sink that accumulates in an optimizer's subspace: it says in which form
+// the gradient of a part is wanted, has projectors made in the first update, and gives every slot
+// the gradient of its step, projected or whole.
+#ifndef SLT_OPTIM_PROJECTED_H
+#define SLT_OPTIM_PROJECTED_H
 
 #include "optim/optimizer.h"
 
@@ -8,10 +10,15 @@ struct slt_projected {
     struct slt_optimizer *optimizer; // NULL: nothing is projected
     struct slt_projected_part *part; // (parts)
     struct slt_projection *low;      // (slots)
+    int64_t *due;                    // (slots): slt_optimizer_subspace.due_at
     uint64_t area;                   // of whole gradients, in the gradients region
     int64_t update;
     struct slt_error failure; // of working out a projector, code 0 if none
 };
+
+// Whether the slot's projector is worked out anew in this update; all are in the first one, 0.
+bool slt_projector_is_due(const struct slt_optimizer *optimizer, const struct slt_slot *slot,
+                          int64_t update);
 
 int slt_projected_init(struct slt_projected *projected, const struct slt_model *model,
                        struct slt_optimizer *optimizer, struct slt_error *err);

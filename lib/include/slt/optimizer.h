@@ -1,0 +1,72 @@
+// Optimizers and learning-rate schedules: their options.
+#ifndef SLT_OPTIMIZER_H
+#define SLT_OPTIMIZER_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "slt/error.h"
+
+// The optimizers: enumerator and name. Each is a file of lib/optim with the row slt_optimizer_NAME.
+#define SLT_OPTIMIZERS(row)                                                                        \
+    row(ADAMW, adamw)                                                                              \
+    row(ADAM8BIT, adam8bit)                                                                        \
+    row(GALORE, galore)                                                                            \
+    row(GALORE8BIT, galore8bit)
+
+enum slt_optimizer_id {
+#define SLT_ROW(id, name) SLT_OPTIMIZER_##id,
+    SLT_OPTIMIZERS(SLT_ROW)
+#undef SLT_ROW
+        SLT_OPTIMIZER_COUNT
+};
+
+enum slt_galore_svd { SLT_GALORE_RANDOMIZED, SLT_GALORE_EXACT };
+enum slt_relora_prune { SLT_PRUNE_RANDOM, SLT_PRUNE_MAGNITUDE, SLT_PRUNE_NONE };
+
+struct slt_optimizer_options {
+    enum slt_optimizer_id kind;
+    double weight_decay, beta1, beta2;
+    double eps;                     // below 0: the optimizer's default, 1e-8, GaLore's 1e-6
+    int64_t adam_block;             // elements that share a maximum in 8-bit moments
+    int64_t galore_rank;            // 0: a quarter of the hidden size
+    int64_t galore_gap;             // updates from one projector to the next
+    double galore_scale;            // of projected steps
+    enum slt_galore_svd galore_svd; // how projectors are found
+    bool galore_stagger;            // spread the refreshes over the gap
+    int64_t relora_every; // updates from one restart of --method relora to the next; 0: none
+    enum slt_relora_prune relora_prune; // how moments are pruned at a restart
+    double relora_prune_fraction;       // of them; below 0: 0.999, by magnitude 0.9
+};
+
+enum slt_schedule_kind {
+    SLT_SCHEDULE_COSINE,
+    SLT_SCHEDULE_LINEAR,
+    SLT_SCHEDULE_CONSTANT,
+    SLT_SCHEDULE_JAGGED, // cosine that restarts every restart_every updates with a warm-up of its
+                         // own
+};
+
+struct slt_schedule {
+    enum slt_schedule_kind kind;
+    double min_lr_ratio;    // the floor over the peak
+    int64_t warmup;         // steps of linear warm-up
+    int64_t restart_warmup; // updates of warm-up after a restart, of the jagged schedule
+};
+
+// The name of an optimizer; NULL behind the last one.
+SLT_API const char *slt_optimizer_name(enum slt_optimizer_id id);
+// The same optimizer with 8-bit moments, or id where there is none.
+SLT_API enum slt_optimizer_id slt_optimizer_with_codes(enum slt_optimizer_id id);
+// Whether its moments are 8-bit codes; whether it works in a subspace of the gradients.
+SLT_API bool slt_optimizer_has_codes(enum slt_optimizer_id id);
+SLT_API bool slt_optimizer_has_subspace(enum slt_optimizer_id id);
+
+// The multiplier of the learning rate at step t = 1..steps: t/warmup during warm-up, then from 1
+// down to the floor m at t = steps; cosine: m + (1-m)/2 (1 + cos(pi (t-warmup)/(steps-warmup))).
+// jagged: with j = t mod K, K = restart_every, u = restart_warmup and c(t) the cosine: t/warmup
+// during warm-up; after the first restart, t >= K, and while j < u: (j/u) c(t-j+u); else c(t).
+SLT_API double slt_schedule_factor(const struct slt_schedule *schedule, int64_t steps,
+                                   int64_t restart_every, int64_t t);
+
+#endif
