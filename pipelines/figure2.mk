@@ -6,27 +6,20 @@
 # Outputs:  OUT/full and OUT/sltrain: report.tsv (slt-svd-inspect(1)) and figures of the linears that match LAYER.
 # Duration: SCALE=nano takes 3 minutes on 2 cores.
 #
-# usage: make -f pipelines/figure2.mk BIN=build OUT=build/figure2 CORPUS='train/*.json.gz' [SCALE=nano|60m] [LAYER='*.7.*']
+# usage: make -f pipelines/figure2.mk BIN=build OUT=build/figure2 CORPUS='train/*.json.gz' \
+#            [SCALE=nano|...|60m|...] [LAYER='*.7.*']
 
 BIN ?= build
 SCALE ?= nano
 OUT ?= build/figure2-$(SCALE)
 CORPUS ?=
 
-ifeq ($(SCALE),nano)
-TOKENIZER := --train-tokenizer $(OUT)/spm.model --vocab-size 4096
-DATA := --steps 600 --warmup 60 --batch 32 --seq 128
-LR_full := 2e-3
-LR_sltrain := 8e-3
-LAYER ?= *.3.self_attn.o_proj
-else
-# T5's tokenizer must lie at OUT/spm.model. The paper shows the last attention output of the 60m model.
-TOKENIZER := --tokenizer $(OUT)/spm.model
-DATA := --steps 11000 --warmup 1100 --batch 512 --seq 256 --layout document
-LR_full := 1e-3
-LR_sltrain := 3e-3
-LAYER ?= *.7.self_attn.o_proj
-endif
+include pipelines/scales.mk
+
+LR_full := $(if $(SHORT),2e-3,1e-3)
+LR_sltrain := $(if $(SHORT),8e-3,3e-3)
+# The last attention output; the paper shows that of the 60m model.
+LAYER ?= *.$(shell expr $(call preset,layers) - 1).self_attn.o_proj
 FULL ?= $(OUT)/full.slt
 SLTRAIN ?= $(OUT)/sltrain.slt
 

@@ -1,6 +1,6 @@
 # The paper's Table 1: is a random support as good as the top one, once its values are trained? A full-rank model is
-# trained; of each of its matrices the best part L0 of rank r is kept, alone, with 3% of the residual as it is (top or at
-# random: pruning), and with the same 3% trained on while all else is frozen.
+# trained; of each of its matrices the best part L0 of rank r is kept, alone, with 3% (DENSITY) of the residual as it is
+# (top or at random: pruning), and with the same 3% trained on while all else is frozen.
 #
 # Inputs:   CORPUS='FILES' to train on and VALID='FILES' to validate on, as for table2.mk.
 # Outputs:  OUT/table1.tsv: a row for each of the six models: mean and deviation of the validation perplexity over SEEDS,
@@ -8,7 +8,7 @@
 # Duration: SCALE=nano takes 15 minutes on 2 cores. A stopped run goes on where it was.
 #
 # usage: make -f pipelines/table1.mk BIN=build OUT=build/table1 CORPUS='train/*.json.gz' VALID=valid.json.gz \
-#            [SCALE=nano|60m] [SEEDS='1 2 3']
+#            [SCALE=nano|...|60m|...] [SEEDS='1 2 3'] [RANK=N] [DENSITY=X]
 
 BIN ?= build
 SCALE ?= nano
@@ -17,23 +17,17 @@ SEEDS ?= 1 2 3
 CORPUS ?=
 VALID ?=
 
-ifeq ($(SCALE),nano)
-TOKENIZER := --train-tokenizer $(OUT)/spm.model --vocab-size 4096
-RANK := 32
-LR := 2e-3
-SPARSE_LR := 2e-3
-DATA := --steps 600 --warmup 60 --batch 32 --seq 128
-EVAL := --seq 128 --batch 32 --limit 500K
-else
-# T5's tokenizer must lie at OUT/spm.model.
-TOKENIZER := --tokenizer $(OUT)/spm.model
-RANK := 128
-LR := 1e-3
-SPARSE_LR := 3e-3
-DATA := --steps 11000 --warmup 1100 --batch 512 --seq 256 --layout document
-EVAL := --seq 256 --batch 32 --layout document --limit 10M
-endif
-DENSITY := 0.03
+# Those of the preset, unless they are given.
+RANK :=
+DENSITY :=
+
+include pipelines/scales.mk
+
+# A model to start from brings no preset.
+RANK := $(or $(RANK),$(call preset,rank))
+DENSITY := $(or $(DENSITY),$(call preset,density))
+LR := $(if $(SHORT),2e-3,1e-3)
+SPARSE_LR := $(if $(SHORT),2e-3,3e-3)
 
 ROWS := full L0 L0-top-pruned L0-random-pruned L0-top-trained L0-random-trained
 FROM_L0 := --method lowrank --rank $(RANK)
