@@ -255,9 +255,10 @@ bench: all $(BENCH:%=$(BUILD)/bench/%)
 	BUILD=$(BUILD) tests/bench/run-all
 
 ## demo: text to trained models and a table, on English manual pages (CORPUS='FILES' names others)
-demo: deps
-	$(MAKE) all
-	$(MAKE) -f pipelines/manual-pages.mk BIN=$(abspath $(BUILD)) OUT=$(BUILD)/demo $(if $(CORPUS),CORPUS='$(CORPUS)')
+demo:
+	@$(MAKE) $(if $(V),,-s) deps
+	@$(MAKE) $(if $(V),,-s) all
+	@$(MAKE) $(if $(V),,-s) -f pipelines/manual-pages.mk BIN=$(abspath $(BUILD)) OUT=$(BUILD)/demo $(if $(CORPUS),CORPUS='$(CORPUS)')
 
 # ---- Installation ----
 
