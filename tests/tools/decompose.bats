@@ -15,7 +15,7 @@ setup() {
     DATA=$BATS_FILE_TMPDIR
 }
 
-loss() { slt-eval --data "$DATA/valid.tok" --seq 32 "$1" | value_of loss; }
+loss() { slt-eval --data "$DATA/valid.tok" --seq 32 "$1" | value_of loss | grep . || echo "no loss of $1"; }
 near() { awk -v a="$1" -v b="$2" -v limit="$3" 'BEGIN { exit !(a > 0 && (a - b) ^ 2 < (limit * a) ^ 2) }'; }
 less() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a > 0 && a < b) }'; }
 from() { slt-init --from "$DATA/dense.slt" "$@"; }
@@ -59,7 +59,8 @@ changed() {
     less "$(loss top.slt)" "$(loss random.slt)"
     less "$(loss "$DATA/dense.slt")" "$(loss top.slt)"
     if near "$(loss low.slt)" "$(loss fresh.slt)" 1e-6; then false; fi
-    cmp <(from --rank 4 --support top) <(from --rank 4 --support top)
+    from --rank 4 --support top >a
+    from --rank 4 --support top | cmp - a
 }
 
 @test "explicit positions go through every tool" {
@@ -102,7 +103,8 @@ changed() {
         done
         all=$(train --dry-run start.slt | value_of moments)
         some=$(train --dry-run --train-only $only start.slt | value_of moments)
-        [ "$some" -gt 0 ] && [ $((some * 4)) -lt "$all" ]
+        [ "$some" -gt 0 ]
+        [ $((some * 4)) -lt "$all" ]
     done
     # S alone learns a text by heart that is a few windows long.
     head -c 700 "$ROOT/LICENSE" | slt-tokenize --tokenizer "$DATA/spm.model" -o few.tok

@@ -19,7 +19,7 @@ setup() {
     DATA=$BATS_FILE_TMPDIR
 }
 
-loss() { slt-eval --data "$DATA/valid.tok" --seq 24 --limit 1000 "$1" | value_of loss; }
+loss() { slt-eval --data "$DATA/valid.tok" --seq 24 --limit 1000 "$1" | value_of loss | grep . || echo "no loss of $1"; }
 near() { awk -v a="$1" -v b="$2" -v limit="$3" 'BEGIN { exit !(a > 0 && (a - b) ^ 2 < (limit * a) ^ 2) }'; }
 
 @test "a full-rank model goes there and back to the same tensors, configuration and tokenizer" {
@@ -104,8 +104,10 @@ near() { awk -v a="$1" -v b="$2" -v limit="$3" 'BEGIN { exit !(a > 0 && (a - b) 
     slt-convert --to gguf -o model.gguf "$DATA/sltrain.slt"
     slt-convert --to gguf "$DATA/sltrain.slt" | cmp - model.gguf
     number() { od -An -t "u$2" -j "$1" -N "$2" model.gguf | tr -d ' '; }
-    [ "$(head -c 4 model.gguf)" = GGUF ] && [ "$(number 4 4)" -eq 3 ]
-    [ "$(number 8 8)" -eq 21 ] && [ "$(number 16 8)" -gt 20 ]
+    [ "$(head -c 4 model.gguf)" = GGUF ]
+    [ "$(number 4 4)" -eq 3 ]
+    [ "$(number 8 8)" -eq 21 ]
+    [ "$(number 16 8)" -gt 20 ]
     grep -aq 'tokenizer.ggml.tokens' model.gguf
     # The embedding is the first tensor, and the data is the end of the file, each tensor padded to 32 bytes.
     slt-convert --merge -o hf "$DATA/sltrain.slt"
@@ -136,7 +138,8 @@ near() { awk -v a="$1" -v b="$2" -v limit="$3" 'BEGIN { exit !(a > 0 && (a - b) 
         [ "$status" -eq 2 ]
     done
     run slt-convert -o x.slt /nonexistent
-    [ "$status" -ne 0 ]
+    [ "$status" -eq 1 ]
+    [[ $output == *"cannot open '/nonexistent'"* ]]
     sed 's/"hidden_size": 32/"hidden_size": 64/; s/"head_dim": [0-9]*/"head_dim": 32/' hf/config.json >c && cp c hf/config.json
     run slt-convert -o x.slt hf
     [ "$status" -eq 1 ]

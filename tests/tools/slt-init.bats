@@ -59,13 +59,20 @@ parameters() {
 }
 
 @test "configurations that compute something else are refused" {
-    base='"vocab_size": 97, "hidden_size": 24, "intermediate_size": 31, "num_hidden_layers": 1, "num_attention_heads": 4'
-    for extra in '"attention_bias": true' '"hidden_act": "gelu"' '"rope_scaling": {"rope_type": "yarn"}' \
-        '"num_key_value_heads": 3' '"vocab_size": 5' '"model_type": "bert"' '"hidden_size": 25'; do
-        echo "{$base, $extra}" >c.json
+    base='{"vocab_size": 97, "intermediate_size": 31, "num_hidden_layers": 1, "num_attention_heads": 4'
+    echo "$base, \"hidden_size\": 24}" >c.json
+    slt-init --config c.json --method full -o good.slt
+    for extra in '"hidden_size": 24, "attention_bias": true|"attention_bias" is true' \
+        '"hidden_size": 24, "hidden_act": "gelu"|"hidden_act" is not "silu"' \
+        '"hidden_size": 24, "rope_scaling": {"rope_type": "yarn"}|"rope_scaling" scales' \
+        '"hidden_size": 24, "num_key_value_heads": 3|no multiple of num_key_value_heads 3' \
+        '"hidden_size": 24, "vocab_size": 5|duplicate object key' '"hidden_size": 24, "model_type": "bert"|"model_type" is not' \
+        '"hidden_size": 2|head_dim 0 is outside' '"head_dim": 6|hidden_size'; do
+        echo "$base, ${extra%|*}}" >c.json
         run slt-init --config c.json --method full -o a.slt
         echo "$extra: $output"
-        [ "$status" -ne 0 ]
+        [ "$status" -eq 1 ]
+        [[ $output == "slt-init: 'c.json'"*"${extra#*|}"* ]]
         [ ! -e a.slt ]
     done
 }
@@ -88,7 +95,8 @@ parameters() {
     slt-info --check relora.slt
     a=$(slt-eval --data valid.tok --seq 24 --limit 500 full.slt | value_of loss)
     b=$(slt-eval --data valid.tok --seq 24 --limit 500 relora.slt | value_of loss)
-    [ -n "$a" ] && [ "$a" = "$b" ]
+    [ -n "$a" ]
+    [ "$a" = "$b" ]
     [ "$(tar -xOf relora.slt provenance.jsonl | grep -c '"tool"')" -eq 3 ]
     slt-init --method relora --from - --rank 4 -o piped.slt <full.slt
     cmp relora.slt piped.slt
@@ -105,7 +113,7 @@ parameters() {
 
 @test "blocks that fit into no linear are refused" {
     run slt-init --preset nano --support block:200x16 -o m.slt
-    [ "$status" -ne 0 ]
+    [ "$status" -eq 2 ]
     [[ $output == *"a block of 200x16 does not fit into a linear of 128x128"* ]]
     slt-init --preset nano --support block:128x128 --density 0.5 -o m.slt
 }

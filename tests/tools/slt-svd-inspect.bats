@@ -27,7 +27,9 @@ column() { # N FIRST...
     [ "$(grep -c '^spectrum' all)" -eq 42 ]
     [ "$(grep -c '^overlap' all)" -eq 14 ]
     L=model.layers.1.mlp.down_proj
-    [ "$(column 3 linear $L)" = 32 ] && [ "$(column 4 linear $L)" = 44 ] && [ "$(column 5 linear $L)" = 8 ]
+    [ "$(column 3 linear $L)" = 32 ]
+    [ "$(column 4 linear $L)" = 44 ]
+    [ "$(column 5 linear $L)" = 8 ]
     for part in W BA S; do
         [ "$(column 5 singular $L $part | wc -l)" -eq 32 ]
         column 5 singular $L $part | awk -v f="$(column 5 spectrum $L $part)" -v e="$(column 7 spectrum $L $part)" \
@@ -42,6 +44,7 @@ column() { # N FIRST...
     awk -v e="$(column 7 spectrum $L W)" -v r="$(column 3 residual $L)" 'BEGIN { exit !((1 - e - r) ^ 2 < 1e-8) }'
     # A distribution ascends from the least to the largest element.
     [ "$(column 4 cdf $L | tail -n 1)" = "$(column 8 residual $L)" ]
+    [ "$(column 4 cdf $L | wc -l)" -gt 9 ]
     column 4 cdf $L | sort -g -c
 }
 
@@ -82,14 +85,17 @@ column() { # N FIRST...
     slt-svd-inspect --layer '*.1.mlp.down_proj' --images pictures "$DATA/model.slt" >/dev/null
     for what in weight residual; do
         f=pictures/model.layers.1.mlp.down_proj.$what.pgm
-        [ "$(head -n 1 $f)" = P5 ] && [ "$(sed -n 3p $f)" = "44 32" ]
+        [ "$(head -n 1 $f)" = P5 ]
+        [ "$(sed -n 3p $f)" = "44 32" ]
         [ "$(wc -c <$f)" -eq $(($(head -n 4 $f | wc -c) + 44 * 32)) ]
     done
     # The whole weight is at least as bright as what is left of it, and has a white pixel.
     brightness() { tail -c $((44 * 32)) "pictures/model.layers.1.mlp.down_proj.$1.pgm" | od -An -v -tu1 -w1 | awk '{ s += $1; if ($1 > m) m = $1 } END { print s, m }'; }
     read -r all most <<<"$(brightness weight)"
     read -r rest _ <<<"$(brightness residual)"
-    [ "$most" -eq 255 ] && [ "$all" -gt "$rest" ] && [ "$rest" -gt 0 ]
+    [ "$most" -eq 255 ]
+    [ "$all" -gt "$rest" ]
+    [ "$rest" -gt 0 ]
     run slt-svd-inspect --images none "$DATA/model.slt"
     [ "$status" -eq 1 ]
     command -v gnuplot >/dev/null || skip "no gnuplot"
@@ -107,7 +113,7 @@ column() { # N FIRST...
     head -c -3000 "$DATA/model.slt" >cut.slt
     run slt-svd-inspect --layer '*.0.mlp.down_proj' --images pictures -o report cut.slt
     [ "$status" -eq 1 ]
-    [ -z "$(ls pictures)" ]
+    [ -z "$(ls -A pictures)" ]
     [ ! -e report ]
     slt-svd-inspect --layer '*.0.mlp.down_proj' --images pictures -o report "$DATA/model.slt"
     [ -n "$(ls pictures)" ]

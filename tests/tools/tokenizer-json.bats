@@ -36,11 +36,10 @@ setup() {
     [ "$(slt-info "$DATA/model.slt" | value_of tokenizer.sha256)" = "$(sha256sum <"$JSON" | cut -d ' ' -f 1)" ]
     [ "$(slt-info "$DATA/model.slt" | value_of config.eos_token_id)" = 0 ]
     cmp <(tar -xOf "$DATA/model.slt" tokenizer.json) "$JSON"
-    slt-eval --data "$DATA/valid.tok" --seq 24 "$DATA/model.slt" | value_of loss
+    slt-eval --data "$DATA/valid.tok" --seq 24 "$DATA/model.slt" | value_of loss | awk '{ exit !($1 > 0 && $1 < 9) } END { if (NR != 1) exit 1 }'
     slt-generate --prompt 'It was é' --max-tokens 20 "$DATA/model.slt" >out
     [ "$(head -c 9 out)" = 'It was é' ]
-    # Characters come whole, however many tokens they take.
-    iconv -f UTF-8 -t UTF-8 out >/dev/null || [ "$(tail -c 5 out | wc -c)" -eq 5 ]
+    [ "$(wc -c <out)" -gt 10 ]
     slt-quantize --type int8 "$DATA/model.slt" | tar -xO tokenizer.json | cmp - "$JSON"
     slt-init --from "$DATA/model.slt" --method lowrank --rank 8 | tar -xO tokenizer.json | cmp - "$JSON"
 }
@@ -96,7 +95,7 @@ setup() {
     done
     grep -aq 'tokenizer.ggml.model.*gpt2' model.gguf
     grep -aq 'tokenizer.ggml.pre.*gpt-2' model.gguf
-    ! grep -aq 'tokenizer.ggml.scores' model.gguf
+    if grep -aq 'tokenizer.ggml.scores' model.gguf; then false; fi
     # What llama.cpp cannot split, or has no kind for.
     sed 's/"add_prefix_space": false,/"add_prefix_space": false, "use_regex": false,/; s/"use_regex": true//' "$JSON" |
         sed ':a;N;$!ba;s/,[ \n]*}/}/g' >whole.json
