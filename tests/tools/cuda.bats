@@ -105,6 +105,7 @@ losses() { sed -n 's/.*"loss":\([^,]*\),.*/\1/p' "$1"; }
     run=("${TRAIN[@]}" --device cuda "$DATA/full.slt")
     less=$(slt-train "${run[@]}" --recompute block --micro-batch 1 --dry-run | value_of total)
     SLT_EMULATION_MEMORY=$((less + own)) run slt-train "${run[@]}" -o b.slt
+    [ "$status" -eq 1 ]
     [[ ${lines[1]} == "hint: with --recompute block, --micro-batch 1 it needs "*", which fits" ]]
     SLT_EMULATION_MEMORY=$((less + own)) slt-train "${run[@]}" --recompute block --micro-batch 1 -o b.slt
     # An evaluation has no plan to look at.

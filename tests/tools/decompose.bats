@@ -77,8 +77,7 @@ changed() {
     "${run[@]}" --resume --checkpoint s -o again.slt top.slt
     cmp straight.slt again.slt
     # The positions are still those of the start.
-    for model in top straight; do slt-init --from $model.slt --method full --no-provenance -o $model-full.slt; done
-    if cmp -s top-full.slt straight-full.slt; then false; fi
+    [ "$(changed top.slt straight.slt)" = "lora_A lora_B sparse_value weight " ]
     # Positions that do not ascend are refused, with the tensor's name.
     at=$(places top.slt x | awk '$1 ~ /sparse_index/ { print $2; exit }')
     { tail -c +$((at + 5)) x/model.safetensors | head -c 4; tail -c +$((at + 1)) x/model.safetensors | head -c 4; } >swapped

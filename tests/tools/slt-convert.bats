@@ -117,6 +117,7 @@ near() { awk -v a="$1" -v b="$2" -v limit="$3" 'BEGIN { exit !(a > 0 && (a - b) 
     bytes=$((bytes - at)) at=$((at + 8 + $(od -An -t u8 -N 8 hf/model.safetensors | tr -d ' ')))
     data=$(grep -abo "$(printf 'blk.1.ffn_down.weight')" model.gguf | head -n 1 | cut -d: -f 1)
     [ "$data" -gt 0 ]
+    [ "$bytes" -eq $((512 * 32 * 4)) ]
     total=$(slt-info "$DATA/full.slt" | value_of parameters)
     start=$(($(wc -c <model.gguf) - 4 * total)) # all tensors are multiples of 32 bytes here
     cmp <(tail -c +$((start + 1)) model.gguf | head -c "$bytes") <(tail -c +$((at + 1)) hf/model.safetensors | head -c "$bytes")

@@ -74,6 +74,7 @@ value() { # NAME: its value in $output
     [ "$(head -c 1 report.json)" = "{" ]
     [ "$(tail -c 2 report.json)" = "}" ]
     run slt-info --json train.tok
+    [ "$status" -eq 0 ]
     [[ $output == *'"kind": "tokens"'*'"documents": 700'* ]]
 }
 

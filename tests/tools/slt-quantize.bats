@@ -107,7 +107,7 @@ nf4 64 0.152'
         slt-info "$DATA/$type.slt" >info
         [ "$(value_of config.slt.quantization.type <info)" = $type ]
         [ "$(value_of config.slt.quantization.block <info)" = "$([ $type = nf4 ] && echo 64 || echo 256)" ]
-        [ "$(value_of parameters <info)" = "$(slt-info "$DATA/model.slt" | value_of parameters)" ]
+        [ "$(value_of parameters <info)" -eq "$(slt-info "$DATA/model.slt" | value_of parameters)" ]
         slt-info --check "$DATA/$type.slt"
     done
 }

@@ -103,6 +103,7 @@ golden() { # MODEL IDS EOS
     [ "$(info documents a.tok)" = 2 ]
     printf 'good\nb\377d\nfine\n' >y
     run slt-tokenize --tokenizer "$MODEL" --document line -o a.tok y
+    [ "$status" -eq 0 ]
     [[ $output == *"1 documents that are no UTF-8"* ]]
     [ "$(info documents a.tok)" = 2 ]
 }
@@ -355,8 +356,10 @@ golden() { # MODEL IDS EOS
 
 @test "-v says how much, how long and how fast, and -q nothing" {
     run slt-tokenize -v --tokenizer "$MODEL" -o a.tok "$TEXT"
+    [ "$status" -eq 0 ]
     [[ $output == *" documents, "*" bytes, "*" tokens "*" s, "*" MB/s"* ]]
     printf 'good\nb\377d\n' >y
     run slt-tokenize -q -v --tokenizer "$MODEL" --document line -o a.tok y
+    [ "$status" -eq 0 ]
     [ -z "$output" ]
 }

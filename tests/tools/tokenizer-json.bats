@@ -63,7 +63,7 @@ setup() {
     printf '{"eos_token": {"content": "Ġthe"}, "pad_token": "the", "bos_token": null}' >hf/tokenizer_config.json
     slt-convert -o named.slt hf
     id() { grep -o "\"$1\": [0-9]*" "$JSON" | grep -o '[0-9]*$'; }
-    [ "$(slt-info named.slt | value_of config.eos_token_id)" = "$(id Ġthe)" ]
+    [ "$(slt-info named.slt | value_of config.eos_token_id)" -eq "$(id Ġthe)" ]
     [ "$(slt-info named.slt | value_of config.bos_token_id)" = 0 ]
     # A SentencePiece model comes first.
     head -c 20000 "$DATA/text" | slt-tokenize --train-tokenizer hf/tokenizer.model --vocab-size 400 -o x.tok -
@@ -126,6 +126,7 @@ setup() {
         done
     done
     run slt-tokenize --tokenizer unigram.json -o x "$DATA/text"
+    [ "$status" -eq 1 ]
     [[ $output == *"SentencePiece model"* ]]
 }
 
