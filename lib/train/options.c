@@ -49,7 +49,7 @@ static bool merges(const struct slt_train_options *o)
 
 static const char sequences[] = "Sequences", rate[] = "Learning rate", optimizer[] = "Optimizer",
                   galore[] = "GaLore", relora[] = "ReLoRA", way[] = "Memory and arithmetic",
-                  random[] = "Random numbers";
+                  numbers[] = "Random numbers";
 
 // In the order of trainer.json.
 static const struct slt_train_option table[] = {
@@ -113,7 +113,7 @@ static const struct slt_train_option table[] = {
      "how weights and moments are stored", true, ALL},
     {"recompute", 0, NULL, CHOICE(recompute, SLT_RECOMPUTES), way, NULL,
      "work activations out again in the backward pass", true, ALL},
-    {"seed", 's', "seed", WHOLE(seed, 0, 9.2e18, 1), random, NULL,
+    {"seed", 's', "seed", WHOLE(seed, 0, 9.2e18, 1), numbers, NULL,
      "of the data's order, of rounding, projectors and restarts", false, ALL},
 };
 

@@ -1,0 +1,234 @@
+# What lies under a run's prefix: whose states they are, what is never touched, and what a stop leaves.
+
+setup_file() {
+    load common
+    cd "$BATS_FILE_TMPDIR"
+    make_small_data
+    slt-init --config tiny.json --tokenizer spm.model --method sltrain --rank 8 --seed 3 -o init.slt
+}
+
+setup() {
+    load common
+    mkdir "$BATS_TEST_TMPDIR/work"
+    cd "$BATS_TEST_TMPDIR/work"
+    DATA=$BATS_FILE_TMPDIR
+    TRAIN=(slt-train --data "$DATA/train.tok" --batch 4 --seq 32 --warmup 2 --lr 1e-2)
+}
+
+# Metrics without what the clock says.
+timeless() {
+    sed -E 's/"(step_seconds|data_seconds|tokens_per_second|valid_seconds|peak_resident_bytes)":[^,}]*//g' "$1"
+}
+
+# PATTERN FILE: waits until a line of the file matches.
+wait_for() {
+    local i
+    for ((i = 0; i < 3000; i++)); do
+        ! grep -q "$1" "$2" 2>/dev/null || return 0
+        sleep 0.01
+    done
+    return 1
+}
+
+# DIRECTORY FILE: a checkpoint of the unpacked one, with a manifest of what is there now.
+repack() {
+    local members
+    members=$(cut -c 67- "$1/MANIFEST.sha256")
+    # shellcheck disable=SC2086 # several members
+    (cd "$1" && sha256sum $members >MANIFEST.sha256 && tar --format=pax -cf ../"$2" $members MANIFEST.sha256)
+}
+
+@test "files of a state's name that are no states of the run stay as they are" {
+    cp "$DATA/init.slt" w-1.slt
+    cp "$DATA/init.slt" w-4.slt
+    echo "my notes" >w-2.slt
+    sha256sum w-1.slt w-2.slt w-4.slt >sums
+    "${TRAIN[@]}" --steps 9 --checkpoint-every 2 --keep 1 -o w.slt "$DATA/init.slt"
+    sha256sum -c sums
+    # The newest state stays, the others of the run are gone; that of step 4 waited for step 5.
+    [ "$(echo w-*.slt)" = "w-1.slt w-2.slt w-4.slt w-8.slt" ]
+    rm w.slt
+    "${TRAIN[@]}" --steps 9 --checkpoint-every 2 --keep 9 -o w.slt "$DATA/init.slt"
+    sha256sum -c sums
+    [ -e w-3.slt ]
+    [ -e w-5.slt ]
+}
+
+@test "a start beside states of another run is refused, and names one and what differs" {
+    "${TRAIN[@]}" --steps 9 --checkpoint-every 4 --checkpoint s -o a.slt "$DATA/init.slt"
+    sha256sum s-4.slt s-8.slt >sums
+    for resume in "" --resume; do
+        # shellcheck disable=SC2086 # nothing or one word
+        run "${TRAIN[@]}" --steps 9 --seed 2 --checkpoint-every 1 --checkpoint s $resume -o b.slt "$DATA/init.slt"
+        [ "$status" -eq 2 ]
+        [[ $output == *"another run"*"s-8.slt"*"--seed (2, was 1)"* ]]
+        sha256sum -c sums
+        [ ! -e b.slt ]
+        [ "$(echo s*)" = "s-4.slt s-8.slt sums" ]
+    done
+    # Another model, and other data.
+    slt-init --config "$DATA/tiny.json" --tokenizer "$DATA/spm.model" --method sltrain --rank 8 --seed 4 -o other.slt
+    run "${TRAIN[@]}" --steps 9 --checkpoint s --resume -o b.slt other.slt
+    [ "$status" -eq 2 ]
+    [[ $output == *"s-8.slt' started from another model"* ]]
+    run slt-train --data "$DATA/valid.tok" --batch 4 --seq 32 --warmup 2 --lr 1e-2 --steps 9 --checkpoint s -o b.slt \
+        "$DATA/init.slt"
+    [ "$status" -eq 2 ]
+    [[ $output == *"the data of 's-8.slt' differ"* ]]
+    sha256sum -c sums
+}
+
+@test "a fresh start keeps later states of the same run and its own, and --resume goes on from the latest" {
+    "${TRAIN[@]}" --steps 9 --checkpoint-every 4 --checkpoint s -o a.slt "$DATA/init.slt"
+    # Stopped at once, in its first steps.
+    run "${TRAIN[@]}" --steps 9 --checkpoint s --keep 1 --max-time 0.001 -o b.slt "$DATA/init.slt"
+    [ "$status" -eq 1 ]
+    compgen -G 's-[0-3].slt'
+    [ "$(echo s-[4-9].slt)" = "s-4.slt s-8.slt" ]
+    run "${TRAIN[@]}" --steps 9 --checkpoint s --resume -o b.slt "$DATA/init.slt"
+    [ "$status" -eq 0 ]
+    [[ $output == *"resuming after step 8"* ]]
+    cmp a.slt b.slt
+}
+
+@test "a file to validate on must fit the model, and be there at the start" {
+    # A tokenizer of another size, then another one of the same size.
+    make_text text
+    slt-tokenize --train-tokenizer large.model --vocab-size 700 --document blank -o large.tok text
+    sed 's/struct/zebra/g' text >other
+    slt-tokenize --train-tokenizer other.model --vocab-size 512 --document blank -o other.tok other
+    for file in large.tok other.tok; do
+        run "${TRAIN[@]}" --steps 3 --valid "$file" --metrics m.jsonl -o m.slt "$DATA/init.slt"
+        [ "$status" -eq 2 ]
+        [[ $output == *"$file"* ]]
+        [ ! -e m.slt ]
+        [ ! -e m.jsonl ]
+    done
+    [[ $output == *"another tokenizer"* ]]
+    run "${TRAIN[@]}" --steps 3 --valid absent.tok --metrics m.jsonl -o m.slt "$DATA/init.slt"
+    [ "$status" -eq 1 ]
+    [[ $output == *"absent.tok"* ]]
+    [ ! -e m.jsonl ]
+    # What is no plain file is opened anew for each validation.
+    zstd -q "$DATA/valid.tok" -o valid.zst
+    "${TRAIN[@]}" --steps 4 --valid "$DATA/valid.tok" --valid-every 2 --metrics plain.jsonl -o m.slt "$DATA/init.slt"
+    "${TRAIN[@]}" --steps 4 --valid valid.zst --valid-every 2 --metrics zst.jsonl -o z.slt "$DATA/init.slt"
+    [ "$(grep -c '"valid"' plain.jsonl)" -eq 2 ]
+    diff <(timeless plain.jsonl) <(timeless zst.jsonl)
+}
+
+@test "a validation that a signal interrupts is done when the run goes on" {
+    run=("${TRAIN[@]}" --steps 6 --valid long.tok --valid-every 3)
+    # Long enough to be met by the signal.
+    for ((k = 0; k < 12; k++)); do make_text part && cat part; done >text
+    slt-tokenize --tokenizer "$DATA/spm.model" --document blank -o long.tok text
+    "${run[@]}" --metrics straight.jsonl -o straight.slt "$DATA/init.slt"
+    for step in 3 6; do
+        rm -f m*
+        "${run[@]}" --metrics m.jsonl -o m.slt "$DATA/init.slt" &
+        wait_for "\"train\",\"step\":$step," m.jsonl
+        kill -TERM $!
+        status=0
+        wait $! || status=$?
+        [ "$status" -eq 143 ]
+        [ ! -e m.slt ]
+        # It was met in the validation.
+        [ "$(grep -c '"valid"' m.jsonl)" -eq $((step / 3 - 1)) ]
+        [ "$(echo m-*.slt)" = m-$step.slt ]
+        "${run[@]}" --resume --metrics m.jsonl -o m.slt "$DATA/init.slt"
+        cmp m.slt straight.slt
+        diff <(timeless m.jsonl) <(timeless straight.jsonl)
+    done
+}
+
+@test "a signal while the result is written leaves the state of the last step" {
+    run=("${TRAIN[@]}" --steps 4 --checkpoint s)
+    "${run[@]}" --metrics straight.jsonl -o straight.slt "$DATA/init.slt"
+    # A reader that takes nothing: the model is larger than a pipe holds.
+    mkfifo out
+    sleep 60 <out &
+    reader=$!
+    "${run[@]}" --metrics m.jsonl -o out "$DATA/init.slt" &
+    pid=$!
+    wait_for '"step":4,' m.jsonl
+    sleep 0.3
+    kill -TERM $pid
+    status=0
+    wait $pid || status=$?
+    kill $reader
+    [ "$status" -eq 143 ]
+    slt-info --check s-4.slt
+    "${run[@]}" --resume --metrics m.jsonl -o m.slt "$DATA/init.slt"
+    cmp m.slt straight.slt
+    diff <(timeless m.jsonl) <(timeless straight.jsonl)
+}
+
+@test "a result that cannot be written leaves the state of the last step" {
+    run "${TRAIN[@]}" --steps 4 --checkpoint s -o /dev/full "$DATA/init.slt"
+    [ "$status" -eq 1 ]
+    [[ $output == *"No space left on device"* ]]
+    slt-info --check s-4.slt
+}
+
+@test "a prefix that cannot be written to is found out before the first step" {
+    run "${TRAIN[@]}" --steps 3 --checkpoint absent/s --metrics m.jsonl -o m.slt "$DATA/init.slt"
+    [ "$status" -eq 1 ]
+    [[ $output == *"absent/s"*"No such file or directory"* ]]
+    [ ! -e m.jsonl ]
+    [ ! -e m.slt ]
+}
+
+@test "two runs do not share a prefix" {
+    "${TRAIN[@]}" --steps 100000 --checkpoint s --metrics a.jsonl -o a.slt "$DATA/init.slt" &
+    pid=$!
+    wait_for '"step":3,' a.jsonl
+    run "${TRAIN[@]}" --steps 3 --checkpoint s --metrics a.jsonl -o b.slt "$DATA/init.slt"
+    [ "$status" -eq 2 ]
+    [[ $output == *"another run (process $pid)"* ]]
+    # A kill leaves the file and no lock.
+    kill -KILL $pid
+    wait $pid || true
+    grep -q '"step":3,' a.jsonl
+    [ -e s.lock ]
+    "${TRAIN[@]}" --steps 3 --checkpoint s -o b.slt "$DATA/init.slt"
+    [ ! -e s.lock ]
+}
+
+@test "a finished run that is started again with --resume ends at once and changes nothing" {
+    run=("${TRAIN[@]}" --steps 9 --checkpoint-every 4 --keep 1 --valid "$DATA/valid.tok" --metrics m.jsonl -o m.slt --resume)
+    "${run[@]}" "$DATA/init.slt"
+    rm m-8.slt
+    sha256sum ./* >sums
+    written=$(stat -c '%y %i' m.slt)
+    run "${run[@]}" "$DATA/init.slt"
+    [ "$status" -eq 0 ]
+    [[ $output == *"'m.slt' is the result of this run"* ]]
+    sha256sum -c sums
+    [ "$(stat -c '%y %i' m.slt)" = "$written" ]
+    # The result of other options is none of this run.
+    run "${TRAIN[@]}" --steps 9 --seed 7 --resume -o m.slt "$DATA/init.slt"
+    [ "$status" -eq 0 ]
+    [[ $output != *"result of this run"* ]]
+}
+
+@test "a key in config.json that slt does not know keeps no run from resuming" {
+    mkdir model
+    tar -xf "$DATA/init.slt" -C model
+    sed -i '0,/{/s//{\n  "their_own_key": 1,/' model/config.json
+    repack model keyed.slt
+    slt-info --check keyed.slt
+    run=("${TRAIN[@]}" --steps 6 --checkpoint-every 4 --checkpoint s)
+    "${run[@]}" -o a.slt keyed.slt
+    run "${run[@]}" --resume -o b.slt keyed.slt
+    [ "$status" -eq 0 ]
+    [[ $output == *"resuming after step 4"* ]]
+    cmp a.slt b.slt
+}
+
+@test "a run of GaLore with a very long gap is planned at once" {
+    slt-init --config "$DATA/tiny.json" --tokenizer "$DATA/spm.model" --method full --seed 3 -o full.slt
+    for gap in 200 1G 900T; do
+        timeout 20 "${TRAIN[@]}" --steps 3 --optimizer galore --galore-gap $gap --dry-run full.slt >plan
+        grep -q "^gradients" plan
+    done
+}
