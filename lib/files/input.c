@@ -299,3 +299,13 @@ int slt_file_read(void **data, size_t *bytes, const char *path, size_t limit, sl
     slt_input_close(in);
     return rc;
 }
+
+int slt_file_exists(bool *exists, const char *path, struct slt_error *err)
+{
+    struct stat st;
+    const bool there = stat(path, &st) == 0;
+    if (!there && errno != ENOENT && errno != ENOTDIR)
+        return slt_error_errno(err, "cannot look at '%s'", path);
+    *exists = there;
+    return 0;
+}

@@ -68,17 +68,53 @@ static int keep(struct slt_shards *s, uint64_t documents, struct slt_error *err)
     return 0;
 }
 
-// Whether a shard became complete with its last document, as one of this size does.
-static bool is_minimal(const struct slt_shards *s, const struct slt_tokens *shard)
+// Opens a shard that there may be; *shard is NULL where there is none, or one that is not whole. One
+// that cannot be read for any other reason may be whole, and must not be written over.
+static int open_if_whole(struct slt_shards *s, struct slt_tokens **shard, uint64_t number,
+                         struct slt_error *err)
 {
-    const struct slt_tokens_totals t = slt_tokens_totals(shard);
-    struct slt_error err;
-    uint64_t position, length;
-    return slt_tokens_document(shard, t.documents - 1, &position, &length, &err) == 0 &&
-           t.tokens - length < s->shard_tokens;
+    char path[4096];
+    bool exists = false;
+    *shard = NULL;
+    int rc = slt_shard_path(path, sizeof path, s->name, number, err);
+    if (rc != 0 || (rc = slt_file_exists(&exists, path, err)) != 0 || !exists)
+        return rc;
+    rc = open_shard(s, shard, number, err);
+    return rc == SLT_ERR_FORMAT ? 0 : rc;
 }
 
-// Finds the complete shards, from the first on. One that is not whole is written anew.
+static int cannot_go_on(const struct slt_tokens *shard, const char *why, struct slt_error *err)
+{
+    return slt_error_set(err, SLT_ERR_MISMATCH, "cannot go on from '%s': %s",
+                         slt_tokens_name(shard), why);
+}
+
+// Whether a whole shard is complete and stays: *stays. It became complete with its last document,
+// as one of this size does; where that document cannot be found it is damaged.
+static int check_shard(bool *stays, const struct slt_shards *s, const struct slt_tokens *shard,
+                       struct slt_error *err)
+{
+    const struct slt_tokens_header *h = slt_tokens_header(shard);
+    const struct slt_tokens_totals t = slt_tokens_totals(shard);
+    uint64_t position, length;
+    *stays = false;
+    if (!slt_tokens_is_mapped(shard))
+        return cannot_go_on(shard, "it is no plain file", err);
+    if (h->vocab_size != s->header.vocab_size ||
+        memcmp(h->digest, s->header.digest, sizeof h->digest) != 0)
+        return cannot_go_on(shard, "it was made with another tokenizer", err);
+    if (t.tokens < s->shard_tokens)
+        return 0;
+    const int rc = slt_tokens_document(shard, t.documents - 1, &position, &length, err);
+    if (rc != 0)
+        return rc == SLT_ERR_FORMAT ? 0 : rc;
+    if (t.tokens - length >= s->shard_tokens)
+        return cannot_go_on(shard, "its shards were to be larger", err);
+    *stays = true;
+    return 0;
+}
+
+// Finds the complete shards, from the first on.
 static int find_kept(struct slt_shards *s, struct slt_error *err)
 {
     if (s->header.eos == SLT_TOKEN_NONE)
@@ -86,29 +122,15 @@ static int find_kept(struct slt_shards *s, struct slt_error *err)
                              "cannot go on from shards whose documents have no end-of-sentence "
                              "token between them");
     for (;;) {
-        struct slt_tokens *tokens = NULL;
-        char path[4096];
-        int rc = slt_shard_path(path, sizeof path, s->name, s->kept, err);
-        if (rc != 0)
-            return rc;
-        if (access(path, F_OK) != 0 || open_shard(s, &tokens, s->kept, err) != 0)
-            return 0;
-        const struct slt_tokens_header *h = slt_tokens_header(tokens);
-        const struct slt_tokens_totals totals = slt_tokens_totals(tokens);
-        const bool same = h->vocab_size == s->header.vocab_size &&
-                          memcmp(h->digest, s->header.digest, sizeof h->digest) == 0;
-        const bool fits = totals.tokens < s->shard_tokens || is_minimal(s, tokens);
-        slt_tokens_close(tokens);
-        if (!fits)
-            return slt_error_set(err, SLT_ERR_MISMATCH,
-                                 "cannot go on from '%s': its shards were to be larger", path);
-        if (!same)
-            return slt_error_set(err, SLT_ERR_MISMATCH,
-                                 "cannot go on from '%s': it was made with another tokenizer",
-                                 path);
-        if (totals.tokens < s->shard_tokens)
-            return 0;
-        if ((rc = keep(s, totals.documents, err)) != 0)
+        struct slt_tokens *shard = NULL;
+        bool stays = false;
+        int rc = open_if_whole(s, &shard, s->kept, err);
+        if (rc == 0 && shard != NULL)
+            rc = check_shard(&stays, s, shard, err);
+        if (rc == 0 && stays)
+            rc = keep(s, slt_tokens_totals(shard).documents, err);
+        slt_tokens_close(shard);
+        if (rc != 0 || !stays)
             return rc;
     }
 }
@@ -133,9 +155,7 @@ static bool is_first(const struct slt_shards *s)
 
 static int other_input(const struct slt_shards *s, struct slt_error *err)
 {
-    return slt_error_set(err, SLT_ERR_MISMATCH,
-                         "cannot go on from '%s': it was made of other input or with other options",
-                         slt_tokens_name(s->there));
+    return cannot_go_on(s->there, "it was made of other input or with other options", err);
 }
 
 // The first document of a shard that stays must be the one that comes again.
@@ -252,10 +272,10 @@ static int remove_later(const struct slt_shards *s, struct slt_error *err)
     char path[4096];
     for (uint64_t n = s->number;; n++) {
         int rc = slt_shard_path(path, sizeof path, s->name, n, err);
-        if (rc != 0 || access(path, F_OK) != 0)
+        if (rc != 0)
             return rc;
         if (unlink(path) != 0)
-            return slt_error_errno(err, "cannot remove '%s'", path);
+            return errno == ENOENT ? 0 : slt_error_errno(err, "cannot remove '%s'", path);
     }
 }
 
@@ -263,9 +283,7 @@ int slt_shards_finish(struct slt_shards *s, struct slt_tokens_totals *totals, st
 {
     int rc = 0;
     if (s->there != NULL)
-        rc = slt_error_set(err, SLT_ERR_MISMATCH,
-                           "cannot go on from '%s': the input has fewer documents",
-                           slt_tokens_name(s->there));
+        rc = cannot_go_on(s->there, "the input has fewer documents", err);
     else if (s->writer == NULL && s->number == 0) // an empty input has one, empty, shard
         rc = begin_shard(s, err);
     if (rc == 0 && s->writer != NULL)

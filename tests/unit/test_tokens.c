@@ -463,28 +463,6 @@ static void test_recognise(void)
     free(b.data);
 }
 
-// A check reads the whole file, which may take long.
-static void test_stop(void)
-{
-    const struct slt_tokens_header h = header(1000, 2);
-    const struct bytes b = write_tokens(&h, 20000);
-    volatile sig_atomic_t stop = 0;
-    struct slt_error err = {0};
-    struct slt_input *in = NULL;
-    struct slt_tokens *t = NULL;
-    FILE *f = fopen(path, "wb");
-    CHECK(f != NULL && fwrite(b.data, 1, b.size, f) == b.size && fclose(f) == 0, "write");
-    CHECK_OK(slt_input_open(&in, path, &stop, &err), err);
-    CHECK_OK(slt_tokens_open(&t, in, &err), err);
-    CHECK(slt_tokens_is_mapped(t), "it is a stream");
-    CHECK_OK(slt_tokens_check(t, &err), err);
-    stop = SIGTERM;
-    CHECK(slt_tokens_check(t, &err) == SLT_ERR_STOPPED, "code %d", err.code);
-    slt_tokens_close(t);
-    unlink(path);
-    free(b.data);
-}
-
 static void test_foreign(void)
 {
     struct slt_error err;
@@ -607,7 +585,6 @@ int main(int argc, char **argv)
     test_forgeries();
     test_recognise();
     test_foreign();
-    test_stop();
     test_writer_errors();
     CHECK(rmdir(folder) == 0, "files are left in %s", folder);
     return TEST_END();

@@ -55,6 +55,9 @@ SLT_API void slt_input_close(struct slt_input *in);
 SLT_API int slt_file_read(void **data, size_t *bytes, const char *path, size_t limit,
                           slt_stop_flag *stop, struct slt_error *err) SLT_CHECK_RESULT;
 
+// Whether there is something of this name. What cannot be found out is SLT_ERR_IO: it may be there.
+SLT_API int slt_file_exists(bool *exists, const char *path, struct slt_error *err) SLT_CHECK_RESULT;
+
 struct slt_output;
 
 // Opens path for writing; "-" is standard output, named "<stdout>". A regular file is written as a
