@@ -3,14 +3,23 @@
 #define SLT_CORE_JSON_H
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "slt/error.h"
+
+// json_loadb, which does not tell whether text is no JSON or memory was short: *no_memory does, where
+// it returns NULL.
+json_t *slt_json_load(const char *text, size_t bytes, size_t flags, json_error_t *why,
+                      bool *no_memory);
 
 // Parses text (bytes) as one JSON object and nothing else; duplicate keys, NUL characters and
 // integers beyond 64 bits are refused. name appears in the sentence. The caller owns *object
 // (json_decref). Errors: SLT_ERR_FORMAT, SLT_ERR_MEMORY.
 int slt_json_parse(json_t **object, const char *name, const char *text, size_t bytes,
-                   struct slt_error *err);
+                   struct slt_error *err) SLT_CHECK_RESULT;
+
+// The value of a key of an object as a string, "" where it is none.
+const char *slt_json_string(const json_t *object, const char *key);
 
 #endif

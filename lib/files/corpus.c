@@ -5,10 +5,10 @@
 // files. A unit longer than the split is dealt out in pieces that end at a newline.
 #include <archive.h>
 #include <archive_entry.h>
-#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/json.h"
 #include "core/utf8.h"
 #include "slt/corpus.h"
 
@@ -58,7 +58,8 @@ static int archive_failed(struct slt_corpus *c, struct slt_error *err)
     if (c->in_error.code != 0)
         return slt_error_set(err, c->in_error.code, "%s", c->in_error.message);
     const char *why = archive_error_string(c->archive);
-    return slt_error_set(err, SLT_ERR_FORMAT, "cannot read '%s': %s", slt_input_name(c->in),
+    return slt_error_set(err, archive_errno(c->archive) == ENOMEM ? SLT_ERR_MEMORY : SLT_ERR_FORMAT,
+                         "cannot read '%s': %s", slt_input_name(c->in),
                          why != NULL ? why : "damaged archive");
 }
 
@@ -180,6 +181,24 @@ static const char *field_of(const struct slt_corpus *c)
     return c->options.field != NULL ? c->options.field : "text";
 }
 
+// The text field of a line of JSON; *text is NULL if it has none. The object is kept while its text
+// is used.
+static int parse_line(struct slt_corpus *c, size_t length, const char **text, size_t *bytes,
+                      struct slt_error *err)
+{
+    json_error_t why;
+    bool no_memory;
+    json_decref(c->json);
+    c->json = slt_json_load(c->buffer + c->start, length, JSON_ALLOW_NUL, &why, &no_memory);
+    if (no_memory)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a line of %zu bytes of '%s'",
+                             length, slt_input_name(c->in));
+    const json_t *value = json_object_get(c->json, field_of(c));
+    *text = json_string_value(value);
+    *bytes = json_string_length(value);
+    return 0;
+}
+
 // JSON lines, if the first line is an object with the field.
 static int detect_format(struct slt_corpus *c, struct slt_error *err)
 {
@@ -195,10 +214,11 @@ static int detect_format(struct slt_corpus *c, struct slt_error *err)
     if (newline == NULL && !(c->member_ended && have <= DETECT_SIZE))
         return 0;
     const size_t length = newline != NULL ? (size_t)(newline - c->buffer) - c->start + 1 : have;
-    json_t *object = json_loadb(c->buffer + c->start, length, JSON_ALLOW_NUL, NULL);
-    c->is_json = json_is_string(json_object_get(object, field_of(c)));
-    json_decref(object);
-    return 0;
+    const char *text;
+    size_t bytes;
+    if ((rc = parse_line(c, length, &text, &bytes, err)) == 0)
+        c->is_json = text != NULL;
+    return rc;
 }
 
 // A tar ends with a block of zeros, which libarchive does not ask for: without it, it was cut
@@ -248,18 +268,6 @@ static int open_member(struct slt_corpus *c, struct slt_error *err)
 }
 
 // ---- Units ----
-
-// The text field of a line of JSON; NULL if it has none. The object is kept while its text is used.
-static const char *parse_line(struct slt_corpus *c, size_t length, size_t *bytes)
-{
-    json_decref(c->json);
-    c->json = json_loadb(c->buffer + c->start, length, JSON_ALLOW_NUL, NULL);
-    const json_t *text = json_object_get(c->json, field_of(c));
-    if (!json_is_string(text))
-        return NULL;
-    *bytes = json_string_length(text);
-    return json_string_value(text);
-}
 
 static bool is_blank(const char *text, size_t bytes)
 {
@@ -332,10 +340,10 @@ static int take_text(struct slt_corpus *c, struct slt_error *err)
 static int take_json(struct slt_corpus *c, struct slt_error *err)
 {
     size_t length, bytes;
+    const char *text;
     int rc = find_end(c, false, &length, err);
-    if (rc != 0)
+    if (rc != 0 || (rc = parse_line(c, length, &text, &bytes, err)) != 0)
         return rc;
-    const char *text = parse_line(c, length, &bytes);
     if (text != NULL) {
         c->unit = text;
         c->unit_bytes = bytes;

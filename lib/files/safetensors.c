@@ -213,12 +213,10 @@ static int check_metadata(const char *file, const json_t *metadata, struct slt_e
     json_t *value;
     if (!json_is_object(metadata))
         return slt_error_set(err, SLT_ERR_FORMAT, "'%s': " METADATA " is no object", file);
-    json_object_foreach(
-        (json_t *)metadata, key,
-        value) if (!json_is_string(value)) return slt_error_set(err, SLT_ERR_FORMAT,
-                                                                "'%s': " METADATA
-                                                                " has a value that is no string",
-                                                                file);
+    json_object_foreach ((json_t *)metadata, key, value)
+        if (!json_is_string(value))
+            return slt_error_set(err, SLT_ERR_FORMAT,
+                                 "'%s': " METADATA " has a value that is no string", file);
     return 0;
 }
 
@@ -271,8 +269,7 @@ int slt_safetensors_parse(struct slt_tensor_info **tensors, size_t *count, const
         rc = slt_error_errno(err, "cannot allocate the list of tensors of '%s'", name);
         goto out;
     }
-    json_object_foreach(root, key, item)
-    {
+    json_object_foreach (root, key, item) {
         if (strcmp(key, METADATA) == 0)
             rc = check_metadata(name, item, err);
         else

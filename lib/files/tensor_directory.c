@@ -4,7 +4,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "core/bytes.h"
 #include "core/json.h"
@@ -65,18 +64,26 @@ static int add_file(struct slt_tensor_directory *d, const char *path, slt_stop_f
     return 0;
 }
 
+// The path (PATH_MAX) of a file in the directory.
+static int path_in(char *path, const char *directory, const char *name, struct slt_error *err)
+{
+    const int n = snprintf(path, PATH_MAX, "%s/%s", directory, name);
+    return n > 0 && n < PATH_MAX
+               ? 0
+               : slt_error_set(err, SLT_ERR_RANGE, "the path '%s/%s' is too long", directory, name);
+}
+
 // The names of an index may not lead out of the directory.
 static int add_indexed(struct slt_tensor_directory *d, const char *directory, const char *index,
                        const json_t *map, slt_stop_flag *stop, struct slt_error *err)
 {
-    json_t *seen = json_object();
+    json_t *seen = json_object(); // the files that were added
     const char *tensor;
     json_t *file;
-    int rc = json_is_object(map)
-                 ? 0
-                 : slt_error_set(err, SLT_ERR_FORMAT, "'%s' has no object \"weight_map\"", index);
-    json_object_foreach((json_t *)map, tensor, file)
-    {
+    int rc = 0;
+    if (!json_is_object(map))
+        rc = slt_error_set(err, SLT_ERR_FORMAT, "'%s' has no object \"weight_map\"", index);
+    json_object_foreach ((json_t *)map, tensor, file) {
         char path[PATH_MAX];
         const char *name = json_string_value(file);
         if (rc != 0 || (name != NULL && json_object_get(seen, name) != NULL))
@@ -85,9 +92,10 @@ static int add_indexed(struct slt_tensor_directory *d, const char *directory, co
             rc = slt_error_set(err, SLT_ERR_FORMAT, "'%s' names no file for '%s'", index, tensor);
             continue;
         }
-        json_object_set_new(seen, name, json_true());
-        snprintf(path, sizeof path, "%s/%s", directory, name);
-        rc = add_file(d, path, stop, err);
+        if (json_object_set_new(seen, name, json_true()) != 0)
+            rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the list of files");
+        if (rc == 0 && (rc = path_in(path, directory, name, err)) == 0)
+            rc = add_file(d, path, stop, err);
     }
     json_decref(seen);
     return rc;
@@ -100,15 +108,16 @@ int slt_tensor_directory_open(struct slt_tensor_directory *d, const char *direct
     void *text = NULL;
     size_t bytes;
     json_t *root = NULL;
-    int rc;
+    bool has_index = false;
     *d = (struct slt_tensor_directory){0};
-    snprintf(path, sizeof path, "%s/model.safetensors.index.json", directory);
-    if (access(path, F_OK) == 0) {
+    int rc = path_in(path, directory, "model.safetensors.index.json", err);
+    if (rc == 0)
+        rc = slt_file_exists(&has_index, path, err);
+    if (rc == 0 && has_index) {
         if ((rc = slt_file_read(&text, &bytes, path, INDEX_MAX, stop, err)) == 0 &&
             (rc = slt_json_parse(&root, path, text, bytes, err)) == 0)
             rc = add_indexed(d, directory, path, json_object_get(root, "weight_map"), stop, err);
-    } else {
-        snprintf(path, sizeof path, "%s/model.safetensors", directory);
+    } else if (rc == 0 && (rc = path_in(path, directory, "model.safetensors", err)) == 0) {
         rc = add_file(d, path, stop, err);
     }
     free(text);

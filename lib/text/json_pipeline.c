@@ -1,4 +1,5 @@
 // Reading the normalizer and the pre-tokenizer of a tokenizer.json.
+#include "core/json.h"
 #include "text/json_tokenizer.h"
 
 #define DEEPEST 8 // sequences in sequences
@@ -18,27 +19,28 @@ static bool flag(const json_t *object, const char *key, bool otherwise)
 
 static int add_replace(struct normal_step *step, const json_t *json, struct slt_error *err)
 {
-    const char *pattern = json_tokenizer_string(json_object_get(json, "pattern"), "String");
+    const char *pattern = slt_json_string(json_object_get(json, "pattern"), "String");
     if (pattern[0] == '\0')
         return slt_error_set(err, SLT_ERR_FORMAT,
                              "its normalizer replaces by a pattern, which is not supported");
     step->kind = NORMAL_REPLACE;
     step->a = strdup(pattern);
-    step->b = strdup(json_tokenizer_string(json, "content"));
+    step->b = strdup(slt_json_string(json, "content"));
     return step->a != NULL && step->b != NULL ? 0 : no_memory(err);
 }
 
 static int add_normalizer(struct normalizer *n, const json_t *json, int depth,
                           struct slt_error *err)
 {
-    const char *type = json_tokenizer_string(json, "type");
+    const char *type = slt_json_string(json, "type");
     const int form = normalize_form(type);
     size_t i;
     const json_t *one;
     int rc = 0;
     if (strcmp(type, "Sequence") == 0 && depth < DEEPEST) {
-        json_array_foreach(json_object_get(json, "normalizers"), i,
-                           one) if ((rc = add_normalizer(n, one, depth + 1, err)) != 0) return rc;
+        json_array_foreach (json_object_get(json, "normalizers"), i, one)
+            if ((rc = add_normalizer(n, one, depth + 1, err)) != 0)
+                return rc;
         return 0;
     }
     if (n->count == NORMALIZER_STEPS)
@@ -53,7 +55,7 @@ static int add_normalizer(struct normalizer *n, const json_t *json, int depth,
         return add_replace(step, json, err);
     if (strcmp(type, "Prepend") == 0) {
         *step = (struct normal_step){.kind = NORMAL_PREPEND,
-                                     .a = strdup(json_tokenizer_string(json, "prepend"))};
+                                     .a = strdup(slt_json_string(json, "prepend"))};
         return step->a != NULL ? 0 : no_memory(err);
     }
     return slt_error_set(err, SLT_ERR_FORMAT, "its normalizer '%.40s' is not supported", type);
@@ -97,10 +99,10 @@ static int add_split(struct words *w, const json_t *json, struct slt_error *err)
     static const char *const names[] = {"Isolated", "Removed", "MergedWithPrevious",
                                         "MergedWithNext", "Contiguous"};
     enum { KNOWN = sizeof names / sizeof *names };
-    const char *behaviour = json_tokenizer_string(json, "behavior");
+    const char *behaviour = slt_json_string(json, "behavior");
     const json_t *pattern = json_object_get(json, "pattern");
-    const char *regex = json_tokenizer_string(pattern, "Regex"),
-               *text = json_tokenizer_string(pattern, "String");
+    const char *regex = slt_json_string(pattern, "Regex"),
+               *text = slt_json_string(pattern, "String");
     struct word_step *step = new_step(w, err);
     size_t known = 0;
     if (step == NULL)
@@ -142,8 +144,8 @@ static int add_byte_level(struct json_tokenizer *t, const json_t *json, struct s
 
 static int add_metaspace(struct json_tokenizer *t, const json_t *json, struct slt_error *err)
 {
-    const char *space = json_tokenizer_string(json, "replacement");
-    const char *scheme = json_tokenizer_string(json, "prepend_scheme");
+    const char *space = slt_json_string(json, "replacement");
+    const char *scheme = slt_json_string(json, "prepend_scheme");
     struct word_step *step = new_step(&t->words, err);
     if (step == NULL)
         return SLT_ERR_FORMAT;
@@ -166,13 +168,14 @@ static int add_metaspace(struct json_tokenizer *t, const json_t *json, struct sl
 
 static int add_words(struct json_tokenizer *t, const json_t *json, int depth, struct slt_error *err)
 {
-    const char *type = json_tokenizer_string(json, "type");
+    const char *type = slt_json_string(json, "type");
     size_t i;
     const json_t *one;
     int rc;
     if (strcmp(type, "Sequence") == 0 && depth < DEEPEST) {
-        json_array_foreach(json_object_get(json, "pretokenizers"), i,
-                           one) if ((rc = add_words(t, one, depth + 1, err)) != 0) return rc;
+        json_array_foreach (json_object_get(json, "pretokenizers"), i, one)
+            if ((rc = add_words(t, one, depth + 1, err)) != 0)
+                return rc;
         return 0;
     }
     if (t->bpe.by_bytes)

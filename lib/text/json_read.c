@@ -12,12 +12,6 @@
 #define NUL_ESCAPE "\\ufdd0"
 #define NUL_TEXT   "\xef\xb7\x90"
 
-const char *json_tokenizer_string(const json_t *object, const char *key)
-{
-    const char *text = json_string_value(json_object_get(object, key));
-    return text != NULL ? text : "";
-}
-
 // ---- Bytes of pieces ----
 
 // The characters that stand for bytes in byte-level pieces (GPT-2's bytes_to_unicode): printable
@@ -143,12 +137,12 @@ static int count_ids(uint32_t *count, json_t *vocab, const json_t *added, struct
     size_t i;
     int rc = 0;
     *count = 0;
-    json_object_foreach(vocab, key,
-                        value) if ((rc = check_id(value, key, limit, count, err)) != 0) return rc;
-    json_array_foreach(added, i, value)
-    {
-        rc = check_id(json_object_get(value, "id"), json_tokenizer_string(value, "content"), limit,
-                      count, err);
+    json_object_foreach (vocab, key, value)
+        if ((rc = check_id(value, key, limit, count, err)) != 0)
+            return rc;
+    json_array_foreach (added, i, value) {
+        rc = check_id(json_object_get(value, "id"), slt_json_string(value, "content"), limit, count,
+                      err);
         if (rc != 0)
             return rc;
     }
@@ -262,9 +256,8 @@ static int read_added(struct json_tokenizer *t, const json_t *added, const json_
     const json_t *json;
     size_t i;
     int rc = 0;
-    json_array_foreach(added, i, json)
-    {
-        const char *text = json_tokenizer_string(json, "content");
+    json_array_foreach (added, i, json) {
+        const char *text = slt_json_string(json, "content");
         const uint32_t id = (uint32_t)json_integer_value(json_object_get(json, "id"));
         const json_t *piece = json_object_get(vocab, text);
         const bool special = json_is_true(json_object_get(json, "special"));
@@ -292,7 +285,7 @@ static int read_added(struct json_tokenizer *t, const json_t *added, const json_
 static int check_model(const json_t *model, struct slt_error *err)
 {
     static const char *const affixes[] = {"continuing_subword_prefix", "end_of_word_suffix"};
-    const char *type = json_tokenizer_string(model, "type");
+    const char *type = slt_json_string(model, "type");
     if (strcmp(type, "Unigram") == 0)
         return slt_error_set(err, SLT_ERR_FORMAT,
                              "it is a Unigram tokenizer, which is read from its SentencePiece "
@@ -305,14 +298,14 @@ static int check_model(const json_t *model, struct slt_error *err)
     if (json_number_value(json_object_get(model, "dropout")) != 0)
         return slt_error_set(err, SLT_ERR_FORMAT, "its dropout is not supported");
     for (int i = 0; i < 2; i++)
-        if (json_tokenizer_string(model, affixes[i])[0] != '\0')
+        if (slt_json_string(model, affixes[i])[0] != '\0')
             return slt_error_set(err, SLT_ERR_FORMAT, "its %s is not supported", affixes[i]);
     return 0;
 }
 
 static int read_unknown(struct bpe *b, const json_t *model, struct slt_error *err)
 {
-    const char *text = json_tokenizer_string(model, "unk_token");
+    const char *text = slt_json_string(model, "unk_token");
     const json_t *id = json_object_get(json_object_get(model, "vocab"), text);
     b->unk = SLT_TOKEN_NONE;
     if (text[0] == '\0')

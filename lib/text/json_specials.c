@@ -1,4 +1,5 @@
 // Which tokens of a tokenizer.json mean the start, the end and nothing.
+#include "core/json.h"
 #include "text/json_tokenizer.h"
 
 // The id of a token by its text: an added token before a piece of the model.
@@ -6,9 +7,9 @@ static uint32_t id_of(const json_t *root, const char *text)
 {
     const json_t *one, *vocab = json_object_get(json_object_get(root, "model"), "vocab");
     size_t i;
-    json_array_foreach(json_object_get(root, "added_tokens"), i,
-                       one) if (strcmp(json_tokenizer_string(one, "content"), text) ==
-                                0) return (uint32_t)json_integer_value(json_object_get(one, "id"));
+    json_array_foreach (json_object_get(root, "added_tokens"), i, one)
+        if (strcmp(slt_json_string(one, "content"), text) == 0)
+            return (uint32_t)json_integer_value(json_object_get(one, "id"));
     one = json_object_get(vocab, text);
     return json_is_integer(one) ? (uint32_t)json_integer_value(one) : SLT_TOKEN_NONE;
 }
@@ -35,12 +36,11 @@ static void take_template(struct slt_tokenizer_info *info, const json_t *root, c
     const json_t *one;
     size_t i;
     bool behind = false;
-    json_array_foreach(list, i, one)
-    {
+    json_array_foreach (list, i, one) {
         const json_t *token = json_object_get(one, "SpecialToken");
         behind = behind || json_object_get(one, "Sequence") != NULL;
         const uint32_t id =
-            token == NULL ? SLT_TOKEN_NONE : id_of(root, json_tokenizer_string(token, "id"));
+            token == NULL ? SLT_TOKEN_NONE : id_of(root, slt_json_string(token, "id"));
         if (id != SLT_TOKEN_NONE)
             *(behind ? &info->eos : &info->bos) = id;
     }
@@ -53,8 +53,7 @@ static void take_processor(struct slt_tokenizer_info *info, const json_t *root, 
     take_pair(&info->bos, root, json_object_get(p, "cls"));
     take_pair(&info->eos, root, json_object_get(p, "sep"));
     take_template(info, root, json_object_get(p, "single"));
-    json_array_foreach(json_object_get(p, "processors"), i, one)
-    { // of a Sequence
+    json_array_foreach (json_object_get(p, "processors"), i, one) { // of a Sequence
         take_pair(&info->bos, root, json_object_get(one, "cls"));
         take_pair(&info->eos, root, json_object_get(one, "sep"));
         take_template(info, root, json_object_get(one, "single"));
@@ -77,7 +76,7 @@ void json_tokenizer_find_specials(struct json_tokenizer *t, const json_t *root)
         info->bos = first_of(root, bos, sizeof bos / sizeof *bos);
     if (info->eos == SLT_TOKEN_NONE)
         info->eos = first_of(root, eos, sizeof eos / sizeof *eos);
-    const char *padding = json_tokenizer_string(json_object_get(root, "padding"), "pad_token");
+    const char *padding = slt_json_string(json_object_get(root, "padding"), "pad_token");
     info->pad = id_of(root, padding);
     if (info->pad == SLT_TOKEN_NONE)
         info->pad = first_of(root, pad, sizeof pad / sizeof *pad);

@@ -2,6 +2,7 @@
 #ifndef SLT_TEXT_JSON_TOKENIZER_H
 #define SLT_TEXT_JSON_TOKENIZER_H
 
+#include <jansson.h>
 #include <pthread.h>
 
 #include "text/added.h"
@@ -33,16 +34,11 @@ const char *json_tokenizer_gguf_pre(const struct json_tokenizer *t);
 
 // ---- Readers of its parts ----
 
-#include <jansson.h>
-
 int json_tokenizer_read_normalizer(struct json_tokenizer *t, const json_t *json,
                                    struct slt_error *err) SLT_CHECK_RESULT;
 int json_tokenizer_read_words(struct json_tokenizer *t, const json_t *json,
                               struct slt_error *err) SLT_CHECK_RESULT;
 // The ids of BOS, EOS, PAD, by the rule in slt/tokenizer.h.
 void json_tokenizer_find_specials(struct json_tokenizer *t, const json_t *root);
-
-// The value of a key of an object as a string, "" where it is none.
-const char *json_tokenizer_string(const json_t *object, const char *key);
 
 #endif

@@ -170,8 +170,9 @@ static int compile(pcre2_code **code, const char *pattern, size_t bytes, struct 
     pcre2_compile_context_free(context);
     if (*code == NULL) {
         pcre2_get_error_message(number, reason, sizeof reason);
-        return slt_error_set(err, SLT_ERR_FORMAT, "a pattern is not valid: %s",
-                             (const char *)reason);
+        return slt_error_set(err,
+                             number == PCRE2_ERROR_HEAP_FAILED ? SLT_ERR_MEMORY : SLT_ERR_FORMAT,
+                             "a pattern is not valid: %s", (const char *)reason);
     }
     pcre2_jit_compile(*code, PCRE2_JIT_COMPLETE); // without it, matching is only slower
     return 0;

@@ -114,8 +114,8 @@ static int find(const struct word_step *step, struct words_scratch *s, const cha
         return 0;
     if (rc < 0) {
         pcre2_get_error_message(rc, reason, sizeof reason);
-        return slt_error_set(err, SLT_ERR_FORMAT, "cannot match the tokenizer's pattern: %s",
-                             (const char *)reason);
+        return slt_error_set(err, rc == PCRE2_ERROR_NOMEMORY ? SLT_ERR_MEMORY : SLT_ERR_FORMAT,
+                             "cannot match the tokenizer's pattern: %s", (const char *)reason);
     }
     const PCRE2_SIZE *offsets = pcre2_get_ovector_pointer(s->match);
     place[0] = offsets[0];

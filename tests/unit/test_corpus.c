@@ -4,6 +4,7 @@
 // tests/fuzz/run; `test_corpus replay TARGET FILE...` replays others, such as an input that
 // libFuzzer found.
 #define _GNU_SOURCE // memfd_create, of fuzz_lines.c
+#include <jansson.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -478,6 +479,46 @@ static void check_too_long(void)
     }
 }
 
+// ---- Memory ----
+
+static size_t json_allocations_left;
+
+static void *json_malloc(size_t bytes)
+{
+    if (json_allocations_left > 0)
+        return json_allocations_left--, malloc(bytes);
+    errno = ENOMEM;
+    return NULL;
+}
+
+// A line that there is no memory for is no bad line.
+static void check_no_memory(void)
+{
+    static const char line[] = "{\"text\": \"a document\"}\n";
+    const struct slt_corpus_options options = {.format = SLT_CORPUS_JSONL};
+    char path[] = "/tmp/slt-test-corpus-XXXXXX";
+    const char *paths[] = {path}, *text = NULL;
+    const int fd = mkstemp(path);
+    size_t bytes = 0;
+    int rc = 0, refused = 0;
+    CHECK(fd >= 0 && write(fd, line, strlen(line)) == (ssize_t)strlen(line) && close(fd) == 0,
+          "a line");
+    for (size_t n = 0; n < 100 && rc <= 0; n++) {
+        struct slt_corpus *corpus = NULL;
+        struct slt_error err = {0};
+        CHECK_OK(slt_corpus_open(&corpus, paths, 1, &options, &err), err);
+        json_allocations_left = n;
+        json_set_alloc_funcs(json_malloc, free);
+        rc = slt_corpus_next(corpus, &text, &bytes, &err);
+        json_set_alloc_funcs(malloc, free);
+        CHECK(rc == 1 || rc == SLT_ERR_MEMORY, "with %zu allocations: %d", n, rc);
+        refused += rc == SLT_ERR_MEMORY;
+        slt_corpus_close(corpus);
+    }
+    CHECK(rc == 1 && refused > 3, "refused %d times", refused);
+    unlink(path);
+}
+
 int main(int argc, char **argv)
 {
     struct sink sink = {NULL, 0};
@@ -489,6 +530,7 @@ int main(int argc, char **argv)
     make_lines(&sink);
     make_tokenizers(&sink);
     check_too_long();
+    check_no_memory();
     CHECK(sink.files > 80, "only %zu files", sink.files);
     return TEST_END();
 }
