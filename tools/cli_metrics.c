@@ -28,7 +28,8 @@ static int drop_after(const char *path, int64_t step)
             break;
     }
     free(line);
-    const int rc = ftruncate(fileno(f), keep);
+    // Where reading failed, what was not read is not for cutting off.
+    const int rc = ferror(f) ? -1 : ftruncate(fileno(f), keep);
     return fclose(f) != 0 ? -1 : rc;
 }
 

@@ -1,10 +1,9 @@
 // Reports: name<TAB>value lines as they come, or one JSON object at the end.
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "cli.h"
+#include "cli_json.h"
 
 struct cli_report {
     struct slt_output *out;
@@ -20,12 +19,16 @@ int cli_report_open(struct cli_report **report, const char *path, bool json, slt
         cli_say("cannot allocate a report");
         return 1;
     }
+    if (json && (r->object = json_object()) == NULL) {
+        free(r);
+        cli_say("cannot allocate a report");
+        return 1;
+    }
     if (slt_output_open(&r->out, path, stop, &err) != 0) {
+        json_decref(r->object);
         free(r);
         return cli_error(&err);
     }
-    if (json)
-        r->object = json_object();
     *report = r;
     return 0;
 }
@@ -40,7 +43,7 @@ static void line(struct cli_report *r, const char *name, const char *value)
 void cli_report_text(struct cli_report *r, const char *name, const char *value)
 {
     if (r->object != NULL)
-        json_object_set_new(r->object, name, json_string(value));
+        cli_json_put(r->object, name, json_string(value));
     else
         line(r, name, value);
 }
@@ -50,7 +53,7 @@ void cli_report_whole(struct cli_report *r, const char *name, int64_t value)
     char text[32];
     snprintf(text, sizeof text, "%lld", (long long)value);
     if (r->object != NULL)
-        json_object_set_new(r->object, name, json_integer(value));
+        cli_json_put(r->object, name, json_integer(value));
     else
         line(r, name, text);
 }
@@ -60,7 +63,7 @@ void cli_report_real(struct cli_report *r, const char *name, double value)
     char text[40];
     snprintf(text, sizeof text, "%.9g", value);
     if (r->object != NULL)
-        json_object_set_new(r->object, name, isfinite(value) ? json_real(value) : json_null());
+        cli_json_put(r->object, name, isfinite(value) ? json_real(value) : json_null());
     else
         line(r, name, isnan(value) ? "nan" : text);
 }
@@ -77,7 +80,7 @@ int cli_report_close(struct cli_report *r, int code)
 {
     struct slt_error err;
     if (code == 0 && r->object != NULL) {
-        char *text = json_dumps(r->object, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
+        char *text = cli_json_text(r->object, JSON_INDENT(2) | JSON_REAL_PRECISION(17));
         if (text == NULL || slt_output_printf(r->out, &err, "%s\n", text) != 0)
             r->code = text == NULL ? 1 : cli_error(&err);
         free(text);

@@ -7,6 +7,12 @@
 
 #include "cli.h"
 
+static int no_memory(void)
+{
+    cli_say("cannot allocate the list of inputs");
+    return 1;
+}
+
 static int copy_input(char **copy, const char *path, slt_stop_flag *stop)
 {
     static char block[1 << 16];
@@ -23,7 +29,10 @@ static int copy_input(char **copy, const char *path, slt_stop_flag *stop)
         return cli_error(&err);
     }
     close(fd);
-    *copy = strdup(name);
+    if ((*copy = strdup(name)) == NULL) {
+        unlink(name);
+        return no_memory();
+    }
     int rc = slt_input_open(&in, path, stop, &err);
     if (rc != 0)
         return cli_error(&err);
@@ -43,6 +52,8 @@ int cli_spool_inputs(struct cli_spool *s, char **paths, slt_stop_flag *stop)
         s->count++;
     s->paths = calloc(s->count, sizeof *s->paths);
     s->copies = calloc(s->count, sizeof *s->copies);
+    if (s->paths == NULL || s->copies == NULL)
+        return no_memory();
     for (size_t i = 0; i < s->count; i++) {
         struct stat st;
         const bool regular =

@@ -1,4 +1,5 @@
 // Token files by names that may be patterns.
+#include <errno.h>
 #include <glob.h>
 #include <string.h>
 #include <unistd.h>
@@ -23,13 +24,29 @@ static int open_one(struct slt_tokens **tokens, const char *name, slt_stop_flag 
     return rc == 0 ? 0 : cli_error(&err);
 }
 
+// A folder that is not there, or none, has no files; what else keeps glob from looking may hide some.
+static int cannot_look(const char *path, int number)
+{
+    if (number == ENOENT || number == ENOTDIR)
+        return 0;
+    cli_say("cannot look into '%s': %s", path, strerror(number));
+    return 1;
+}
+
 static int open_matching(struct slt_tokens **tokens, const char *name, slt_stop_flag *stop)
 {
     glob_t found;
     int code = 0;
     // A file of that very name comes first; what matches nothing is reported as a file is.
-    if (strpbrk(name, "*?[") == NULL || access(name, F_OK) == 0 || glob(name, 0, NULL, &found) != 0)
+    if (strpbrk(name, "*?[") == NULL || access(name, F_OK) == 0)
         return open_one(tokens, name, stop);
+    const int rc = glob(name, 0, cannot_look, &found);
+    if (rc == GLOB_NOMATCH)
+        return open_one(tokens, name, stop);
+    if (rc == GLOB_NOSPACE)
+        cli_say("cannot allocate the names that match '%s'", name);
+    if (rc != 0)
+        return 1;
     for (size_t i = 0; code == 0 && i < found.gl_pathc; i++)
         code = open_one(tokens, found.gl_pathv[i], stop);
     globfree(&found);

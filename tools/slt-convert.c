@@ -8,8 +8,6 @@
 #include "cli.h"
 #include "slt/convert.h"
 
-#define MAX_TOKENIZER (64 << 20)
-
 struct options {
     struct cli_common common;
     const char *tokenizer;
@@ -29,11 +27,13 @@ static void on_ignored(void *user, const char *tensor)
         cli_say("tensor '%s' is not of this model, and left out", tensor);
 }
 
-// A file of llama2.c, mapped; NULL if it is none.
+// A file of llama2.c, mapped; NULL if it is none. Only a plain file may be opened to find out: what a
+// pipe holds is there once. One that cannot be read is left to who opens it next.
 static struct slt_input *open_llama2c(const char *path, const void **data, uint64_t *bytes)
 {
     struct slt_input *in;
-    if (slt_input_open(&in, path, NULL, NULL) != 0)
+    struct stat st;
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) || slt_input_open(&in, path, NULL, NULL) != 0)
         return NULL;
     if (slt_input_map(in, data, bytes, NULL) == 0 && slt_convert_is_llama2c(*data, *bytes))
         return in;
@@ -46,23 +46,20 @@ static struct slt_input *open_llama2c(const char *path, const void **data, uint6
 static int load_tokenizer(struct slt_tokenizer **tokenizer, const char *named,
                           const char *directory, slt_stop_flag *stop)
 {
-    struct slt_error err;
     static const char *const names[] = {"tokenizer.model", "tokenizer.json"};
-    struct stat st;
+    struct slt_error err;
     char path[4096];
-    void *data;
-    size_t bytes;
-    for (int i = 0; named == NULL && i < 2; i++) {
-        snprintf(path, sizeof path, "%s/%s", directory, names[i]);
-        if (stat(path, &st) == 0)
-            named = path;
+    int rc = 0;
+    for (int i = 0; rc == 0 && named == NULL && i < 2; i++) {
+        bool exists = false;
+        const int n = snprintf(path, sizeof path, "%s/%s", directory, names[i]);
+        rc = n < (int)sizeof path
+                 ? slt_file_exists(&exists, path, &err)
+                 : slt_error_set(&err, SLT_ERR_RANGE, "the name '%s' is too long", directory);
+        named = exists ? path : NULL;
     }
-    if (named == NULL)
-        return 0;
-    if (slt_file_read(&data, &bytes, named, MAX_TOKENIZER, stop, &err) != 0)
-        return cli_error(&err);
-    const int rc = slt_tokenizer_load(tokenizer, named, data, bytes, &err);
-    free(data);
+    if (rc == 0 && named != NULL)
+        rc = slt_tokenizer_open(tokenizer, named, stop, &err);
     return rc == 0 ? 0 : cli_error(&err);
 }
 

@@ -88,8 +88,7 @@ out:
 
 int main(int argc, char **argv)
 {
-    struct options o = {
-        .common = {.output = "-"}, .device = "auto", .batch = 16, .seq = 256};
+    struct options o = {.common = {.output = "-"}, .device = "auto", .batch = 16, .seq = 256};
     const struct cli_option options[] = {
         CLI_COMMON(&o.common),
         {"data", 'd', CLI_LIST, &o.data, "FILE", 0, 0,

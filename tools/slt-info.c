@@ -2,12 +2,12 @@
 //
 // A report is put together as one JSON object. It is printed as such, or as name<TAB>value lines:
 // nested names are joined by dots, and every element of a list gets a line.
-#include <jansson.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
+#include "cli_json.h"
 #include "slt/checkpoint.h"
 #include "slt/digest.h"
 #include "slt/tokens.h"
@@ -28,8 +28,7 @@ static int print_members(struct slt_output *out, const char *prefix, json_t *obj
     const char *key;
     json_t *value;
     int rc = 0;
-    json_object_foreach(object, key, value)
-    {
+    json_object_foreach (object, key, value) {
         char name[256];
         snprintf(name, sizeof name, "%s%s%s", prefix, *prefix != '\0' ? "." : "", key);
         if (rc == 0)
@@ -44,7 +43,7 @@ static int print_tensor(struct slt_output *out, json_t *tensor, struct slt_error
     char shape[128] = "";
     size_t i;
     json_t *size;
-    json_array_foreach(json_object_get(tensor, "shape"), i, size)
+    json_array_foreach (json_object_get(tensor, "shape"), i, size)
         snprintf(shape + strlen(shape), sizeof shape - strlen(shape), i == 0 ? "%lld" : "x%lld",
                  (long long)json_integer_value(size));
     return slt_output_printf(out, err, "tensor\t%s\t%s\t%s\t%s\t%lld\n",
@@ -87,8 +86,7 @@ static int print_text(struct slt_output *out, const char *name, json_t *value,
     const bool tensors = strcmp(name, "tensors") == 0;
     if (!tensors && strcmp(name, "provenance") != 0)
         return print_json(out, name, value, err);
-    json_array_foreach(value, i, element)
-    {
+    json_array_foreach (value, i, element) {
         if (rc == 0)
             rc = tensors ? print_tensor(out, element, err) : print_json(out, name, element, err);
     }
@@ -99,17 +97,16 @@ static int print(const struct options *o, json_t *report, slt_stop_flag *stop)
 {
     struct slt_error err;
     struct slt_output *out = NULL;
-    int rc;
-    if (slt_output_open(&out, o->common.output, stop, &err) != 0)
-        return cli_error(&err);
-    if (o->json) {
-        char *text = json_dumps(report, JSON_INDENT(2) | JSON_REAL_PRECISION(15));
-        rc = text == NULL ? slt_error_set(&err, SLT_ERR_MEMORY, "cannot allocate the report")
-                          : slt_output_printf(out, &err, "%s\n", text);
-        free(text);
-    } else {
-        rc = print_members(out, "", report, &err);
-    }
+    char *text = NULL;
+    if (cli_json_failed() ||
+        (o->json &&
+         (text = cli_json_text(report, JSON_INDENT(2) | JSON_REAL_PRECISION(15))) == NULL))
+        return 1;
+    int rc = slt_output_open(&out, o->common.output, stop, &err);
+    if (rc == 0)
+        rc = o->json ? slt_output_printf(out, &err, "%s\n", text)
+                     : print_members(out, "", report, &err);
+    free(text);
     return cli_close_output(out, rc == 0 ? 0 : cli_error(&err));
 }
 
@@ -121,18 +118,22 @@ static json_t *digest_text(const unsigned char digest[SLT_SHA256_BYTES])
     return json_string(slt_sha256_hex(hex, digest));
 }
 
-// Text that should be JSON, or null.
+// Text that should be JSON; null where it is not even text.
 static json_t *json_or_text(const char *text, size_t bytes)
 {
+    errno = 0; // an allocation that fails sets it
     json_t *value = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, NULL);
-    return value != NULL ? value : json_stringn(text, bytes);
+    if (value != NULL || errno == ENOMEM)
+        return value;
+    value = json_stringn(text, bytes);
+    return value != NULL ? value : json_null();
 }
 
 static json_t *tensor_object(enum slt_section section, const struct slt_tensor_info *info)
 {
     json_t *shape = json_array();
     for (int d = 0; d < info->dims; d++)
-        json_array_append_new(shape, json_integer(info->shape[d]));
+        cli_json_append(shape, json_integer(info->shape[d]));
     return json_pack("{s:s s:s s:s s:o s:I}", "section",
                      section == SLT_SECTION_MODEL ? "model" : "optimizer", "name", info->name,
                      "dtype", slt_dtype_name(info->dtype), "shape", shape, "bytes",
@@ -145,7 +146,7 @@ static json_t *provenance_array(const char *text)
     while (text != NULL && *text != '\0') {
         const size_t bytes = strcspn(text, "\n");
         if (bytes > 0)
-            json_array_append_new(lines, json_or_text(text, bytes));
+            cli_json_append(lines, json_or_text(text, bytes));
         text += bytes + (text[bytes] == '\n');
     }
     return lines;
@@ -162,27 +163,26 @@ static int describe_checkpoint(json_t *report, struct slt_checkpoint_reader *rea
     slt_checkpoint_show_stored(reader);
     enum slt_section section;
     const struct slt_tensor_info *info;
-    json_object_set_new(report, "kind", json_string("checkpoint"));
-    json_object_set_new(
-        report, "parameters",
-        json_integer((json_int_t)slt_config_param_count(slt_checkpoint_config(reader))));
-    json_object_set_new(report, "config", json_or_text(config, strlen(config)));
+    cli_json_put(report, "kind", json_string("checkpoint"));
+    cli_json_put(report, "parameters",
+                 json_integer((json_int_t)slt_config_param_count(slt_checkpoint_config(reader))));
+    cli_json_put(report, "config", json_or_text(config, strlen(config)));
     if (tokenizer != NULL) {
         unsigned char digest[SLT_SHA256_BYTES];
         slt_sha256_of(digest, tokenizer, bytes);
-        json_object_set_new(report, "tokenizer",
-                            json_pack("{s:s s:I s:o}", "member", member, "bytes", (json_int_t)bytes,
-                                      "sha256", digest_text(digest)));
+        cli_json_put(report, "tokenizer",
+                     json_pack("{s:s s:I s:o}", "member", member, "bytes", (json_int_t)bytes,
+                               "sha256", digest_text(digest)));
     }
     int rc;
     while ((rc = slt_checkpoint_next(reader, &section, &info, err)) == 1)
-        json_array_append_new(tensors, tensor_object(section, info));
+        cli_json_append(tensors, tensor_object(section, info));
     const char *trainer = rc == 0 ? slt_checkpoint_trainer(reader) : NULL;
     if (trainer != NULL)
-        json_object_set_new(report, "trainer", json_or_text(trainer, strlen(trainer)));
-    json_object_set_new(report, "tensors", tensors);
-    json_object_set_new(report, "provenance",
-                        provenance_array(rc == 0 ? slt_checkpoint_provenance(reader) : NULL));
+        cli_json_put(report, "trainer", json_or_text(trainer, strlen(trainer)));
+    cli_json_put(report, "tensors", tensors);
+    cli_json_put(report, "provenance",
+                 provenance_array(rc == 0 ? slt_checkpoint_provenance(reader) : NULL));
     return rc;
 }
 
@@ -201,16 +201,16 @@ static int describe_tokens(json_t *report, struct slt_tokens *tokens, struct slt
     if (rc != 0)
         return rc;
     const struct slt_tokens_totals totals = slt_tokens_totals(tokens);
-    json_object_set_new(report, "kind", json_string("tokens"));
-    json_object_set_new(report, "version", json_integer(h->version));
-    json_object_set_new(report, "width", json_integer(h->width));
-    json_object_set_new(report, "vocab_size", json_integer(h->vocab_size));
-    json_object_set_new(report, "eos", token_or_null(h->eos));
-    json_object_set_new(report, "pad", token_or_null(h->pad));
-    json_object_set_new(report, "tokenizer_sha256", digest_text(h->digest));
-    json_object_set_new(report, "tokens", json_integer((json_int_t)totals.tokens));
-    json_object_set_new(report, "documents", json_integer((json_int_t)totals.documents));
-    json_object_set_new(report, "text_bytes", json_integer((json_int_t)totals.text_bytes));
+    cli_json_put(report, "kind", json_string("tokens"));
+    cli_json_put(report, "version", json_integer(h->version));
+    cli_json_put(report, "width", json_integer(h->width));
+    cli_json_put(report, "vocab_size", json_integer(h->vocab_size));
+    cli_json_put(report, "eos", token_or_null(h->eos));
+    cli_json_put(report, "pad", token_or_null(h->pad));
+    cli_json_put(report, "tokenizer_sha256", digest_text(h->digest));
+    cli_json_put(report, "tokens", json_integer((json_int_t)totals.tokens));
+    cli_json_put(report, "documents", json_integer((json_int_t)totals.documents));
+    cli_json_put(report, "text_bytes", json_integer((json_int_t)totals.text_bytes));
     return 0;
 }
 
@@ -269,6 +269,11 @@ static int report(const struct options *o, struct slt_input *in, slt_stop_flag *
     struct slt_error err;
     json_t *object = json_object();
     int code;
+    if (object == NULL) {
+        slt_input_close(in);
+        cli_say("cannot allocate the report");
+        return 1;
+    }
     if (inspect(object, in, &err) != 0)
         code = cli_error(&err);
     else

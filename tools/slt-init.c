@@ -9,8 +9,6 @@
 #include "slt/init.h"
 #include "slt/support.h"
 
-#define MAX_TOKENIZER (64 << 20)
-
 struct options {
     struct cli_common common;
     struct cli_model model;
@@ -23,13 +21,7 @@ static int load_tokenizer(const struct options *o, struct slt_tokenizer **tokeni
                           struct slt_config *c, slt_stop_flag *stop)
 {
     struct slt_error err;
-    void *data;
-    size_t bytes;
-    if (slt_file_read(&data, &bytes, o->tokenizer, MAX_TOKENIZER, stop, &err) != 0)
-        return cli_error(&err);
-    const int rc = slt_tokenizer_load(tokenizer, o->tokenizer, data, bytes, &err);
-    free(data);
-    if (rc != 0)
+    if (slt_tokenizer_open(tokenizer, o->tokenizer, stop, &err) != 0)
         return cli_error(&err);
     const struct slt_tokenizer_info *info = slt_tokenizer_info(*tokenizer);
     c->vocab_size = info->vocab_size;
@@ -107,10 +99,11 @@ static int report(const struct options *o, const struct slt_config *c, slt_stop_
 
 static const char *const sparse_starts[] = {"residual", "zero", "random"};
 
-// The options that matter as a JSON object; the caller frees it. NULL where there is no memory.
-static char *provenance_of(const struct options *o, const struct slt_config *c)
+// The line of provenance with the options that matter; the caller frees it.
+static int make_provenance(char **text, const struct options *o, const struct slt_config *c,
+                           struct slt_error *err)
 {
-    char options[512], support[48], *text;
+    char options[512], support[48];
     int n =
         snprintf(options, sizeof options, "{\"%s\": \"%.200s\", \"method\": \"%s\", \"seed\": %lld",
                  o->from != NULL           ? "from"
@@ -129,7 +122,7 @@ static char *provenance_of(const struct options *o, const struct slt_config *c)
         n += snprintf(options + n, sizeof options - (size_t)n, ", \"sparse\": \"%s\"",
                       sparse_starts[o->sparse > 0 ? o->sparse : 0]);
     snprintf(options + n, sizeof options - (size_t)n, "}");
-    return slt_provenance_add(&text, NULL, cli_name, options, NULL) == 0 ? text : NULL;
+    return slt_provenance_add(text, NULL, cli_name, options, err);
 }
 
 static int write_model(const struct options *o, const struct slt_config *c,
@@ -143,9 +136,12 @@ static int write_model(const struct options *o, const struct slt_config *c,
         return code;
     const struct slt_init_from start = {from,
                                         (enum slt_init_sparse)(o->sparse > 0 ? o->sparse : 0)};
-    char *provenance = o->no_provenance ? NULL : provenance_of(o, c);
-    if (slt_init_write(out, c, tokenizer, from != NULL ? &start : NULL, provenance, stop, &err) !=
-        0)
+    char *provenance = NULL;
+    int rc = o->no_provenance ? 0 : make_provenance(&provenance, o, c, &err);
+    if (rc == 0)
+        rc =
+            slt_init_write(out, c, tokenizer, from != NULL ? &start : NULL, provenance, stop, &err);
+    if (rc != 0)
         code = cli_error(&err);
     free(provenance);
     code = cli_close_output(out, code);

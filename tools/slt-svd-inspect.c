@@ -1,12 +1,11 @@
 // slt-svd-inspect: singular values of a model's linears, what a low-rank part leaves of them, and
 // where their sparse part lies.
-#include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "cli.h"
+#include "cli_json.h"
 #include "cli_plot.h"
 #include "slt/inspect.h"
 
@@ -117,24 +116,24 @@ static json_t *reals(const double *x, int64_t count)
 {
     json_t *list = json_array();
     for (int64_t i = 0; i < count; i++)
-        json_array_append_new(list, real(x[i]));
+        cli_json_append(list, real(x[i]));
     return list;
 }
 
 static json_t *spectrum_object(const struct slt_spectrum *s, bool values)
 {
     json_t *o = json_object();
-    json_object_set_new(o, "values", json_integer(s->count));
-    json_object_set_new(o, "frobenius", real(s->frobenius));
-    json_object_set_new(o, "largest", real(s->value[0]));
-    json_object_set_new(o, "energy_at_rank", real(s->energy_at_rank));
-    json_object_set_new(o, "effective_rank", real(s->effective_rank));
-    json_object_set_new(o, "stable_rank", real(s->stable_rank));
-    json_object_set_new(o, "rank_90", s->rank_90 > 0 ? json_integer(s->rank_90) : json_null());
-    json_object_set_new(o, "rank_99", s->rank_99 > 0 ? json_integer(s->rank_99) : json_null());
-    json_object_set_new(o, "error", real(s->error));
+    cli_json_put(o, "values", json_integer(s->count));
+    cli_json_put(o, "frobenius", real(s->frobenius));
+    cli_json_put(o, "largest", real(s->value[0]));
+    cli_json_put(o, "energy_at_rank", real(s->energy_at_rank));
+    cli_json_put(o, "effective_rank", real(s->effective_rank));
+    cli_json_put(o, "stable_rank", real(s->stable_rank));
+    cli_json_put(o, "rank_90", s->rank_90 > 0 ? json_integer(s->rank_90) : json_null());
+    cli_json_put(o, "rank_99", s->rank_99 > 0 ? json_integer(s->rank_99) : json_null());
+    cli_json_put(o, "error", real(s->error));
     if (values)
-        json_object_set_new(o, "singular", reals(s->value, s->count));
+        cli_json_put(o, "singular", reals(s->value, s->count));
     return o;
 }
 
@@ -144,30 +143,30 @@ static json_t *linear_object(const struct slt_inspection *r, bool values)
     const char *names[3];
     const int n = list_spectra(list, names, r);
     json_t *o = json_object(), *residual = json_object(), *overlap = json_object();
-    json_object_set_new(o, "name", json_string(r->name));
-    json_object_set_new(o, "out", json_integer(r->out));
-    json_object_set_new(o, "in", json_integer(r->in));
-    json_object_set_new(o, "rank", json_integer(r->rank));
-    json_object_set_new(o, "nnz", json_integer(r->nnz));
+    cli_json_put(o, "name", json_string(r->name));
+    cli_json_put(o, "out", json_integer(r->out));
+    cli_json_put(o, "in", json_integer(r->in));
+    cli_json_put(o, "rank", json_integer(r->rank));
+    cli_json_put(o, "nnz", json_integer(r->nnz));
     for (int i = 0; i < n; i++)
-        json_object_set_new(o, names[i], spectrum_object(list[i], values));
+        cli_json_put(o, names[i], spectrum_object(list[i], values));
     if (values && r->w_ba != NULL)
-        json_object_set_new(o, "W.BA", reals(r->w_ba, r->w.count));
+        cli_json_put(o, "W.BA", reals(r->w_ba, r->w.count));
     if (values && r->s.count > 0)
-        json_object_set_new(o, "W.S", reals(r->w_s, r->w.count));
-    json_object_set_new(residual, "share", real(r->residual.share));
-    json_object_set_new(residual, "median", real(quantile(r, .5)));
-    json_object_set_new(residual, "q90", real(quantile(r, .9)));
-    json_object_set_new(residual, "q97", real(quantile(r, .97)));
-    json_object_set_new(residual, "q99", real(quantile(r, .99)));
-    json_object_set_new(residual, "largest", real(quantile(r, 1)));
-    json_object_set_new(residual, "below_cutoff", real(r->residual.below));
-    json_object_set_new(o, "residual", residual);
-    json_object_set_new(overlap, "left", real(r->s_left));
-    json_object_set_new(overlap, "right", real(r->s_right));
-    json_object_set_new(overlap, "both", real(r->s_both));
+        cli_json_put(o, "W.S", reals(r->w_s, r->w.count));
+    cli_json_put(residual, "share", real(r->residual.share));
+    cli_json_put(residual, "median", real(quantile(r, .5)));
+    cli_json_put(residual, "q90", real(quantile(r, .9)));
+    cli_json_put(residual, "q97", real(quantile(r, .97)));
+    cli_json_put(residual, "q99", real(quantile(r, .99)));
+    cli_json_put(residual, "largest", real(quantile(r, 1)));
+    cli_json_put(residual, "below_cutoff", real(r->residual.below));
+    cli_json_put(o, "residual", residual);
+    cli_json_put(overlap, "left", real(r->s_left));
+    cli_json_put(overlap, "right", real(r->s_right));
+    cli_json_put(overlap, "both", real(r->s_both));
     if (r->s.count > 0)
-        json_object_set(o, "overlap", overlap);
+        cli_json_put(o, "overlap", json_incref(overlap));
     json_decref(overlap);
     return o;
 }
@@ -320,7 +319,7 @@ static int on_linear(void *user, const struct slt_inspection *r, struct slt_erro
     struct session *s = user;
     int rc = 0;
     if (s->linears != NULL)
-        json_array_append_new(s->linears, linear_object(r, s->options->spectra));
+        cli_json_append(s->linears, linear_object(r, s->options->spectra));
     else
         rc = print_rows(s, r, err);
     if (rc == 0 && s->options->images != NULL)
@@ -337,14 +336,10 @@ static int write_json(struct session *s)
 {
     struct slt_error err;
     json_t *root = json_pack("{s:O}", "linears", s->linears);
-    char *text = json_dumps(root, JSON_INDENT(1) | JSON_REAL_PRECISION(7));
-    int code = 0;
-    if (text == NULL) {
-        cli_say("cannot allocate the report");
-        code = 1;
-    } else if (slt_output_printf(s->out, &err, "%s\n", text) != 0) {
+    char *text = cli_json_text(root, JSON_INDENT(1) | JSON_REAL_PRECISION(7));
+    int code = text == NULL;
+    if (text != NULL && slt_output_printf(s->out, &err, "%s\n", text) != 0)
         code = cli_error(&err);
-    }
     free(text);
     json_decref(root);
     return code;
@@ -410,6 +405,10 @@ int main(int argc, char **argv)
     o.how.seed = (uint64_t)o.seed;
     o.how.stop = cli_catch_signals();
     int code = o.plot != NULL ? cli_gnuplot_check(o.plot) : 0;
+    if (o.json && s.linears == NULL) {
+        cli_say("cannot allocate the report");
+        code = 1;
+    }
     if (code == 0)
         code = inspect(&s, path);
     json_decref(s.linears);

@@ -12,7 +12,6 @@
 
 #define BATCH_BYTES     ((size_t)4 << 20) // of text that is encoded at once
 #define BATCH_DOCUMENTS 4096
-#define MAX_TOKENIZER   (64 << 20)
 
 struct options {
     int64_t skip, limit; // documents
@@ -320,19 +319,6 @@ static int open_outputs(const struct options *o, struct files *f, slt_stop_flag 
     return code;
 }
 
-static int load_tokenizer(struct slt_tokenizer **tokenizer, const char *path, slt_stop_flag *stop,
-                          struct slt_error *err)
-{
-    void *data;
-    size_t bytes;
-    int rc = slt_file_read(&data, &bytes, path, MAX_TOKENIZER, stop, err);
-    if (rc == 0) {
-        rc = slt_tokenizer_load(tokenizer, path, data, bytes, err);
-        free(data);
-    }
-    return rc;
-}
-
 // Nothing but what had to be skipped is no text.
 static int check_documents(const struct options *o, const struct slt_corpus_counts *c,
                            struct slt_error *err)
@@ -348,7 +334,7 @@ static int check_documents(const struct options *o, const struct slt_corpus_coun
 static int tokenize(const struct options *o, char **paths, slt_stop_flag *stop)
 {
     struct slt_error err;
-    struct cli_spool spool = {0};
+    struct cli_spool spool = {0}, plain = {.paths = (const char **)paths};
     struct files f = {0};
     struct slt_tokenizer *tokenizer = NULL;
     struct slt_corpus_counts counts = {0};
@@ -365,14 +351,13 @@ static int tokenize(const struct options *o, char **paths, slt_stop_flag *stop)
                     slt_clock_now() - start);
         start = slt_clock_now();
     } else {
-        rc = load_tokenizer(&tokenizer, o->tokenizer, stop, &err);
+        rc = slt_tokenizer_open(&tokenizer, o->tokenizer, stop, &err);
     }
-    const struct cli_spool plain = {.paths = (const char **)paths};
-    struct cli_spool inputs = spool.paths != NULL ? spool : plain;
-    while (inputs.paths[inputs.count] != NULL && spool.paths == NULL)
-        inputs.count++;
+    while (paths[plain.count] != NULL)
+        plain.count++;
     if (rc == 0 && (rc = begin_files(o, tokenizer, &f, stop, &err)) == 0 &&
-        (rc = encode(o, &inputs, tokenizer, &f, stop, &counts, &err)) == 0 &&
+        (rc = encode(o, spool.paths != NULL ? &spool : &plain, tokenizer, &f, stop, &counts,
+                     &err)) == 0 &&
         (rc = check_documents(o, &counts, &err)) == 0 && (rc = end_files(&f, &err)) == 0)
         report(o, &f, &counts, slt_clock_now() - start);
     if (rc != 0)
@@ -456,7 +441,7 @@ static int decode(const struct options *o, const char *path, slt_stop_flag *stop
     if (code != 0)
         return code;
     if ((rc = slt_tokens_open(&tokens, in, &err)) != 0 ||
-        (rc = load_tokenizer(&tokenizer, o->tokenizer, stop, &err)) != 0 ||
+        (rc = slt_tokenizer_open(&tokenizer, o->tokenizer, stop, &err)) != 0 ||
         (rc = slt_output_open(&out, o->common.output, stop, &err)) != 0)
         goto out;
     const unsigned char *mine = slt_tokenizer_info(tokenizer)->digest;

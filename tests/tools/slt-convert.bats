@@ -129,6 +129,29 @@ near() { awk -v a="$1" -v b="$2" -v limit="$3" 'BEGIN { exit !(a > 0 && (a - b) 
     [ "$status" -eq 2 ]
 }
 
+@test "what cannot be looked up is not absent, and a pipe is opened once" {
+    slt-convert -o hf "$DATA/full.slt"
+    # Links to themselves stand for what may be there but cannot be reached.
+    mv hf/tokenizer.model .
+    ln -s tokenizer.model hf/tokenizer.model
+    run slt-convert -o back.slt hf
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ $output == *"tokenizer.model"* ]]
+    rm hf/tokenizer.model
+    mv tokenizer.model hf
+    ln -s model.safetensors.index.json hf/model.safetensors.index.json
+    run slt-convert -o back.slt hf
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ $output == *"model.safetensors.index.json"* ]]
+    mkfifo pipe
+    cat "$DATA/full.slt" >pipe &
+    timeout 20 slt-convert -o piped pipe
+    wait $!
+    cmp piped/model.safetensors hf/model.safetensors
+}
+
 @test "what is missing, damaged or does not fit is refused" {
     slt-convert -o hf "$DATA/full.slt"
     for wrong in "hf --merge" "--to hf hf" "--to slt $DATA/full.slt" "$DATA/full.slt" "-o x $DATA/sltrain.slt" \

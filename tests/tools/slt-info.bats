@@ -201,6 +201,24 @@ value() { # NAME: its value in $output
     done
 }
 
+@test "a report that lacks memory for a value is none" {
+    command -v cc >/dev/null || skip "no compiler"
+    cat >shim.c <<'END'
+#include <stddef.h>
+void *json_integer(long long value) { return NULL; }
+END
+    cc -shared -fPIC -o shim.so shim.c
+    for command in "slt-info model.slt" "slt-info --json train.tok" "slt-eval --json --data train.tok --limit 500 model.slt" \
+        "slt-svd-inspect --json model.slt"; do
+        status=0
+        LD_PRELOAD=$PWD/shim.so $command >out 2>err || status=$?
+        echo "$command: $status $(<err)"
+        [ "$status" -eq 1 ]
+        [ ! -s out ]
+        grep -q 'cannot allocate' err
+    done
+}
+
 @test "the layout is the one in slt-tokens(5)" {
     run slt-info train.tok
     numbers=$(tail -c 96 train.tok | tail -c +9 | head -c 40 | od -An -t u8 | tr -s ' \n' ' ')

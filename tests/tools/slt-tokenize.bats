@@ -363,3 +363,79 @@ golden() { # MODEL IDS EOS
     [ "$status" -eq 0 ]
     [ -z "$output" ]
 }
+
+# A calloc that has no memory for 777 pointers ($1 = FAIL), or that nothing may be read behind.
+preload() { # FAIL|GUARD
+    command -v cc >/dev/null || skip "no compiler"
+    cat >shim.c <<'END'
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stddef.h>
+#include <sys/mman.h>
+static char *guarded[2];
+void *calloc(size_t count, size_t size)
+{
+    static void *(*real)(size_t, size_t);
+    if (count == 777 && size == sizeof(char *)) {
+#ifdef FAIL
+        return NULL;
+#else
+        char *all = mmap(NULL, 12288, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+        mprotect(all + 8192, 4096, PROT_NONE);
+        guarded[guarded[0] != NULL] = all + 8192 - 777 * sizeof(char *);
+        return all + 8192 - 777 * sizeof(char *);
+#endif
+    }
+    if (real == NULL)
+        real = dlsym(RTLD_NEXT, "calloc");
+    return real(count, size);
+}
+void free(void *p)
+{
+    static void (*real)(void *);
+    if (p == NULL || p == guarded[0] || p == guarded[1])
+        return;
+    if (real == NULL)
+        real = dlsym(RTLD_NEXT, "free");
+    real(p);
+}
+END
+    cc -shared -fPIC "-D$1" -o shim.so shim.c -ldl
+}
+
+@test "a list of inputs ends where it ends, and without memory for it there is a message" {
+    echo "a few words of some text" >one
+    train=(slt-tokenize --train-tokenizer t.model --vocab-size 300 -o out.tok $(for i in {1..777}; do echo one; done))
+    preload GUARD
+    LD_PRELOAD=$PWD/shim.so "${train[@]}"
+    slt-info --check out.tok
+    rm out.tok t.model
+    preload FAIL
+    status=0
+    LD_PRELOAD=$PWD/shim.so "${train[@]}" 2>err || status=$?
+    cat err
+    [ "$status" -eq 1 ]
+    grep -q 'cannot allocate' err
+    [ ! -e out.tok ]
+}
+
+@test "a folder that cannot be opened is not one without token files" {
+    local dir as=()
+    # What root cannot open is hard to make.
+    [ "$(id -u)" -ne 0 ] || as=(setpriv --reuid 65534 --regid 65534 --clear-groups)
+    dir=$(mktemp -d) && chmod 755 "$dir" && cd "$dir"
+    mkdir d1 d2
+    cp "$BATS_FILE_TMPDIR/text.tok" d1/a.tok
+    ln -s gone d3
+    touch d4
+    slt-init --preset nano --tokenizer "$MODEL" --method full -o m.slt
+    chmod 644 d1/a.tok m.slt
+    "${as[@]}" "$BIN/slt-eval" --version || { rm -r "$dir" && skip "no other user can run it"; }
+    "${as[@]}" "$BIN/slt-eval" --data 'd*/*.tok' --limit 1000 m.slt
+    chmod 0 d2
+    run "${as[@]}" "$BIN/slt-eval" --data 'd*/*.tok' --limit 1000 m.slt
+    cd / && rm -r "$dir"
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ $output == *"cannot look into 'd2"* ]]
+}

@@ -22,6 +22,7 @@
 
 #include "slt/digest.h"
 #include "slt/error.h"
+#include "slt/stream.h"
 
 #define SLT_TOKEN_NONE UINT32_MAX // "this tokenizer has no such id"
 
@@ -38,6 +39,10 @@ struct slt_tokenizer_info {
 // The bytes are copied. Errors: SLT_ERR_FORMAT for what is damaged or not supported.
 SLT_API int slt_tokenizer_load(struct slt_tokenizer **tokenizer, const char *name, const void *data,
                                size_t bytes, struct slt_error *err) SLT_CHECK_RESULT;
+// The same from the file of that name, "-" being standard input; one that is larger than a checkpoint
+// can carry is refused.
+SLT_API int slt_tokenizer_open(struct slt_tokenizer **tokenizer, const char *path,
+                               slt_stop_flag *stop, struct slt_error *err) SLT_CHECK_RESULT;
 SLT_API void slt_tokenizer_free(struct slt_tokenizer *tokenizer);
 SLT_API const struct slt_tokenizer_info *slt_tokenizer_info(const struct slt_tokenizer *tokenizer);
 // The bytes it was loaded from, owned by the tokenizer.
