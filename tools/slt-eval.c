@@ -66,6 +66,7 @@ static int evaluate(const struct options *o, const char *model, slt_stop_flag *s
         goto failed;
     }
     model_in = NULL;
+    slt_checkpoint_use_threads(reader, (int)o->threads);
     if (slt_device_open(&device, o->device, (int)o->threads, &err) != 0)
         goto failed;
     if (o->common.verbose > 0)

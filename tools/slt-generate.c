@@ -105,6 +105,7 @@ static int run(const struct options *o, const char *model, const char *prompt, s
         return code;
     if ((rc = slt_checkpoint_open(&reader, in, &err)) != 0)
         goto out;
+    slt_checkpoint_use_threads(reader, (int)o->threads);
     const char *member;
     uint32_t eos = SLT_TOKEN_NONE;
     size_t size;

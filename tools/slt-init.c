@@ -13,6 +13,7 @@ struct options {
     struct cli_common common;
     struct cli_model model;
     const char *tokenizer, *from;
+    int64_t threads;
     int sparse; // enum slt_init_sparse, -1: not given
     bool dry_run, no_provenance;
 };
@@ -44,6 +45,7 @@ static int open_start(const struct options *o, struct slt_checkpoint_reader **fr
         return code;
     if (slt_checkpoint_open(from, in, &err) != 0)
         return cli_error(&err);
+    slt_checkpoint_use_threads(*from, (int)o->threads);
     *c = *slt_checkpoint_config(*from);
     cli_model_apply(c, &o->model);
     const void *data = slt_checkpoint_tokenizer(*from, &bytes, &member);
@@ -139,8 +141,8 @@ static int write_model(const struct options *o, const struct slt_config *c,
     char *provenance = NULL;
     int rc = o->no_provenance ? 0 : make_provenance(&provenance, o, c, &err);
     if (rc == 0)
-        rc =
-            slt_init_write(out, c, tokenizer, from != NULL ? &start : NULL, provenance, stop, &err);
+        rc = slt_init_write(out, c, tokenizer, from != NULL ? &start : NULL, provenance,
+                            (int)o->threads, stop, &err);
     if (rc != 0)
         code = cli_error(&err);
     free(provenance);
@@ -170,6 +172,7 @@ int main(int argc, char **argv)
         {"lora-b", 0, CLI_CHOICE, &o.model.lora_b, "kaiming|zero", 0, 0,
          "start of B for lowrank (kaiming)"},
         {"seed", 's', CLI_WHOLE, &o.model.seed, "N", 0, 9.2e18, "of values and support (1)"},
+        {"threads", 0, CLI_WHOLE, &o.threads, "N", 0, 4096, "CPU threads; 0: all (0)"},
         {"dry-run", 'n', CLI_FLAG, &o.dry_run, NULL, 0, 0,
          "print the parameter counts and write no model"},
         {"no-provenance", 0, CLI_FLAG, &o.no_provenance, NULL, 0, 0,

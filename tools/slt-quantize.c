@@ -8,7 +8,7 @@
 struct options {
     struct cli_common common;
     int type;
-    int64_t block;
+    int64_t block, threads;
     const char *report;
     bool dequantize, no_provenance;
 };
@@ -75,6 +75,7 @@ static int convert(struct session *s, struct slt_output *out, struct slt_input *
     struct slt_checkpoint_reader *reader = NULL;
     struct slt_error err;
     struct slt_quantize_run run = {.tool = o->no_provenance ? NULL : cli_name,
+                                   .threads = (int)o->threads,
                                    .stop = stop,
                                    .on_tensor = on_tensor,
                                    .user = s};
@@ -83,6 +84,8 @@ static int convert(struct session *s, struct slt_output *out, struct slt_input *
         run.how.block = o->block > 0 ? o->block : slt_quant_default_block(run.how.type);
     }
     int rc = slt_checkpoint_open(&reader, in, &err);
+    if (rc == 0)
+        slt_checkpoint_use_threads(reader, (int)o->threads);
     if (rc == 0 && s->report != NULL)
         rc = slt_output_printf(s->report, &err, "tensor\tvalues\trms_relative_error\tmax_error\n");
     if (rc == 0)
@@ -135,6 +138,7 @@ int main(int argc, char **argv)
         {"dequantize", 'd', CLI_FLAG, &o.dequantize, NULL, 0, 0, "turn codes into values again"},
         {"report", 'r', CLI_TEXT, &o.report, "FILE", 0, 0,
          "write a table of the error of each tensor"},
+        {"threads", 0, CLI_WHOLE, &o.threads, "N", 0, 4096, "CPU threads; 0: all (0)"},
         {"no-provenance", 0, CLI_FLAG, &o.no_provenance, NULL, 0, 0, "add no provenance line"},
     };
     const struct cli_program program = {

@@ -264,6 +264,11 @@ const unsigned char *slt_checkpoint_model_digest(const struct slt_checkpoint_rea
     return reader->has_digest ? reader->model_digest : NULL;
 }
 
+void slt_checkpoint_use_threads(struct slt_checkpoint_reader *reader, int threads)
+{
+    reader->dequantizer.threads = threads;
+}
+
 const char *slt_checkpoint_trainer(const struct slt_checkpoint_reader *reader)
 {
     return reader->trainer;

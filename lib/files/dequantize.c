@@ -49,7 +49,8 @@ static int decode_chunk(struct slt_dequantizer *d, struct slt_archive_in *archiv
     if (rc != 0)
         return rc;
     *left -= bytes;
-    slt_dequantize(d->values, &d->how, d->codes, d->absmax + d->decoded / d->how.block, n);
+    slt_dequantize(d->values, &d->how, d->codes, d->absmax + d->decoded / d->how.block, n,
+                   d->threads);
     d->decoded += n;
     d->taken = 0;
     d->filled = (size_t)n * sizeof *d->values;

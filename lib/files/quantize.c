@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/codes.h"
+#include "core/threads.h"
 #include "slt/quantize.h"
 
 #define INT8_MAX_CODE 127
@@ -86,7 +87,7 @@ static void decode(float *values, enum slt_quant_type type, const float *map, co
 }
 
 int64_t slt_quantize(void *codes, float *absmax, const struct slt_quantization *how,
-                     const float *values, int64_t count)
+                     const float *values, int64_t count, int threads)
 {
     float map[SLT_CODES_8BIT];
     const int map_count = make_map(map, how->type);
@@ -94,9 +95,9 @@ int64_t slt_quantize(void *codes, float *absmax, const struct slt_quantization *
     for (int64_t i = 0; i < count; i++)
         if (!isfinite(values[i]))
             return i;
-            // Two blocks at a time begin and end with whole bytes, so that threads share none.
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(slt_thread_count(threads))
     for (int64_t pair = 0; pair < count; pair += 2 * block) {
+        // Two blocks at a time begin and end with whole bytes, so that threads share none.
         for (int64_t at = pair; at < least(pair + 2 * block, count); at += block) {
             const int64_t n = least(block, count - at);
             absmax[at / block] = largest_magnitude(values + at, n);
@@ -107,12 +108,12 @@ int64_t slt_quantize(void *codes, float *absmax, const struct slt_quantization *
 }
 
 void slt_dequantize(float *values, const struct slt_quantization *how, const void *codes,
-                    const float *absmax, int64_t count)
+                    const float *absmax, int64_t count, int threads)
 {
     float map[SLT_CODES_8BIT];
     const int64_t block = how->block;
     make_map(map, how->type);
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(slt_thread_count(threads))
     for (int64_t at = 0; at < count; at += block)
         decode(values + at, how->type, map, codes, at, absmax[at / block],
                least(block, count - at));

@@ -145,12 +145,12 @@ static int code_tensor(struct job *j, const char *name, unsigned char *codes, fl
         int rc = read_chunk(j, n, err);
         if (rc != 0)
             return rc;
-        const int64_t bad = slt_quantize(to, scale, how, j->values, n);
+        const int64_t bad = slt_quantize(to, scale, how, j->values, n, j->run->threads);
         if (bad >= 0)
             return slt_error_set(err, SLT_ERR_NUMERIC,
                                  "'%s': tensor '%s' has the value %g at place %lld", j->file, name,
                                  (double)j->values[bad], (long long)(at + bad));
-        slt_dequantize(j->stored, how, to, scale, n);
+        slt_dequantize(j->stored, how, to, scale, n, j->run->threads);
         add_errors(error, j->values, j->stored, n);
     }
     return 0;

@@ -41,6 +41,7 @@ int slt_quantized_view(struct slt_tensor_info **tensors, size_t **first, size_t 
 // The values of one quantized tensor after the other. Starts as {0}.
 struct slt_dequantizer {
     struct slt_quantization how;
+    int threads; // that decode, 0: all
     float *absmax, *values;
     unsigned char *codes;
     int64_t count, decoded; // values of the tensor, and how many of them values has seen

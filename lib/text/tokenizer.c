@@ -1,8 +1,8 @@
 // Tokenizers: their bytes, what is known of them, and the calls that go to the kind.
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/threads.h"
 #include "slt/tokenizer.h"
 #include "text/sentencepiece.h"
 
@@ -88,9 +88,7 @@ int slt_tokenizer_encode_batch(const struct slt_tokenizer *t, struct slt_token_i
                                int threads, struct slt_error *err)
 {
     int rc = 0;
-    if (threads <= 0)
-        threads = omp_get_max_threads();
-#pragma omp parallel for schedule(dynamic) num_threads(threads)
+#pragma omp parallel for schedule(dynamic) num_threads(slt_thread_count(threads))
     for (size_t i = 0; i < count; i++) {
         struct slt_error mine;
         const int one = t->kind->encode(t->model, &ids[i], texts[i], bytes[i], true, &mine);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "config/linear_kind.h"
+#include "core/threads.h"
 #include "files/param_tensors.h"
 #include "slt/checkpoint.h"
 #include "slt/init.h"
@@ -19,11 +20,11 @@
 
 // values (count): elements [first, first + count) of a tensor.
 static void make_values(float *values, const struct slt_config *c, const struct slt_param_info *p,
-                        int64_t first, int64_t count)
+                        int64_t first, int64_t count, int threads)
 {
     const struct slt_random_key key = slt_random_key("slt-init-1", p->name, c->seed);
     const struct slt_kind_tensor *tensor = slt_kind_tensor(c->method, p->role);
-    enum slt_start start = tensor != NULL               ? tensor->start
+    enum slt_start start = tensor != NULL             ? tensor->start
                            : p->role == SLT_ROLE_NORM ? SLT_START_ONE
                                                       : SLT_START_NORMAL;
     if (start == SLT_START_B)
@@ -35,7 +36,7 @@ static void make_values(float *values, const struct slt_config *c, const struct 
     const double fan_in = p->role == SLT_ROLE_LORA_B ? (double)c->rank : (double)p->in;
     const bool uniform = start == SLT_START_UNIFORM;
     const float bound = uniform ? (float)(1 / sqrt(fan_in)) : 0;
-#pragma omp parallel for schedule(static)
+#pragma omp parallel for schedule(static) num_threads(slt_thread_count(threads))
     for (int64_t at = 0; at < count; at += BLOCK) {
         const size_t n = (size_t)(count - at < BLOCK ? count - at : BLOCK);
         if (uniform)
@@ -50,6 +51,7 @@ struct maker {
     struct slt_config config;
     struct slt_checkpoint_writer *writer;
     slt_stop_flag *stop;
+    int threads; // 0: all
     float *chunk;
     // To start from, and its parameters, of which next are behind us.
     const struct slt_init_from *from;
@@ -68,7 +70,7 @@ static int write_new(struct maker *k, const struct slt_param_info *p, struct slt
         const int64_t count = total - at < CHUNK ? total - at : CHUNK;
         if ((rc = slt_error_stopped(k->stop, err)) != 0)
             return rc;
-        make_values(k->chunk, &k->config, p, at, count);
+        make_values(k->chunk, &k->config, p, at, count, k->threads);
         rc = slt_checkpoint_write(k->writer, k->chunk, (size_t)count * sizeof *k->chunk, err);
     }
     return rc;
@@ -191,15 +193,14 @@ static int write_all(struct maker *k, const struct slt_param_info *params, size_
 
 int slt_init_write(struct slt_output *out, const struct slt_config *config,
                    const struct slt_tokenizer *tokenizer, const struct slt_init_from *from,
-                   const char *provenance, slt_stop_flag *stop, struct slt_error *err)
+                   const char *provenance, int threads, slt_stop_flag *stop, struct slt_error *err)
 {
-    struct maker k = {.config = *config, .from = from, .stop = stop};
+    struct maker k = {.config = *config, .from = from, .stop = stop, .threads = threads};
     struct slt_param_info *params = NULL;
     size_t count, source_count;
     int rc = slt_support_crc(&k.config.support_crc, &k.config, err);
-    if (rc != 0 ||
-        (from != NULL && (rc = slt_config_params(slt_checkpoint_config(from->reader), &k.source,
-                                                 &source_count, err)) != 0))
+    if (rc != 0 || (from != NULL && (rc = slt_config_params(slt_checkpoint_config(from->reader),
+                                                            &k.source, &source_count, err)) != 0))
         goto out;
     k.chunk = malloc((size_t)CHUNK * sizeof *k.chunk);
     if (k.chunk == NULL) {

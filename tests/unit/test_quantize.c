@@ -21,9 +21,9 @@ static int64_t round_trip(float *back, const struct slt_quantization *how, const
 {
     float *absmax = malloc((size_t)slt_quant_blocks(how, count) * sizeof *absmax);
     void *codes = malloc((size_t)slt_quant_bytes(how, count));
-    const int64_t bad = slt_quantize(codes, absmax, how, x, count);
+    const int64_t bad = slt_quantize(codes, absmax, how, x, count, 0);
     if (bad < 0)
-        slt_dequantize(back, how, codes, absmax, count);
+        slt_dequantize(back, how, codes, absmax, count, 0);
     free(absmax);
     free(codes);
     return bad;
@@ -74,7 +74,7 @@ static void test_layout(void)
     int8_t codes[7];
     uint8_t packed[4];
     CHECK(slt_quant_bytes(&int8, 7) == 7 && slt_quant_blocks(&int8, 7) == 2, "sizes");
-    CHECK(slt_quantize(codes, absmax, &int8, x, 7) == -1, "int8");
+    CHECK(slt_quantize(codes, absmax, &int8, x, 7, 1) == -1, "int8");
     // -63.5 goes to the even neighbour, 63.5 too.
     const int8_t want[7] = {127, -64, 1, 0, -127, 0, 64};
     CHECK(memcmp(codes, want, sizeof want) == 0, "%d %d %d %d %d %d %d", codes[0], codes[1],
@@ -82,7 +82,7 @@ static void test_layout(void)
     CHECK(absmax[0] == 1.27f && absmax[1] == 2, "%g %g", absmax[0], absmax[1]);
 
     CHECK(slt_quant_bytes(&nf4, 7) == 4 && slt_quant_blocks(&nf4, 7) == 3, "sizes");
-    CHECK(slt_quantize(packed, absmax, &nf4, x, 7) == -1, "nf4");
+    CHECK(slt_quantize(packed, absmax, &nf4, x, 7, 1) == -1, "nf4");
     // Codes 15, 2 (-0.5), 7 (0.0079) | 7 (0.002), 0, 7 | 15, and a zero to the full byte.
     const uint8_t nibbles[4] = {0x2f, 0x77, 0x70, 0x0f};
     CHECK(memcmp(packed, nibbles, 4) == 0, "%02x %02x %02x %02x", packed[0], packed[1], packed[2],

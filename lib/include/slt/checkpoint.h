@@ -38,6 +38,8 @@ SLT_API int slt_checkpoint_open(struct slt_checkpoint_reader **reader, struct sl
 // From the first slt_checkpoint_next on, the tensors of a quantized model come as they are stored
 // (quantize.h): T.absmax, then T with the codes. Without this call they come as F32.
 SLT_API void slt_checkpoint_show_stored(struct slt_checkpoint_reader *reader);
+// The threads that decode a quantized model; 0, as without this call, for all.
+SLT_API void slt_checkpoint_use_threads(struct slt_checkpoint_reader *reader, int threads);
 SLT_API const char *slt_checkpoint_name(const struct slt_checkpoint_reader *reader);
 SLT_API const struct slt_config *slt_checkpoint_config(const struct slt_checkpoint_reader *reader);
 // The text of config.json, NUL-terminated, owned by the reader.

@@ -28,9 +28,10 @@ struct slt_init_from {
 
 // Writes a checkpoint of config, whose support_crc is computed here, to out, which the caller still
 // owns and publishes. tokenizer may be NULL. provenance: JSON lines or NULL. from may be NULL; its
-// provenance goes before the given one.
+// provenance goes before the given one. threads: 0 for all; the result does not depend on it.
 SLT_API int slt_init_write(struct slt_output *out, const struct slt_config *config,
                            const struct slt_tokenizer *tokenizer, const struct slt_init_from *from,
-                           const char *provenance, slt_stop_flag *stop, struct slt_error *err);
+                           const char *provenance, int threads, slt_stop_flag *stop,
+                           struct slt_error *err);
 
 #endif

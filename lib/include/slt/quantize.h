@@ -24,12 +24,13 @@ SLT_API int64_t slt_quant_bytes(const struct slt_quantization *how, int64_t coun
 SLT_API int64_t slt_quant_blocks(const struct slt_quantization *how, int64_t count);
 
 // codes (slt_quant_bytes), absmax (slt_quant_blocks), values (count). A block of zeros gets absmax
-// 0. Returns -1, or the index of a value that is not finite: then codes and absmax are undefined.
+// 0. threads: 0 for all; the result does not depend on it. Returns -1, or the index of a value that
+// is not finite: then codes and absmax are undefined.
 SLT_API int64_t slt_quantize(void *codes, float *absmax, const struct slt_quantization *how,
-                             const float *values, int64_t count) SLT_CHECK_RESULT;
+                             const float *values, int64_t count, int threads) SLT_CHECK_RESULT;
 // values (count) from codes and absmax.
 SLT_API void slt_dequantize(float *values, const struct slt_quantization *how, const void *codes,
-                            const float *absmax, int64_t count);
+                            const float *absmax, int64_t count, int threads);
 
 // ---- Checkpoints ----
 
@@ -46,6 +47,7 @@ SLT_API double slt_quant_rms_error(const struct slt_quant_error *error);
 struct slt_quantize_run {
     struct slt_quantization how; // SLT_QUANT_NONE: dequantize
     const char *tool;            // of the provenance line to add; NULL: none
+    int threads;                 // 0: all
     slt_stop_flag *stop;
     // Called after each quantized tensor if not NULL; an error it returns ends the run.
     int (*on_tensor)(void *user, const char *name, const struct slt_quant_error *error,
