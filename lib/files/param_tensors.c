@@ -102,16 +102,6 @@ int slt_positions_store(struct slt_checkpoint_writer *writer, const int64_t *pos
 
 // ---- A new checkpoint ----
 
-struct slt_tokenizer_file slt_tokenizer_file(const struct slt_tokenizer *tokenizer)
-{
-    struct slt_tokenizer_file file = {0};
-    if (tokenizer != NULL) {
-        file.member = slt_tokenizer_info(tokenizer)->kind;
-        file.data = slt_tokenizer_data(tokenizer, &file.bytes);
-    }
-    return file;
-}
-
 int slt_checkpoint_start(struct slt_checkpoint_writer **writer, struct slt_param_info **params,
                          size_t *count, struct slt_output *out, const struct slt_config *config,
                          struct slt_tokenizer_file tokenizer, struct slt_error *err)
