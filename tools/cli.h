@@ -148,8 +148,7 @@ int cli_open_input(struct slt_input **in, const char *path, slt_stop_flag *stop)
 // Opens an output for binary data; refuses a terminal (exit 2).
 int cli_open_binary_output(struct slt_output **out, const char *path, slt_stop_flag *stop);
 // Two outputs, or an output and what is read meanwhile, must not be one file: wrong usage (exit 2).
-// NULL and
-// "-" are no files. what and other are option names or "the input".
+// NULL and "-" are no files. what and other are option names or "the input".
 void cli_keep_apart(const char *what, const char *path, const char *other, const char *other_path);
 // Publishes on success (code 0), else abandons; returns the exit code.
 int cli_close_output(struct slt_output *out, int code);

@@ -209,8 +209,8 @@ int slt_input_map(struct slt_input *in, const void **data, uint64_t *bytes, stru
         *bytes = in->memory_bytes;
         return 0;
     }
-    // Standard input is a stream even where it is a regular file, so that `x - <f` does as `cat f |
-    // x -`.
+    // Standard input is a stream even where it is a regular file, so that `x - <f` does the same as
+    // `cat f | x -`.
     const bool is_stream = in->waits || !in->owns_fd;
     const off_t position = is_stream ? -1 : lseek(in->fd, 0, SEEK_CUR);
     if (position < 0 || (uint64_t)position != in->end)

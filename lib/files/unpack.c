@@ -56,11 +56,6 @@ no_memory:
                          slt_input_name(in));
 }
 
-bool slt_unpack_is_compressed(const struct slt_unpack *unpack)
-{
-    return unpack->stream != NULL;
-}
-
 static int zstd_error(const struct slt_unpack *u, size_t result, struct slt_error *err)
 {
     const int code =

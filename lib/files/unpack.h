@@ -9,7 +9,6 @@ struct slt_unpack;
 // in stays the caller's and must outlive the unpacker.
 int slt_unpack_open(struct slt_unpack **unpack, struct slt_input *in,
                     struct slt_error *err) SLT_CHECK_RESULT;
-bool slt_unpack_is_compressed(const struct slt_unpack *unpack);
 // Reads until bytes are there; *got < bytes only at the end. A frame that is cut short is
 // SLT_ERR_FORMAT.
 int slt_unpack_read(struct slt_unpack *unpack, void *data, size_t bytes, size_t *got,

@@ -144,8 +144,7 @@ struct slt_param_info {
 // The type of a parameter's elements in files: F32; I32 of positions below 2^31, else I64.
 SLT_API enum slt_dtype slt_param_dtype(const struct slt_param_info *param);
 // All tensors in file order (embedding, layers with W, A, B, positions and values of S adjacent,
-// final norm, head).
-// The caller frees *list.
+// final norm, head). The caller frees *list.
 SLT_API int slt_config_params(const struct slt_config *config, struct slt_param_info **list,
                               size_t *count, struct slt_error *err);
 // The number of trained values: the sum of rows*cols over that list, without what is frozen.

@@ -22,8 +22,8 @@ enum {
     SLT_ERR_FORMAT = -2, // a damaged, truncated or foreign file
     SLT_ERR_MEMORY = -3, // an allocation failed
     SLT_ERR_RANGE = -4,  // an argument outside what is supported
-    SLT_ERR_MISMATCH =
-        -5, // two inputs that do not belong together (tokenizer, options of a resumed run)
+    // Two inputs that do not belong together: a tokenizer, the options of a resumed run.
+    SLT_ERR_MISMATCH = -5,
     SLT_ERR_DEVICE = -6,  // a device is missing, too small or reported an error
     SLT_ERR_NUMERIC = -7, // too many non-finite losses or gradients
     SLT_ERR_STOPPED = -8, // the caller's stop flag was set (see stream.h)

@@ -13,7 +13,7 @@ struct slt_eval_options {
     int64_t batch; // sequences at once
     int64_t seq;   // tokens of a sequence
     enum slt_packing packing;
-    uint64_t limit;    // stop after so many tokens (a whole batch more at most); 0: all
+    uint64_t limit; // stop after so many tokens (a whole batch more at most); 0: all
     enum slt_route route;
     slt_stop_flag *stop;
     // Called after each batch if not NULL.

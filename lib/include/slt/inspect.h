@@ -17,8 +17,8 @@ struct slt_spectrum {
     double effective_rank; // exp of the entropy of the values over their sum (Roy, Vetterli 2007);
                            // NAN where some are missing
     double stable_rank;    // sum of squares over the largest square
-    int64_t rank_90,
-        rank_99; // the least number of values with that share of the energy, 0: unknown
+    // The least number of values with 90 and 99 per cent of the energy, 0: unknown.
+    int64_t rank_90, rank_99;
 };
 
 #define SLT_INSPECT_SHARES 1000
