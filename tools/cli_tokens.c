@@ -24,7 +24,8 @@ static int open_one(struct slt_tokens **tokens, const char *name, slt_stop_flag 
     return rc == 0 ? 0 : cli_error(&err);
 }
 
-// A folder that is not there, or none, has no files; what else keeps glob from looking may hide some.
+// A folder that is not there, or is none, has no files; what else keeps glob from looking may hide
+// some.
 static int cannot_look(const char *path, int number)
 {
     if (number == ENOENT || number == ENOTDIR)

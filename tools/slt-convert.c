@@ -27,8 +27,8 @@ static void on_ignored(void *user, const char *tensor)
         cli_say("tensor '%s' is not of this model, and left out", tensor);
 }
 
-// A file of llama2.c, mapped; NULL if it is none. Only a plain file may be opened to find out: what a
-// pipe holds is there once. One that cannot be read is left to who opens it next.
+// A file of llama2.c, mapped; NULL if it is none. Only a plain file may be opened to find out: what
+// a pipe holds is there once. One that cannot be read is left to who opens it next.
 static struct slt_input *open_llama2c(const char *path, const void **data, uint64_t *bytes)
 {
     struct slt_input *in;

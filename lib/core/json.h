@@ -8,8 +8,8 @@
 
 #include "slt/error.h"
 
-// json_loadb, which does not tell whether text is no JSON or memory was short: *no_memory does, where
-// it returns NULL.
+// json_loadb, which does not tell whether text is no JSON or memory was short: *no_memory does,
+// where it returns NULL.
 json_t *slt_json_load(const char *text, size_t bytes, size_t flags, json_error_t *why,
                       bool *no_memory);
 

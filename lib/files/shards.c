@@ -68,8 +68,8 @@ static int keep(struct slt_shards *s, uint64_t documents, struct slt_error *err)
     return 0;
 }
 
-// Opens a shard that there may be; *shard is NULL where there is none, or one that is not whole. One
-// that cannot be read for any other reason may be whole, and must not be written over.
+// Opens a shard that there may be; *shard is NULL where there is none, or one that is not whole.
+// One that cannot be read for any other reason may be whole, and must not be written over.
 static int open_if_whole(struct slt_shards *s, struct slt_tokens **shard, uint64_t number,
                          struct slt_error *err)
 {

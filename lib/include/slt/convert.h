@@ -20,9 +20,9 @@ struct slt_convert_hints {
 // sparse plus low-rank one with an explicit support; alpha and density are then in config.json's
 // "slt" object or in the hints. tokenizer and provenance (JSON lines) may be NULL; with a
 // tokenizer, ids of BOS, EOS and PAD that config.json lacks are those of the tokens which
-// tokenizer_config.json names, else the tokenizer's. Tensors that the configuration does not ask for
-// are passed over, and on_ignored (may be NULL) is told their names.
-// Errors: SLT_ERR_FORMAT, SLT_ERR_RANGE where a hint is missing or does not fit.
+// tokenizer_config.json names, else the tokenizer's. Tensors that the configuration does not ask
+// for are passed over, and on_ignored (may be NULL) is told their names. Errors: SLT_ERR_FORMAT,
+// SLT_ERR_RANGE where a hint is missing or does not fit.
 SLT_API int slt_convert_import(struct slt_output *out, const char *directory,
                                const struct slt_convert_hints *hints,
                                const struct slt_tokenizer *tokenizer, const char *provenance,

@@ -39,8 +39,8 @@ struct slt_tokenizer_info {
 // The bytes are copied. Errors: SLT_ERR_FORMAT for what is damaged or not supported.
 SLT_API int slt_tokenizer_load(struct slt_tokenizer **tokenizer, const char *name, const void *data,
                                size_t bytes, struct slt_error *err) SLT_CHECK_RESULT;
-// The same from the file of that name, "-" being standard input; one that is larger than a checkpoint
-// can carry is refused.
+// The same from the file of that name, "-" being standard input; one that is larger than a
+// checkpoint can carry is refused.
 SLT_API int slt_tokenizer_open(struct slt_tokenizer **tokenizer, const char *path,
                                slt_stop_flag *stop, struct slt_error *err) SLT_CHECK_RESULT;
 SLT_API void slt_tokenizer_free(struct slt_tokenizer *tokenizer);
