@@ -33,9 +33,9 @@ struct export
 static int put(struct export *x, const float *values, int64_t count, struct slt_error *err)
 {
     uint16_t half[4096];
-    int rc = 0;
-    if (x->stop != NULL && *x->stop != 0)
-        return slt_error_set(err, SLT_ERR_STOPPED, "stopped by a signal");
+    int rc = slt_error_stopped(x->stop, err);
+    if (rc != 0)
+        return rc;
     if (x->dtype == SLT_F32)
         return slt_output_write(x->out, values, (size_t)count * sizeof *values, err);
     for (int64_t at = 0; rc == 0 && at < count; at += 4096) {

@@ -178,9 +178,7 @@ static int put_tensors(struct gguf *g, const struct slt_param_info *params, size
         if (w == NULL)
             return slt_error_set(g->err, SLT_ERR_MEMORY, "cannot allocate the values of '%s'",
                                  p->name);
-        if (g->stop != NULL && *g->stop != 0)
-            rc = slt_error_set(g->err, SLT_ERR_STOPPED, "stopped by a signal");
-        else
+        if ((rc = slt_error_stopped(g->stop, g->err)) == 0)
             rc = read_matrix(g, w, p, &source[at], &taken);
         for (int64_t row = 0; rc == 0 && row < p->rows; row++) {
             put_row(g, w + source_row(g, p, row) * p->cols, p->cols, type_of(g, p));

@@ -128,8 +128,8 @@ static int write_values(struct import *m, const struct slt_directory_tensor *t, 
     int rc = 0;
     for (int64_t at = 0; rc == 0 && at < count; at += CHUNK) {
         const int64_t n = count - at < CHUNK ? count - at : CHUNK;
-        if (m->stop != NULL && *m->stop != 0)
-            return slt_error_set(err, SLT_ERR_STOPPED, "stopped by a signal");
+        if ((rc = slt_error_stopped(m->stop, err)) != 0)
+            return rc;
         for (int64_t i = 0; i < n; i++)
             m->chunk[i] = value_at(t, order != NULL ? order[at + i] : at + i);
         rc = slt_checkpoint_write(m->writer, m->chunk, (size_t)n * sizeof *m->chunk, err);

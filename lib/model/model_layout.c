@@ -1,8 +1,8 @@
 // Laying out a model in memory, and making it.
-#include <omp.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/threads.h"
 #include "model/layout.h"
 
 // ---- Activations ----
@@ -195,7 +195,7 @@ int slt_model_prepare(struct slt_model **model, const struct slt_device *device,
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a model");
     m->ops = device->ops;
     m->ctx = device->ctx;
-    m->threads = device->threads > 0 ? device->threads : omp_get_max_threads();
+    m->threads = slt_thread_count(device->threads);
     m->config = *config;
     m->stack = slt_stack(config);
     m->shape = *shape;

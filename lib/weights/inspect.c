@@ -242,9 +242,9 @@ int slt_inspect(struct slt_checkpoint_reader *reader, const struct slt_inspect_o
     for (size_t i = 0; rc == 0 && i < count; i += taken) {
         taken = 1;
         matched = false;
-        if (options->stop != NULL && *options->stop != 0)
-            rc = slt_error_set(err, SLT_ERR_STOPPED, "stopped by a signal");
-        else if (params[i].group < 0)
+        if ((rc = slt_error_stopped(options->stop, err)) != 0)
+            break;
+        if (params[i].group < 0)
             rc = slt_param_expect(reader, &params[i], err);
         else
             rc = inspect_linear(&j, &params[i], &taken, reader, on_linear, user, &matched, err);
