@@ -28,9 +28,6 @@
 
 #define SLT_OPS_VERSION 4u
 
-// The type of an operation, to declare the function that implements it.
-#define SLT_OP_TYPE(op) __typeof__(*((struct slt_ops *)0)->op)
-
 struct slt_ctx;    // a device, its stream, workspace and first error
 struct slt_buffer; // device memory of one region
 struct slt_graph;  // recorded operations
@@ -338,9 +335,35 @@ struct slt_ops {
                       const struct slt_adam *hyper, struct slt_tensor scalars);
 };
 
-// Names an operation and its shape in a sentence: "attention with 4 heads of 512 in F32". Returns
-// text.
-char *slt_op_describe(char *text, size_t size, enum slt_op op, const struct slt_op_shape *shape);
+// The functions of the table by name. All backends make their declarations and the rows of their
+// tables of these lists, so that an operation is added by its signature above, its name here, and
+// its function in each backend. open is in none of them: each table says itself what a context
+// starts with.
+// clang-format off
+
+// Who the backend is and what it can do.
+#define SLT_OPS_OF_BACKEND(op) op(describe) op(supports) op(work_bytes)
+// The device, its memory and what is moved about in it: the same for all backends of one device.
+#define SLT_OPS_OF_DEVICE(op)                                                                      \
+    op(close) op(set_workspace) op(buffer_create) op(buffer_free) op(write) op(read) op(zero)      \
+    op(synchronize) op(allow_reduced) op(convert) op(act_bytes) op(act_write) op(act_read)         \
+    op(act_copy)
+// What a backend may leave out: NULL.
+#define SLT_OPS_OPTIONAL(op)                                                                       \
+    op(available) op(capture_begin) op(capture_end) op(graph_launch) op(graph_free)
+// What is computed element by element, token by token or head by head.
+#define SLT_OPS_OF_ELEMENTS(op)                                                                    \
+    op(embedding_forward) op(embedding_backward) op(rmsnorm_forward) op(rmsnorm_backward) op(add)  \
+    op(attention_forward) op(attention_backward) op(attention_cached) op(swiglu_forward)           \
+    op(swiglu_backward) op(head_loss) op(grad_norm) op(adam_step)
+// Products with matrices.
+#define SLT_OPS_OF_PRODUCTS(op)                                                                    \
+    op(linear_forward) op(linear_backward_input) op(linear_backward_weight) op(matmul)             \
+    op(sparse_forward) op(sparse_backward) op(sparse_scatter) op(sparse_gather)
+// clang-format on
+
+// The type of an operation, to declare the function that implements it.
+#define SLT_OP_TYPE(op) __typeof__(*((struct slt_ops *)0)->op)
 
 // The backends on a CPU: plain C in the order of the formulas, and the fast one for an instruction
 // set: "avx512", "avx2", "plain", or NULL for the best one; NULL if this machine lacks it. All keep

@@ -94,42 +94,24 @@ void cpu_sgemm(struct slt_ctx *ctx, bool transpose_a, bool transpose_b, int64_t 
                int64_t k, float alpha, const float *a, int64_t lda, const float *b, int64_t ldb,
                float beta, float *c, int64_t ldc);
 
-// ---- Device, memory, activations (memory.c) ----
+// ---- Functions of the tables, as ops.h declares them ----
 
+#define CPU_OP(op) SLT_OP_TYPE(op) cpu_##op;
+
+// Of every table (memory.c).
 SLT_OP_TYPE(open) cpu_open;
-SLT_OP_TYPE(close) cpu_close;
-SLT_OP_TYPE(set_workspace) cpu_set_workspace;
-SLT_OP_TYPE(buffer_create) cpu_buffer_create;
-SLT_OP_TYPE(buffer_free) cpu_buffer_free;
-SLT_OP_TYPE(write) cpu_write;
-SLT_OP_TYPE(read) cpu_read;
-SLT_OP_TYPE(zero) cpu_zero;
-SLT_OP_TYPE(synchronize) cpu_synchronize;
-SLT_OP_TYPE(allow_reduced) cpu_allow_reduced;
-SLT_OP_TYPE(convert) cpu_convert;
-SLT_OP_TYPE(act_bytes) cpu_act_bytes;
-SLT_OP_TYPE(act_write) cpu_act_write;
-SLT_OP_TYPE(act_read) cpu_act_read;
-SLT_OP_TYPE(act_copy) cpu_act_copy;
+SLT_OPS_OF_DEVICE(CPU_OP)
+
+// Of the fast tables: they do not depend on the instruction set, or find out about it from the
+// context (backend.c, linear.c, sparse.c).
+SLT_OPS_OF_BACKEND(CPU_OP)
+SLT_OPS_OF_PRODUCTS(CPU_OP)
+
 // Keeps the first error until synchronize.
 void cpu_fail(struct slt_ctx *ctx, int code, const char *message);
 
-// ---- The fast operations, as ops.h declares them ----
-
-SLT_OP_TYPE(work_bytes) cpu_work_bytes;
 // The parts of cpu_work_bytes that are not a formula of the shape alone.
 uint64_t cpu_linear_work_bytes(struct slt_ctx *ctx, const struct slt_op_shape *shape);
 uint64_t cpu_sparse_work_bytes(struct slt_ctx *ctx, const struct slt_op_shape *shape);
-
-SLT_OP_TYPE(describe) cpu_describe;
-SLT_OP_TYPE(supports) cpu_supports;
-SLT_OP_TYPE(linear_forward) cpu_linear_forward;
-SLT_OP_TYPE(linear_backward_input) cpu_linear_backward_input;
-SLT_OP_TYPE(linear_backward_weight) cpu_linear_backward_weight;
-SLT_OP_TYPE(matmul) cpu_matmul;
-SLT_OP_TYPE(sparse_forward) cpu_sparse_forward;
-SLT_OP_TYPE(sparse_backward) cpu_sparse_backward;
-SLT_OP_TYPE(sparse_scatter) cpu_sparse_scatter;
-SLT_OP_TYPE(sparse_gather) cpu_sparse_gather;
 
 #endif

@@ -44,28 +44,9 @@ static inline double *ref_work(struct slt_ctx *ctx, int64_t count)
     return (double *)(void *)ctx->work;
 }
 
-uint64_t REF(ref_work_bytes)(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape);
-
-SLT_OP_TYPE(embedding_forward) REF(ref_embedding_forward);
-SLT_OP_TYPE(embedding_backward) REF(ref_embedding_backward);
-SLT_OP_TYPE(rmsnorm_forward) REF(ref_rmsnorm_forward);
-SLT_OP_TYPE(rmsnorm_backward) REF(ref_rmsnorm_backward);
-SLT_OP_TYPE(add) REF(ref_add);
-SLT_OP_TYPE(attention_forward) REF(ref_attention_forward);
-SLT_OP_TYPE(attention_backward) REF(ref_attention_backward);
-SLT_OP_TYPE(attention_cached) REF(ref_attention_cached);
-SLT_OP_TYPE(swiglu_forward) REF(ref_swiglu_forward);
-SLT_OP_TYPE(swiglu_backward) REF(ref_swiglu_backward);
-SLT_OP_TYPE(head_loss) REF(ref_head_loss);
-SLT_OP_TYPE(linear_forward) REF(ref_linear_forward);
-SLT_OP_TYPE(linear_backward_input) REF(ref_linear_backward_input);
-SLT_OP_TYPE(linear_backward_weight) REF(ref_linear_backward_weight);
-SLT_OP_TYPE(matmul) REF(ref_matmul);
-SLT_OP_TYPE(sparse_forward) REF(ref_sparse_forward);
-SLT_OP_TYPE(sparse_backward) REF(ref_sparse_backward);
-SLT_OP_TYPE(sparse_scatter) REF(ref_sparse_scatter);
-SLT_OP_TYPE(sparse_gather) REF(ref_sparse_gather);
-SLT_OP_TYPE(grad_norm) REF(ref_grad_norm);
-SLT_OP_TYPE(adam_step) REF(ref_adam_step);
+#define REF_OP(op) SLT_OP_TYPE(op) REF(ref_##op);
+SLT_OPS_OF_BACKEND(REF_OP)
+SLT_OPS_OF_ELEMENTS(REF_OP)
+SLT_OPS_OF_PRODUCTS(REF_OP)
 
 #endif

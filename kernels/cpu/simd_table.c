@@ -5,23 +5,14 @@
 // Route costs are fitted to tests/bench/bench_routes.c on machines with these instruction sets;
 // that of plain C is a guess.
 #if defined(__AVX512F__)
-#define NAME "AVX-512"
-#define ROUTE_COST                                                                                 \
-    {                                                                                              \
-        7.6, 450, 40, 0                                                                            \
-    }
+#define NAME       "AVX-512"
+#define ROUTE_COST 7.6, 450, 40, 0
 #elif defined(__AVX2__)
-#define NAME "AVX2"
-#define ROUTE_COST                                                                                 \
-    {                                                                                              \
-        14.5, 450, 45, 0                                                                           \
-    }
+#define NAME       "AVX2"
+#define ROUTE_COST 14.5, 450, 45, 0
 #else
-#define NAME "plain C"
-#define ROUTE_COST                                                                                 \
-    {                                                                                              \
-        20, 450, 40, 0                                                                             \
-    }
+#define NAME       "plain C"
+#define ROUTE_COST 20, 450, 40, 0
 #endif
 
 static const struct cpu_isa isa = {NAME, &SIMD(cpu_linear_kernels), &SIMD(cpu_sparse_kernels)};
@@ -36,47 +27,16 @@ static int open(struct slt_ctx **ctx, const struct slt_ops_options *options, str
 
 extern const struct slt_ops SIMD(cpu_ops);
 
+#define CPU_ROW(op)  .op = cpu_##op,
+#define SIMD_ROW(op) .op = SIMD(cpu_##op),
+
 const struct slt_ops SIMD(cpu_ops) = {
     .version = SLT_OPS_VERSION,
     .name = "cpu",
-    .route_cost = ROUTE_COST,
+    .route_cost = {ROUTE_COST},
     .open = open,
-    .close = cpu_close,
-    .describe = cpu_describe,
-    .supports = cpu_supports,
-    .work_bytes = cpu_work_bytes,
-    .set_workspace = cpu_set_workspace,
-    .buffer_create = cpu_buffer_create,
-    .buffer_free = cpu_buffer_free,
-    .write = cpu_write,
-    .read = cpu_read,
-    .zero = cpu_zero,
-    .synchronize = cpu_synchronize,
-    .allow_reduced = cpu_allow_reduced,
-    .convert = cpu_convert,
-    .act_bytes = cpu_act_bytes,
-    .act_write = cpu_act_write,
-    .act_read = cpu_act_read,
-    .act_copy = cpu_act_copy,
-    .embedding_forward = SIMD(cpu_embedding_forward),
-    .embedding_backward = SIMD(cpu_embedding_backward),
-    .rmsnorm_forward = SIMD(cpu_rmsnorm_forward),
-    .rmsnorm_backward = SIMD(cpu_rmsnorm_backward),
-    .add = SIMD(cpu_add),
-    .attention_forward = SIMD(cpu_attention_forward),
-    .attention_backward = SIMD(cpu_attention_backward),
-    .attention_cached = SIMD(cpu_attention_cached),
-    .swiglu_forward = SIMD(cpu_swiglu_forward),
-    .swiglu_backward = SIMD(cpu_swiglu_backward),
-    .head_loss = SIMD(cpu_head_loss),
-    .linear_forward = cpu_linear_forward,
-    .linear_backward_input = cpu_linear_backward_input,
-    .linear_backward_weight = cpu_linear_backward_weight,
-    .matmul = cpu_matmul,
-    .sparse_forward = cpu_sparse_forward,
-    .sparse_backward = cpu_sparse_backward,
-    .sparse_scatter = cpu_sparse_scatter,
-    .sparse_gather = cpu_sparse_gather,
-    .grad_norm = SIMD(cpu_grad_norm),
-    .adam_step = SIMD(cpu_adam_step),
+    SLT_OPS_OF_DEVICE(CPU_ROW)    // memory.c
+    SLT_OPS_OF_BACKEND(CPU_ROW)   // backend.c
+    SLT_OPS_OF_ELEMENTS(SIMD_ROW) // simd_*.c; for one token alone most call the reference
+    SLT_OPS_OF_PRODUCTS(CPU_ROW)  // linear.c, sparse.c: their inner loops come from the context
 };

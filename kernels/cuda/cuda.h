@@ -215,51 +215,15 @@ static __device__ __forceinline__ void cuda_store(T *to, const float *from)
     *(cuda_pack<T, N> *)(void *)to = pack;
 }
 
-// ---- The table's rows (by file) ----
+// ---- Functions of the table, as ops.h declares them ----
 
-#define CUDA_OP(op) extern __typeof__(*((struct slt_ops *)0)->op) cuda_##op
-CUDA_OP(open);
-CUDA_OP(close);
-CUDA_OP(describe);
-CUDA_OP(set_workspace);
-CUDA_OP(available);
-CUDA_OP(buffer_create);
-CUDA_OP(buffer_free);
-CUDA_OP(write);
-CUDA_OP(read);
-CUDA_OP(zero);
-CUDA_OP(synchronize);
-CUDA_OP(capture_begin);
-CUDA_OP(capture_end);
-CUDA_OP(graph_launch);
-CUDA_OP(graph_free);
-CUDA_OP(allow_reduced);
-CUDA_OP(convert);
-CUDA_OP(act_bytes);
-CUDA_OP(act_write);
-CUDA_OP(act_read);
-CUDA_OP(act_copy);
-CUDA_OP(embedding_forward);
-CUDA_OP(embedding_backward);
-CUDA_OP(rmsnorm_forward);
-CUDA_OP(rmsnorm_backward);
-CUDA_OP(add);
-CUDA_OP(attention_forward);
-CUDA_OP(attention_backward);
-CUDA_OP(attention_cached);
-CUDA_OP(swiglu_forward);
-CUDA_OP(swiglu_backward);
-CUDA_OP(head_loss);
-CUDA_OP(linear_forward);
-CUDA_OP(linear_backward_input);
-CUDA_OP(linear_backward_weight);
-CUDA_OP(matmul);
-CUDA_OP(sparse_forward);
-CUDA_OP(sparse_backward);
-CUDA_OP(sparse_scatter);
-CUDA_OP(sparse_gather);
-CUDA_OP(grad_norm);
-CUDA_OP(adam_step);
+#define CUDA_OP(op) extern SLT_OP_TYPE(op) cuda_##op;
+CUDA_OP(open)
+SLT_OPS_OF_DEVICE(CUDA_OP)
+SLT_OPS_OF_BACKEND(CUDA_OP)
+SLT_OPS_OPTIONAL(CUDA_OP)
+SLT_OPS_OF_ELEMENTS(CUDA_OP)
+SLT_OPS_OF_PRODUCTS(CUDA_OP)
 
 // Workspace.
 #define CUDA_HEAD_CHUNK    2048      // tokens whose logits exist at once

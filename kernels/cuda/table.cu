@@ -1,7 +1,7 @@
 // The table of the CUDA backend: the one thing that libslt-cuda.so exports.
 #include "kernels/cuda/sparse.h"
 
-static bool supports(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape)
+bool cuda_supports(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape)
 {
     const struct slt_attention *a = &shape->attention;
     (void)ctx;
@@ -26,7 +26,7 @@ static uint64_t factor_bytes(const struct slt_op_shape *s)
            cuda_factor_bytes(SLT_BF16, 1, s->nnz);
 }
 
-static uint64_t work_bytes(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *s)
+uint64_t cuda_work_bytes(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *s)
 {
     (void)ctx;
     const int64_t chunk = s->tokens < CUDA_HEAD_CHUNK ? s->tokens : CUDA_HEAD_CHUNK;
@@ -62,50 +62,13 @@ static struct slt_ops make_table()
     t.route_cost.band_position = 40; // tensor cores at the speed of the second-level cache
     t.route_cost.order = 0;
     t.route_cost.element = 100;
-    t.open = cuda_open;
-    t.close = cuda_close;
-    t.describe = cuda_describe;
-    t.supports = supports;
-    t.work_bytes = work_bytes;
-    t.set_workspace = cuda_set_workspace;
-    t.available = cuda_available;
-    t.buffer_create = cuda_buffer_create;
-    t.buffer_free = cuda_buffer_free;
-    t.write = cuda_write;
-    t.read = cuda_read;
-    t.zero = cuda_zero;
-    t.synchronize = cuda_synchronize;
-    t.capture_begin = cuda_capture_begin;
-    t.capture_end = cuda_capture_end;
-    t.graph_launch = cuda_graph_launch;
-    t.graph_free = cuda_graph_free;
-    t.allow_reduced = cuda_allow_reduced;
-    t.convert = cuda_convert;
-    t.act_bytes = cuda_act_bytes;
-    t.act_write = cuda_act_write;
-    t.act_read = cuda_act_read;
-    t.act_copy = cuda_act_copy;
-    t.embedding_forward = cuda_embedding_forward;
-    t.embedding_backward = cuda_embedding_backward;
-    t.rmsnorm_forward = cuda_rmsnorm_forward;
-    t.rmsnorm_backward = cuda_rmsnorm_backward;
-    t.add = cuda_add;
-    t.attention_forward = cuda_attention_forward;
-    t.attention_backward = cuda_attention_backward;
-    t.attention_cached = cuda_attention_cached;
-    t.swiglu_forward = cuda_swiglu_forward;
-    t.swiglu_backward = cuda_swiglu_backward;
-    t.head_loss = cuda_head_loss;
-    t.linear_forward = cuda_linear_forward;
-    t.linear_backward_input = cuda_linear_backward_input;
-    t.linear_backward_weight = cuda_linear_backward_weight;
-    t.matmul = cuda_matmul;
-    t.sparse_forward = cuda_sparse_forward;
-    t.sparse_backward = cuda_sparse_backward;
-    t.sparse_scatter = cuda_sparse_scatter;
-    t.sparse_gather = cuda_sparse_gather;
-    t.grad_norm = cuda_grad_norm;
-    t.adam_step = cuda_adam_step;
+#define CUDA_ROW(op) t.op = cuda_##op;
+    CUDA_ROW(open)
+    SLT_OPS_OF_DEVICE(CUDA_ROW)
+    SLT_OPS_OF_BACKEND(CUDA_ROW)
+    SLT_OPS_OPTIONAL(CUDA_ROW)
+    SLT_OPS_OF_ELEMENTS(CUDA_ROW)
+    SLT_OPS_OF_PRODUCTS(CUDA_ROW)
     return t;
 }
 
