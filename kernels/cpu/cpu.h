@@ -88,11 +88,25 @@ static inline uint64_t cpu_piece(uint64_t count, uint64_t size)
 
 // ---- Matrix product (gemm.c) ----
 
-// c (m, n) = beta c + alpha op(a) op(b), row-major with leading dimensions, by oneDNN. op(a) is
-// (m, k). Also right for k = 0 and with beta = 0 over NaN. Failures are kept in the context.
-void cpu_sgemm(struct slt_ctx *ctx, bool transpose_a, bool transpose_b, int64_t m, int64_t n,
-               int64_t k, float alpha, const float *a, int64_t lda, const float *b, int64_t ldb,
-               float beta, float *c, int64_t ldc);
+// c (m, n) = beta c + alpha op(a) op(b), row-major, op transposes if its flag is set; op(a) is
+// (m, k).
+struct cpu_product {
+    int64_t m, n, k;
+    float *c;
+    int64_t ldc; // elements from row to row
+    float beta;
+    const float *a;
+    int64_t lda;
+    bool transpose_a;
+    const float *b;
+    int64_t ldb;
+    bool transpose_b;
+    float alpha;
+};
+
+// Computes it by oneDNN. Also right for k = 0 and with beta = 0 over NaN. Failures are kept in the
+// context.
+void cpu_sgemm(struct slt_ctx *ctx, const struct cpu_product *p);
 
 // ---- Functions of the tables, as ops.h declares them ----
 

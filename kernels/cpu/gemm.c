@@ -1,4 +1,4 @@
-// oneDNN's sgemm behind the backend's own signature, with results that do not depend on the number
+// oneDNN's sgemm behind the backend's own struct, with results that do not depend on the number
 // of threads.
 //
 // Left to itself, oneDNN shares the sum over k among threads where m and n are small and k is
@@ -17,21 +17,13 @@
 #define SMALL_BLOCK   ((int64_t)128 * 128) // elements of C
 #define LARGE_BLOCK   ((int64_t)512 * 512)
 
-struct product {
-    bool transpose_a, transpose_b;
-    int64_t m, n, k, lda, ldb, ldc;
-    float alpha, beta;
-    const float *a, *b;
-    float *c;
-};
-
 // How many blocks there are along m and n.
 struct grid {
     int64_t rows, cols;
 };
 
 // oneDNN leaves C untouched when there is nothing to sum up.
-static void scale(const struct product *p)
+static void scale(const struct cpu_product *p)
 {
     for (int64_t i = 0; i < p->m; i++)
         for (int64_t j = 0; j < p->n; j++)
@@ -55,7 +47,7 @@ static struct grid grid_of(int64_t m, int64_t n, int64_t blocks)
 
 // Two blocks already of small products; more only while they are so large that packing their
 // operands costs little, a transposed first one twice as much.
-static int64_t blocks_of(const struct product *p)
+static int64_t blocks_of(const struct cpu_product *p)
 {
     const int64_t large = p->transpose_a ? 2 * LARGE_BLOCK : LARGE_BLOCK;
     int64_t blocks = p->m * p->n >= 2 * SMALL_BLOCK ? 2 : 1;
@@ -71,7 +63,7 @@ static int64_t begin(int64_t n, int64_t unit, int64_t parts, int64_t i)
     return i == parts ? n : units * i / parts * unit;
 }
 
-static dnnl_status_t multiply_block(const struct product *p, struct grid g, int64_t block)
+static dnnl_status_t multiply_block(const struct cpu_product *p, struct grid g, int64_t block)
 {
     const int64_t row = block / g.cols, col = block % g.cols;
     const int64_t i = begin(p->m, ROWS_OF_BLOCK, g.rows, row);
@@ -86,7 +78,7 @@ static dnnl_status_t multiply_block(const struct product *p, struct grid g, int6
                       p->c + i * p->ldc + j, p->ldc);
 }
 
-static void multiply(struct slt_ctx *ctx, const struct product *p)
+static void multiply(struct slt_ctx *ctx, const struct cpu_product *p)
 {
     const int64_t blocks = blocks_of(p);
     const struct grid grid = grid_of(p->m, p->n, blocks);
@@ -111,27 +103,12 @@ static void multiply(struct slt_ctx *ctx, const struct product *p)
                  "oneDNN failed in a matrix product");
 }
 
-void cpu_sgemm(struct slt_ctx *ctx, bool transpose_a, bool transpose_b, int64_t m, int64_t n,
-               int64_t k, float alpha, const float *a, int64_t lda, const float *b, int64_t ldb,
-               float beta, float *c, int64_t ldc)
+void cpu_sgemm(struct slt_ctx *ctx, const struct cpu_product *p)
 {
-    const struct product p = {.transpose_a = transpose_a,
-                              .transpose_b = transpose_b,
-                              .m = m,
-                              .n = n,
-                              .k = k,
-                              .lda = lda,
-                              .ldb = ldb,
-                              .ldc = ldc,
-                              .alpha = alpha,
-                              .beta = beta,
-                              .a = a,
-                              .b = b,
-                              .c = c};
-    if (m == 0 || n == 0)
+    if (p->m == 0 || p->n == 0)
         return;
-    if (k == 0)
-        scale(&p);
+    if (p->k == 0)
+        scale(p);
     else
-        multiply(ctx, &p);
+        multiply(ctx, p);
 }

@@ -52,28 +52,60 @@ static void forward_dots(struct slt_ctx *ctx, struct slt_act y, float beta, stru
     }
     const int64_t step = 64;
 #pragma omp parallel for schedule(static) num_threads(ctx->threads) if (out * in > 1 << 15)
-    for (int64_t row = 0; row < out; row += step)
-        kernels->dot_rows(cpu_act(y) + row * ld, ld, beta, cpu_tensor(w) + row * w.ld, w.ld, rows,
-                          at_most(out - row, step), in, x.tokens, alpha);
+    for (int64_t row = 0; row < out; row += step) {
+        const struct cpu_dots dots = {.rows = at_most(out - row, step),
+                                      .in = in,
+                                      .tokens = x.tokens,
+                                      .y = cpu_act(y) + row * ld,
+                                      .ld_y = ld,
+                                      .beta = beta,
+                                      .w = cpu_tensor(w) + row * w.ld,
+                                      .ld_w = w.ld,
+                                      .x = rows,
+                                      .alpha = alpha};
+        kernels->dot_rows(&dots);
+    }
 }
 
 void cpu_linear_forward(struct slt_ctx *ctx, struct slt_act y, double beta, struct slt_act x,
                         struct slt_tensor w, double alpha)
 {
     const int64_t ld = cpu_act_ld(x.tokens);
-    if (x.tokens <= CPU_DOT_TOKENS)
+    if (x.tokens <= CPU_DOT_TOKENS) {
         forward_dots(ctx, y, (float)beta, x, w, (float)alpha);
-    else
-        cpu_sgemm(ctx, false, false, y.features, x.tokens, x.features, (float)alpha, cpu_tensor(w),
-                  w.ld, cpu_act(x), ld, (float)beta, cpu_act(y), ld);
+        return;
+    }
+    const struct cpu_product p = {.m = y.features,
+                                  .n = x.tokens,
+                                  .k = x.features,
+                                  .c = cpu_act(y),
+                                  .ldc = ld,
+                                  .beta = (float)beta,
+                                  .a = cpu_tensor(w),
+                                  .lda = w.ld,
+                                  .b = cpu_act(x),
+                                  .ldb = ld,
+                                  .alpha = (float)alpha};
+    cpu_sgemm(ctx, &p);
 }
 
 void cpu_linear_backward_input(struct slt_ctx *ctx, struct slt_act dx, double beta,
                                struct slt_act dy, struct slt_tensor w, double alpha)
 {
     const int64_t ld = cpu_act_ld(dy.tokens);
-    cpu_sgemm(ctx, true, false, dx.features, dy.tokens, dy.features, (float)alpha, cpu_tensor(w),
-              w.ld, cpu_act(dy), ld, (float)beta, cpu_act(dx), ld);
+    const struct cpu_product p = {.m = dx.features,
+                                  .n = dy.tokens,
+                                  .k = dy.features,
+                                  .c = cpu_act(dx),
+                                  .ldc = ld,
+                                  .beta = (float)beta,
+                                  .a = cpu_tensor(w),
+                                  .lda = w.ld,
+                                  .transpose_a = true,
+                                  .b = cpu_act(dy),
+                                  .ldb = ld,
+                                  .alpha = (float)alpha};
+    cpu_sgemm(ctx, &p);
 }
 
 // oneDNN multiplies by a transposed second operand 5 to 20% slower than by a plain one, most so
@@ -92,18 +124,31 @@ void cpu_linear_backward_weight(struct slt_ctx *ctx, struct slt_tensor dw, doubl
     float *product = (float *)(ctx->work + cpu_piece((uint64_t)(t * ld_slab), sizeof(float)));
     for (int64_t i = 0; i < few.features; i += slab) {
         const int64_t n = at_most(few.features - i, slab);
+        struct cpu_product p = {.m = many.features,
+                                .n = n,
+                                .k = t,
+                                .c = cpu_tensor(dw) + i,
+                                .ldc = dw.ld,
+                                .beta = (float)beta,
+                                .a = cpu_act(many),
+                                .lda = ld,
+                                .b = turned,
+                                .ldb = ld_slab,
+                                .alpha = (float)alpha};
         transpose(ctx, turned, ld_slab, 0, cpu_act(few) + i * ld, ld, n, t);
         if (!flip) {
-            cpu_sgemm(ctx, false, false, many.features, n, t, (float)alpha, cpu_act(many), ld,
-                      turned, ld_slab, (float)beta, cpu_tensor(dw) + i, dw.ld);
+            cpu_sgemm(ctx, &p);
             continue;
         }
+        p.c = product;
+        p.ldc = ld_slab;
+        p.beta = 0;
         for (int64_t k = 0; k < many.features; k += CHUNK) {
-            const int64_t m = at_most(many.features - k, CHUNK);
-            cpu_sgemm(ctx, false, false, m, n, t, (float)alpha, cpu_act(many) + k * ld, ld, turned,
-                      ld_slab, 0, product, ld_slab);
-            transpose(ctx, cpu_tensor(dw) + i * dw.ld + k, dw.ld, (float)beta, product, ld_slab, m,
-                      n);
+            p.m = at_most(many.features - k, CHUNK);
+            p.a = cpu_act(many) + k * ld;
+            cpu_sgemm(ctx, &p);
+            transpose(ctx, cpu_tensor(dw) + i * dw.ld + k, dw.ld, (float)beta, product, ld_slab,
+                      p.m, n);
         }
     }
 }
@@ -111,7 +156,18 @@ void cpu_linear_backward_weight(struct slt_ctx *ctx, struct slt_tensor dw, doubl
 void cpu_matmul(struct slt_ctx *ctx, struct slt_tensor c, double beta, struct slt_tensor a,
                 bool transpose_a, struct slt_tensor b, bool transpose_b, double alpha)
 {
-    cpu_sgemm(ctx, transpose_a, transpose_b, c.rows, c.cols, transpose_a ? a.rows : a.cols,
-              (float)alpha, cpu_tensor(a), a.ld, cpu_tensor(b), b.ld, (float)beta, cpu_tensor(c),
-              c.ld);
+    const struct cpu_product p = {.m = c.rows,
+                                  .n = c.cols,
+                                  .k = transpose_a ? a.rows : a.cols,
+                                  .c = cpu_tensor(c),
+                                  .ldc = c.ld,
+                                  .beta = (float)beta,
+                                  .a = cpu_tensor(a),
+                                  .lda = a.ld,
+                                  .transpose_a = transpose_a,
+                                  .b = cpu_tensor(b),
+                                  .ldb = b.ld,
+                                  .transpose_b = transpose_b,
+                                  .alpha = (float)alpha};
+    cpu_sgemm(ctx, &p);
 }

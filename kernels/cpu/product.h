@@ -55,11 +55,20 @@ struct cpu_sparse_kernels {
     int columns_tile; // tokens of a packed tile of dy
 };
 
+// y = beta y + alpha w x^T for few tokens.
+struct cpu_dots {
+    int64_t rows, in, tokens; // tokens is at most CPU_DOT_TOKENS
+    float *y;                 // (rows, tokens), rows ld_y apart
+    int64_t ld_y;
+    float beta;
+    const float *w; // (rows, in), rows ld_w apart
+    int64_t ld_w;
+    const float *x; // (tokens, in), contiguous
+    float alpha;
+};
+
 struct cpu_linear_kernels {
-    // y (rows, tokens) = beta y + alpha w x^T; w (rows, in), x (tokens, in) with contiguous rows;
-    // tokens is at most CPU_DOT_TOKENS.
-    void (*dot_rows)(float *y, int64_t ld_y, float beta, const float *w, int64_t ld_w,
-                     const float *x, int64_t rows, int64_t in, int64_t tokens, float alpha);
+    void (*dot_rows)(const struct cpu_dots *d);
     // to (cols, rows) = beta to + from^T; from (rows, cols).
     void (*transpose)(float *to, int64_t ld_to, float beta, const float *from, int64_t ld_from,
                       int64_t rows, int64_t cols);

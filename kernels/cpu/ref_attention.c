@@ -86,24 +86,30 @@ void REF(ref_attention_forward)(struct slt_ctx *ctx, struct slt_act o, struct sl
         }
 }
 
-// What the backward of one query head in one sequence reads.
+// What the backward of attention reads.
+struct inputs {
+    struct slt_act qkv, o, do_;
+    struct slt_tensor lse;
+    struct slt_attention shape;
+};
+
+// What that of one query head in one sequence reads.
 struct backward {
     struct head q, k, v, o, do_;
     const real *lse; // (L)
 };
 
-static struct backward backward_of(struct slt_act qkv, struct slt_act o, struct slt_act do_,
-                                   struct slt_tensor lse, struct slt_attention s, int64_t b,
-                                   int64_t h)
+static struct backward backward_of(const struct inputs *in, int64_t b, int64_t h)
 {
+    const struct slt_attention s = in->shape;
     const int64_t start = b * s.seq, kv = h / (s.heads / s.kv_heads);
     return (struct backward){
-        .q = head_of(qkv, start, h, s.head_dim),
-        .k = head_of(qkv, start, s.heads + kv, s.head_dim),
-        .v = head_of(qkv, start, s.heads + s.kv_heads + kv, s.head_dim),
-        .o = head_of(o, start, h, s.head_dim),
-        .do_ = head_of(do_, start, h, s.head_dim),
-        .lse = ref_tensor(lse) + h * lse.ld + start,
+        .q = head_of(in->qkv, start, h, s.head_dim),
+        .k = head_of(in->qkv, start, s.heads + kv, s.head_dim),
+        .v = head_of(in->qkv, start, s.heads + s.kv_heads + kv, s.head_dim),
+        .o = head_of(in->o, start, h, s.head_dim),
+        .do_ = head_of(in->do_, start, h, s.head_dim),
+        .lse = ref_tensor(in->lse) + h * in->lse.ld + start,
     };
 }
 
@@ -115,34 +121,36 @@ static double score_gradient(const struct backward *a, int64_t i, int64_t j, dou
     return *p * (dot(a->do_, i, a->v, j) - dot(a->do_, i, a->o, i)) * scale;
 }
 
-// dq (L, hd) of query head h.
-static void backward_q(struct slt_act dqkv, const struct backward *a, struct slt_attention s,
-                       int64_t b, int64_t h, double *dq)
+// dq (L, hd) of query head h; sum (hd) is scratch.
+static void backward_q(struct slt_act dqkv, const struct inputs *in, int64_t b, int64_t h,
+                       double *sum)
 {
+    const struct slt_attention s = in->shape;
+    const struct backward a = backward_of(in, b, h);
     for (int64_t i = 0; i < s.seq; i++) {
         for (int64_t f = 0; f < s.head_dim; f++)
-            dq[f] = 0;
+            sum[f] = 0;
         for (int64_t j = 0; j <= i; j++) {
             double p;
-            const double ds = score_gradient(a, i, j, &p);
+            const double ds = score_gradient(&a, i, j, &p);
             for (int64_t f = 0; f < s.head_dim; f++)
-                dq[f] += ds * value(a->k, j, f);
+                sum[f] += ds * value(a.k, j, f);
         }
         for (int64_t f = 0; f < s.head_dim; f++)
-            *ref_at(dqkv, b * s.seq + i, h * s.head_dim + f) = (real)dq[f];
+            *ref_at(dqkv, b * s.seq + i, h * s.head_dim + f) = (real)sum[f];
     }
 }
 
 // dk and dv of key j of a kv head, summed over the query heads that read it; sum (2 hd) is scratch.
-static void backward_kv(struct slt_act dqkv, struct slt_act qkv, struct slt_act o,
-                        struct slt_act do_, struct slt_tensor lse, struct slt_attention s,
-                        int64_t b, int64_t kv, int64_t j, double *sum)
+static void backward_kv(struct slt_act dqkv, const struct inputs *in, int64_t b, int64_t kv,
+                        int64_t j, double *sum)
 {
+    const struct slt_attention s = in->shape;
     const int64_t hd = s.head_dim, readers = s.heads / s.kv_heads;
     for (int64_t f = 0; f < 2 * hd; f++)
         sum[f] = 0;
     for (int64_t h = kv * readers; h < (kv + 1) * readers; h++) {
-        const struct backward a = backward_of(qkv, o, do_, lse, s, b, h);
+        const struct backward a = backward_of(in, b, h);
         for (int64_t i = j; i < s.seq; i++) {
             double p;
             const double ds = score_gradient(&a, i, j, &p);
@@ -162,15 +170,14 @@ void REF(ref_attention_backward)(struct slt_ctx *ctx, struct slt_act dqkv, struc
                                  struct slt_act qkv, struct slt_act o, struct slt_tensor lse,
                                  struct slt_tensor rope, struct slt_attention s)
 {
+    const struct inputs in = {qkv, o, do_, lse, s};
     double *sum = ref_work(ctx, 2 * s.head_dim);
     for (int64_t b = 0; b < s.batch; b++) {
-        for (int64_t h = 0; h < s.heads; h++) {
-            const struct backward a = backward_of(qkv, o, do_, lse, s, b, h);
-            backward_q(dqkv, &a, s, b, h, sum);
-        }
+        for (int64_t h = 0; h < s.heads; h++)
+            backward_q(dqkv, &in, b, h, sum);
         for (int64_t kv = 0; kv < s.kv_heads; kv++)
             for (int64_t j = 0; j < s.seq; j++)
-                backward_kv(dqkv, qkv, o, do_, lse, s, b, kv, j, sum);
+                backward_kv(dqkv, &in, b, kv, j, sum);
     }
     s.position = 0;
     rotate_all(dqkv, rope, s, -1);

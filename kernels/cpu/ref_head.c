@@ -35,23 +35,32 @@ static void backward_input(struct slt_act dx, int64_t t, const double *logits, d
     }
 }
 
+// What the gradient of the weights is made of.
+struct predictions {
+    struct slt_act x;    // (T, d)
+    struct slt_tensor w; // (V, d)
+    const int32_t *target;
+    const double *lse; // (T)
+    double scale;
+};
+
 // dw[v] = beta dw[v] + scale sum over predicted t of (softmax - onehot)[t, v] x[t]; sum (d) is
 // scratch.
-static void backward_row(struct slt_tensor dw, double beta, int64_t v, struct slt_act x,
-                         struct slt_tensor w, const int32_t *target, const double *lse,
-                         double scale, double *sum)
+static void backward_row(struct slt_tensor dw, double beta, int64_t v, const struct predictions *p,
+                         double *sum)
 {
+    const struct slt_act x = p->x;
     for (int64_t f = 0; f < x.features; f++)
         sum[f] = 0;
     for (int64_t t = 0; t < x.tokens; t++) {
-        if (target[t] < 0)
+        if (p->target[t] < 0)
             continue;
-        const double d = exp(logit(w, v, x, t) - lse[t]) - (v == target[t]);
+        const double d = exp(logit(p->w, v, x, t) - p->lse[t]) - (v == p->target[t]);
         for (int64_t f = 0; f < x.features; f++)
             sum[f] += d * (double)*ref_at(x, t, f);
     }
     for (int64_t f = 0; f < x.features; f++)
-        ref_blend(&ref_tensor(dw)[v * dw.ld + f], beta, scale * sum[f]);
+        ref_blend(&ref_tensor(dw)[v * dw.ld + f], beta, p->scale * sum[f]);
 }
 
 void REF(ref_head_loss)(struct slt_ctx *ctx, struct slt_tensor scalars, struct slt_act dx,
@@ -75,6 +84,7 @@ void REF(ref_head_loss)(struct slt_ctx *ctx, struct slt_tensor scalars, struct s
             backward_input(dx, t, logits, lse[t], target[t], w, scale);
     }
     scalar[SLT_SCALAR_LOSS] += loss;
+    const struct predictions p = {x, w, target, lse, scale};
     for (int64_t v = 0; dx.buffer != NULL && dw.buffer != NULL && v < w.rows; v++)
-        backward_row(dw, beta, v, x, w, target, lse, scale, sum);
+        backward_row(dw, beta, v, &p, sum);
 }

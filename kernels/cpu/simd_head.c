@@ -95,38 +95,86 @@ static void transpose(struct slt_ctx *ctx, float *out, const float *x, int64_t l
     }
 }
 
+// logits (V, tokens) = w x^T of the chunk's tokens, the first of which is token first of x.
+static void compute_logits(struct slt_ctx *ctx, const struct chunk *c, struct slt_act x,
+                           struct slt_tensor w, int64_t first)
+{
+    const struct cpu_product p = {.m = c->vocab,
+                                  .n = c->tokens,
+                                  .k = x.features,
+                                  .c = c->logits,
+                                  .ldc = c->ld,
+                                  .a = cpu_tensor(w),
+                                  .lda = w.ld,
+                                  .b = cpu_act(x) + first,
+                                  .ldb = cpu_act_ld(x.tokens),
+                                  .alpha = 1};
+    cpu_sgemm(ctx, &p);
+}
+
+// dw (V, d) = beta dw + G x, G (V, tokens) the gradient in the place of the logits; xt (tokens, d)
+// is scratch.
+static void add_weight_gradient(struct slt_ctx *ctx, struct slt_tensor dw, float beta,
+                                const struct chunk *c, struct slt_act x, int64_t first, float *xt)
+{
+    const int64_t d = x.features, ld = cpu_act_ld(x.tokens);
+    const struct cpu_product p = {.m = c->vocab,
+                                  .n = d,
+                                  .k = c->tokens,
+                                  .c = cpu_tensor(dw),
+                                  .ldc = dw.ld,
+                                  .beta = beta,
+                                  .a = c->logits,
+                                  .lda = c->ld,
+                                  .b = xt,
+                                  .ldb = d,
+                                  .alpha = 1};
+    transpose(ctx, xt, cpu_act(x) + first, ld, c->tokens, d);
+    cpu_sgemm(ctx, &p);
+}
+
+// dx (tokens, d) = G^T w.
+static void input_gradient(struct slt_ctx *ctx, struct slt_act dx, const struct chunk *c,
+                           struct slt_tensor w, int64_t first)
+{
+    const struct cpu_product p = {.m = dx.features,
+                                  .n = c->tokens,
+                                  .k = c->vocab,
+                                  .c = cpu_act(dx) + first,
+                                  .ldc = cpu_act_ld(dx.tokens),
+                                  .a = cpu_tensor(w),
+                                  .lda = w.ld,
+                                  .transpose_a = true,
+                                  .b = c->logits,
+                                  .ldb = c->ld,
+                                  .alpha = 1};
+    cpu_sgemm(ctx, &p);
+}
+
 void SIMD(cpu_head_loss)(struct slt_ctx *ctx, struct slt_tensor scalars, struct slt_act dx,
                          struct slt_tensor dw, double beta, struct slt_act x, struct slt_tensor w,
                          struct slt_tensor targets)
 {
-    const int64_t t = x.tokens, d = x.features, vocab = w.rows, ld = cpu_act_ld(t);
+    const int64_t t = x.tokens, d = x.features, vocab = w.rows;
     const int64_t most = min64(t, CPU_HEAD_CHUNK), chunk_ld = cpu_head_ld(most);
     double *scalar = cpu_tensor_f64(scalars);
     float *logits = (float *)ctx->work, *xt = logits + vocab * chunk_ld, *loss = xt + most * d;
-    const float *in = cpu_act(x), *weight = cpu_tensor(w);
-    float *din = dx.buffer != NULL ? cpu_act(dx) : NULL;
     for (int64_t first = 0; first < t; first += most) {
-        const int64_t n = min64(most, t - first);
         const struct chunk c = {.logits = logits,
                                 .ld = chunk_ld,
-                                .tokens = n,
+                                .tokens = min64(most, t - first),
                                 .vocab = vocab,
                                 .target = cpu_tensor_i32(targets) + first,
                                 .loss = loss + first,
                                 .scale = (float)scalar[SLT_SCALAR_LOSS_SCALE],
-                                .gradient = din != NULL};
-        cpu_sgemm(ctx, false, false, vocab, n, d, 1, weight, w.ld, in + first, ld, 0, logits,
-                  chunk_ld);
+                                .gradient = dx.buffer != NULL};
+        compute_logits(ctx, &c, x, w, first);
         softmax_chunk(ctx, &c);
-        if (din == NULL)
+        if (dx.buffer == NULL)
             continue;
-        if (dw.buffer != NULL) {
-            transpose(ctx, xt, in + first, ld, n, d);
-            cpu_sgemm(ctx, false, false, vocab, d, n, 1, logits, chunk_ld, xt, d,
-                      first == 0 ? (float)beta : 1, cpu_tensor(dw), dw.ld);
-        }
-        cpu_sgemm(ctx, true, false, d, n, vocab, 1, weight, w.ld, logits, chunk_ld, 0, din + first,
-                  ld);
+        if (dw.buffer != NULL)
+            add_weight_gradient(ctx, dw, first == 0 ? (float)beta : 1, &c, x, first, xt);
+        input_gradient(ctx, dx, &c, w, first);
     }
     for (int64_t i = 0; i < t; i++)
         scalar[SLT_SCALAR_LOSS] += (double)loss[i];

@@ -107,22 +107,25 @@ void SIMD(cpu_rmsnorm_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt
 }
 
 // dg[f] = beta dg[f] + sum over tokens of dy z rstd, by 4 sums of vectors and the tail one by one.
-static void gain_gradient(struct slt_ctx *ctx, float *dg, float beta, const float *dy,
-                          const float *z, const float *rstd, int64_t t, int64_t d, int64_t ld)
+static void gain_gradient(struct slt_ctx *ctx, struct slt_tensor dg, float beta, struct slt_act dy,
+                          struct slt_act z, struct slt_tensor rstd)
 {
+    const int64_t t = z.tokens, ld = cpu_act_ld(t);
+    const float *inverse = cpu_tensor(rstd);
+    float *to = cpu_tensor(dg);
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
-    for (int64_t f = 0; f < d; f++) {
-        const float *a = dy + f * ld, *b = z + f * ld;
+    for (int64_t f = 0; f < z.features; f++) {
+        const float *a = cpu_act(dy) + f * ld, *b = cpu_act(z) + f * ld;
         vf sum[4] = {{0}};
         int64_t i = 0;
         for (; i + 4 * VL <= t; i += 4 * VL)
             for (int k = 0; k < 4; k++)
-                sum[k] +=
-                    vf_load(a + i + k * VL) * vf_load(b + i + k * VL) * vf_load(rstd + i + k * VL);
+                sum[k] += vf_load(a + i + k * VL) * vf_load(b + i + k * VL) *
+                          vf_load(inverse + i + k * VL);
         float total = vf_sum((sum[0] + sum[1]) + (sum[2] + sum[3]));
         for (; i < t; i++)
-            total += a[i] * b[i] * rstd[i];
-        dg[f] = (beta == 0 ? 0 : beta * dg[f]) + total;
+            total += a[i] * b[i] * inverse[i];
+        to[f] = (beta == 0 ? 0 : beta * to[f]) + total;
     }
 }
 
@@ -139,7 +142,7 @@ void SIMD(cpu_rmsnorm_backward)(struct slt_ctx *ctx, struct slt_act dx, struct s
     const float *gain = cpu_tensor(g);
     float *grad = cpu_act(dx);
     if (dg.buffer != NULL)
-        gain_gradient(ctx, cpu_tensor(dg), (float)beta, dout, in, inverse, t, d, ld);
+        gain_gradient(ctx, dg, (float)beta, dy, z, rstd);
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int64_t first = 0; first < t; first += BLOCK) {
         const int64_t n = min64(BLOCK, t - first);

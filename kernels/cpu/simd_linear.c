@@ -17,11 +17,13 @@
 #endif
 
 // tokens is a constant wherever this is inlined.
-ALWAYS_INLINE void dot_tokens(float *y, int64_t ld_y, float beta, const float *w, int64_t ld_w,
-                              const float *x, int64_t rows, int64_t in, const int tokens,
-                              float alpha)
+ALWAYS_INLINE void dot_tokens(const struct cpu_dots *d, const int tokens)
 {
     enum { UNROLL = 4 };
+    const int64_t rows = d->rows, in = d->in, ld_w = d->ld_w, ld_y = d->ld_y;
+    const float *w = d->w, *x = d->x;
+    const float alpha = d->alpha, beta = d->beta;
+    float *y = d->y;
     for (int64_t row = 0; row < rows; row++, w += ld_w, y += ld_y) {
         vf sum[CPU_DOT_TOKENS][UNROLL] = {{{0}}};
         int64_t i = 0;
@@ -41,21 +43,20 @@ ALWAYS_INLINE void dot_tokens(float *y, int64_t ld_y, float beta, const float *w
     }
 }
 
-static void dot_rows(float *y, int64_t ld_y, float beta, const float *w, int64_t ld_w,
-                     const float *x, int64_t rows, int64_t in, int64_t tokens, float alpha)
+static void dot_rows(const struct cpu_dots *d)
 {
-    switch (tokens) {
+    switch (d->tokens) {
     case 1:
-        dot_tokens(y, ld_y, beta, w, ld_w, x, rows, in, 1, alpha);
+        dot_tokens(d, 1);
         break;
     case 2:
-        dot_tokens(y, ld_y, beta, w, ld_w, x, rows, in, 2, alpha);
+        dot_tokens(d, 2);
         break;
     case 3:
-        dot_tokens(y, ld_y, beta, w, ld_w, x, rows, in, 3, alpha);
+        dot_tokens(d, 3);
         break;
     default:
-        dot_tokens(y, ld_y, beta, w, ld_w, x, rows, in, 4, alpha);
+        dot_tokens(d, 4);
     }
 }
 

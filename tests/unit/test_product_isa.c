@@ -159,7 +159,17 @@ static void test_dots(const char *isa, const struct cpu_linear_kernels *k, int64
     fill(y, ROWS, LD, tokens, 2);
     for (int64_t t = 0; t < tokens; t++)
         fill(x + t * in, 1, in, in, 3 + t);
-    k->dot_rows(y, LD, 0.5f, w, IN, x, ROWS, in, tokens, 2);
+    const struct cpu_dots dots = {.rows = ROWS,
+                                  .in = in,
+                                  .tokens = tokens,
+                                  .y = y,
+                                  .ld_y = LD,
+                                  .beta = 0.5f,
+                                  .w = w,
+                                  .ld_w = IN,
+                                  .x = x,
+                                  .alpha = 2};
+    k->dot_rows(&dots);
     for (int64_t i = 0; i < ROWS; i++)
         for (int64_t t = 0; t < tokens; t++) {
             double want = 0.5 * (float)value_at(i + 2, t);
