@@ -11,20 +11,26 @@
 
 // ---- Rotation ----
 
-// A thread for each pair (f, f + half) of q and k heads of each token; sign -1 turns back.
+struct rotation {
+    const float *rope; // (dim, positions)
+    int64_t positions;
+    int64_t seq, first; // of each sequence: its tokens, the position of the first one
+    int heads, dim;     // of q and k
+    float sign;         // -1 turns back
+};
+
+// A thread for each pair (f, f + half) of q and k heads of each token; n pairs.
 template <class T>
-static __global__ void rotate_pairs(struct cuda_rows<T> x, const float *rope, int64_t positions,
-                                    int64_t seq, int64_t first, int heads, int dim, float sign,
-                                    int64_t n)
+static __global__ void rotate_pairs(struct cuda_rows<T> x, struct rotation r, int64_t n)
 {
-    const int64_t i = cuda_index(), half = dim / 2;
+    const int64_t i = cuda_index(), half = r.dim / 2;
     if (i >= n)
         return;
-    const int64_t f = i % half, h = i / half % heads, t = i / half / heads;
-    const int64_t position = first + t % seq;
-    const float c = rope[f * positions + position];
-    const float s = sign * rope[(half + f) * positions + position];
-    T *row = x.base + t * x.ld + h * dim;
+    const int64_t f = i % half, h = i / half % r.heads, t = i / half / r.heads;
+    const int64_t position = r.first + t % r.seq;
+    const float c = r.rope[f * r.positions + position];
+    const float s = r.sign * r.rope[(half + f) * r.positions + position];
+    T *row = x.base + t * x.ld + h * r.dim;
     const float a = cuda_value(row[f]), b = cuda_value(row[half + f]);
     cuda_set(&row[f], a * c - b * s);
     cuda_set(&row[half + f], b * c + a * s);
@@ -34,13 +40,12 @@ template <class T>
 static void rotate(struct slt_ctx *ctx, struct slt_act x, struct slt_tensor rope,
                    struct slt_attention a, float sign)
 {
-    const struct cuda_rows<T> r = {
-        cuda_act<T>(x), cuda_ld(x)
-    };
-    const int heads = (int)(a.heads + a.kv_heads);
-    const int64_t n = x.tokens * heads * (a.head_dim / 2);
-    SLT_LAUNCH_FLAT(ctx, rotate_pairs<T>, (unsigned)cuda_blocks(n, CUDA_BLOCK), CUDA_BLOCK, r,
-                    cuda_tensor(rope), rope.ld, a.seq, a.position, heads, (int)a.head_dim, sign, n);
+    const cuda_rows<T> rows = {cuda_act<T>(x), cuda_ld(x)};
+    const struct rotation r = {cuda_tensor(rope),           rope.ld,         a.seq, a.position,
+                               (int)(a.heads + a.kv_heads), (int)a.head_dim, sign};
+    const int64_t n = x.tokens * r.heads * (a.head_dim / 2);
+    SLT_LAUNCH_FLAT(ctx, rotate_pairs<T>, (unsigned)cuda_blocks(n, CUDA_BLOCK), CUDA_BLOCK, rows, r,
+                    n);
 }
 
 // ---- Tiles ----
@@ -88,24 +93,22 @@ static __device__ void store_row(T *to, const float *from, float scale, int dim)
 // ---- Forward ----
 
 // Grid: tiles of queries, heads, sequences. lse may be NULL.
-template <int DIM, class T>
-static __global__ void attend(struct cuda_rows<T> o, float *lse, int64_t lse_ld,
-                              struct cuda_rows<T> q, struct cuda_rows<T> k, struct cuda_rows<T> v,
-                              struct cuda_attention s)
+template <int DIM, class T> static __global__ void attend(CUDA_ARGUMENT struct cuda_forward<T> a)
 {
+    const struct cuda_attention &s = a.shape;
     __shared__ float key[TILE][DIM], value[TILE][DIM];
     const int64_t i = (int64_t)blockIdx.x * QUERIES + threadIdx.x, b = blockIdx.z;
     const int h = blockIdx.y, kv = h / (s.heads / s.kv_heads);
     const bool mine = i < s.seq;
     float row[DIM], out[DIM], most = -INFINITY, sum = 0;
-    load_row<DIM>(row, q, b, s.seq, mine ? i : 0, h, s.dim);
+    load_row<DIM>(row, a.q, b, s.seq, mine ? i : 0, h, s.dim);
     for (int f = 0; f < DIM; f++)
         out[f] = 0;
     const int64_t last_query = (int64_t)(blockIdx.x + 1) * QUERIES - 1;
     for (int64_t first = 0; first <= last_query + s.offset && first < s.keys; first += TILE) {
         __syncthreads();
-        load_tile<DIM>(key, k, b, s.keys, first, kv, s.dim);
-        load_tile<DIM>(value, v, b, s.keys, first, kv, s.dim);
+        load_tile<DIM>(key, a.k, b, s.keys, first, kv, s.dim);
+        load_tile<DIM>(value, a.v, b, s.keys, first, kv, s.dim);
         __syncthreads();
         for (int j = 0; mine && j < TILE && first + j <= i + s.offset && first + j < s.keys; j++) {
             const float score = dot_row<DIM>(row, key[j]) * s.scale;
@@ -119,37 +122,35 @@ static __global__ void attend(struct cuda_rows<T> o, float *lse, int64_t lse_ld,
     }
     if (!mine)
         return;
-    store_row<DIM>(o.base + (b * s.seq + i) * o.ld + h * s.dim, out, 1 / sum, s.dim);
-    if (lse != NULL)
-        lse[h * lse_ld + b * s.seq + i] = most + logf(sum);
+    store_row<DIM>(a.o.base + (b * s.seq + i) * a.o.ld + h * s.dim, out, 1 / sum, s.dim);
+    if (a.lse != NULL)
+        a.lse[h * a.lse_ld + b * s.seq + i] = most + logf(sum);
 }
 
 // ---- Backward ----
 
 // dq: a thread for each query. dS = P (do v - do o) scale.
 template <int DIM, class T>
-static __global__ void attend_backward_q(struct cuda_rows<T> dq, struct cuda_rows<T> q,
-                                         struct cuda_rows<T> k, struct cuda_rows<T> v,
-                                         struct cuda_rows<T> o, struct cuda_rows<T> do_,
-                                         const float *lse, int64_t lse_ld, struct cuda_attention s)
+static __global__ void attend_backward_q(CUDA_ARGUMENT struct cuda_gradients<T> g)
 {
+    const struct cuda_attention &s = g.shape;
     __shared__ float key[TILE][DIM], value[TILE][DIM];
     const int64_t i = (int64_t)blockIdx.x * QUERIES + threadIdx.x, b = blockIdx.z;
     const int h = blockIdx.y, kv = h / (s.heads / s.kv_heads);
     const bool mine = i < s.seq;
     float row[DIM], grad[DIM], sum[DIM];
-    load_row<DIM>(sum, o, b, s.seq, mine ? i : 0, h, s.dim);
-    load_row<DIM>(grad, do_, b, s.seq, mine ? i : 0, h, s.dim);
-    load_row<DIM>(row, q, b, s.seq, mine ? i : 0, h, s.dim);
+    load_row<DIM>(sum, g.o, b, s.seq, mine ? i : 0, h, s.dim);
+    load_row<DIM>(grad, g.do_, b, s.seq, mine ? i : 0, h, s.dim);
+    load_row<DIM>(row, g.q, b, s.seq, mine ? i : 0, h, s.dim);
     const float base = dot_row<DIM>(sum, grad),
-                log_sum = mine ? lse[h * lse_ld + b * s.seq + i] : 0;
+                log_sum = mine ? g.lse[h * g.lse_ld + b * s.seq + i] : 0;
     for (int f = 0; f < DIM; f++)
         sum[f] = 0;
     const int64_t last_query = (int64_t)(blockIdx.x + 1) * QUERIES - 1;
     for (int64_t first = 0; first <= last_query && first < s.keys; first += TILE) {
         __syncthreads();
-        load_tile<DIM>(key, k, b, s.keys, first, kv, s.dim);
-        load_tile<DIM>(value, v, b, s.keys, first, kv, s.dim);
+        load_tile<DIM>(key, g.k, b, s.keys, first, kv, s.dim);
+        load_tile<DIM>(value, g.v, b, s.keys, first, kv, s.dim);
         __syncthreads();
         for (int j = 0; mine && j < TILE && first + j <= i; j++) {
             const float p = expf(dot_row<DIM>(row, key[j]) * s.scale - log_sum);
@@ -159,40 +160,37 @@ static __global__ void attend_backward_q(struct cuda_rows<T> dq, struct cuda_row
         }
     }
     if (mine)
-        store_row<DIM>(dq.base + (b * s.seq + i) * dq.ld + h * s.dim, sum, 1, s.dim);
+        store_row<DIM>(g.dq.base + (b * s.seq + i) * g.dq.ld + h * s.dim, sum, 1, s.dim);
 }
 
 // dk and dv: a thread for each key, over the query heads that read it.
 template <int DIM, class T>
-static __global__ void attend_backward_kv(struct cuda_rows<T> dk, struct cuda_rows<T> dv,
-                                          struct cuda_rows<T> q, struct cuda_rows<T> k,
-                                          struct cuda_rows<T> v, struct cuda_rows<T> o,
-                                          struct cuda_rows<T> do_, const float *lse, int64_t lse_ld,
-                                          struct cuda_attention s)
+static __global__ void attend_backward_kv(CUDA_ARGUMENT struct cuda_gradients<T> g)
 {
+    const struct cuda_attention &s = g.shape;
     __shared__ float query[TILE][DIM], grad[TILE][DIM], base[TILE], log_sum[TILE];
     const int64_t j = (int64_t)blockIdx.x * QUERIES + threadIdx.x, b = blockIdx.z;
     const int kv = blockIdx.y, readers = s.heads / s.kv_heads;
     const bool mine = j < s.seq;
     float key[DIM], value[DIM], sum_k[DIM], sum_v[DIM];
-    load_row<DIM>(key, k, b, s.seq, mine ? j : 0, kv, s.dim);
-    load_row<DIM>(value, v, b, s.seq, mine ? j : 0, kv, s.dim);
+    load_row<DIM>(key, g.k, b, s.seq, mine ? j : 0, kv, s.dim);
+    load_row<DIM>(value, g.v, b, s.seq, mine ? j : 0, kv, s.dim);
     for (int f = 0; f < DIM; f++)
         sum_k[f] = sum_v[f] = 0;
     const int64_t start = (int64_t)blockIdx.x * QUERIES / TILE * TILE;
     for (int h = kv * readers; h < (kv + 1) * readers; h++) {
         for (int64_t first = start; first < s.seq; first += TILE) {
             __syncthreads();
-            load_tile<DIM>(query, q, b, s.seq, first, h, s.dim);
-            load_tile<DIM>(grad, do_, b, s.seq, first, h, s.dim);
+            load_tile<DIM>(query, g.q, b, s.seq, first, h, s.dim);
+            load_tile<DIM>(grad, g.do_, b, s.seq, first, h, s.dim);
             __syncthreads();
             if (threadIdx.x < TILE && first + threadIdx.x < s.seq) {
-                const T *out = cuda_head(o, b, s.seq, h, s.dim) + (first + threadIdx.x) * o.ld;
+                const T *out = cuda_head(g.o, b, s.seq, h, s.dim) + (first + threadIdx.x) * g.o.ld;
                 float sum = 0;
                 for (int f = 0; f < s.dim; f++)
                     sum += cuda_value(out[f]) * grad[threadIdx.x][f];
                 base[threadIdx.x] = sum;
-                log_sum[threadIdx.x] = lse[h * lse_ld + b * s.seq + first + threadIdx.x];
+                log_sum[threadIdx.x] = g.lse[h * g.lse_ld + b * s.seq + first + threadIdx.x];
             }
             __syncthreads();
             for (int i = 0; mine && i < TILE && first + i < s.seq; i++) {
@@ -209,8 +207,8 @@ static __global__ void attend_backward_kv(struct cuda_rows<T> dk, struct cuda_ro
     }
     if (!mine)
         return;
-    store_row<DIM>(dk.base + (b * s.seq + j) * dk.ld + kv * s.dim, sum_k, 1, s.dim);
-    store_row<DIM>(dv.base + (b * s.seq + j) * dv.ld + kv * s.dim, sum_v, 1, s.dim);
+    store_row<DIM>(g.dk.base + (b * s.seq + j) * g.dk.ld + kv * s.dim, sum_k, 1, s.dim);
+    store_row<DIM>(g.dv.base + (b * s.seq + j) * g.dv.ld + kv * s.dim, sum_v, 1, s.dim);
 }
 
 // ---- Launchers ----
@@ -228,11 +226,9 @@ static struct cuda_attention shape_of(struct slt_attention a, int64_t keys)
 }
 
 // Rows of the heads from number head on.
-template <class T>
-static struct cuda_rows<T> heads_from(struct slt_act x, int64_t head, int64_t dim) {
-    struct cuda_rows<T> r = {
-        cuda_act<T>(x) + head *dim, cuda_ld(x)
-    };
+template <class T> static cuda_rows<T> heads_from(struct slt_act x, int64_t head, int64_t dim)
+{
+    const cuda_rows<T> r = {cuda_act<T>(x) + head * dim, cuda_ld(x)};
     return r;
 }
 
@@ -250,12 +246,25 @@ static struct cuda_rows<T> heads_from(struct slt_act x, int64_t head, int64_t di
     } while (0)
 
 template <int DIM, class T>
-static void forward(struct slt_ctx *ctx, struct cuda_rows<T> o, float *lse, int64_t lse_ld,
-                    struct cuda_rows<T> q, struct cuda_rows<T> k, struct cuda_rows<T> v,
-                    struct cuda_attention s, int64_t batch)
+static void forward(struct slt_ctx *ctx, const struct cuda_forward<T> &a, int64_t batch)
 {
-    const dim3 grid((unsigned)cuda_blocks(s.seq, QUERIES), (unsigned)s.heads, (unsigned)batch);
-    SLT_LAUNCH(ctx, (attend<DIM, T>), grid, QUERIES, o, lse, lse_ld, q, k, v, s);
+    const dim3 grid((unsigned)cuda_blocks(a.shape.seq, QUERIES), (unsigned)a.shape.heads,
+                    (unsigned)batch);
+    SLT_LAUNCH(ctx, (attend<DIM, T>), grid, QUERIES, a);
+}
+
+// On tensor cores if they can do it, which they cannot of floats.
+template <class T>
+static void forward_best(struct slt_ctx *ctx, const struct cuda_forward<T> &a, int64_t batch,
+                         bool has_tiles)
+{
+    if constexpr (sizeof(T) == sizeof(bf16)) {
+        if (has_tiles) {
+            cuda_attention_tiles(ctx, a, batch);
+            return;
+        }
+    }
+    WITH_DIM(a.shape.dim, forward, ctx, a, batch);
 }
 
 template <class T>
@@ -263,16 +272,15 @@ static void forward_rows(struct slt_ctx *ctx, struct slt_act o, struct slt_tenso
                          struct slt_act qkv, struct slt_tensor rope, struct slt_attention a)
 {
     const int64_t dim = a.head_dim;
+    const cuda_forward<T> f = {heads_from<T>(o, 0, dim),
+                               cuda_tensor(lse),
+                               lse.ld,
+                               heads_from<T>(qkv, 0, dim),
+                               heads_from<T>(qkv, a.heads, dim),
+                               heads_from<T>(qkv, a.heads + a.kv_heads, dim),
+                               shape_of(a, a.seq)};
     rotate<T>(ctx, qkv, rope, a, 1);
-    if (cuda_attention_has_tiles(qkv, o, dim))
-        cuda_attention_tiles(ctx, heads_from<bf16>(o, 0, dim), cuda_tensor(lse), lse.ld,
-                             heads_from<bf16>(qkv, 0, dim), heads_from<bf16>(qkv, a.heads, dim),
-                             heads_from<bf16>(qkv, a.heads + a.kv_heads, dim), shape_of(a, a.seq),
-                             a.batch);
-    else
-        WITH_DIM(dim, forward, ctx, heads_from<T>(o, 0, dim), cuda_tensor(lse), lse.ld,
-                 heads_from<T>(qkv, 0, dim), heads_from<T>(qkv, a.heads, dim),
-                 heads_from<T>(qkv, a.heads + a.kv_heads, dim), shape_of(a, a.seq), a.batch);
+    forward_best(ctx, f, a.batch, cuda_attention_has_tiles(qkv, o, dim));
 }
 
 void cuda_attention_forward(struct slt_ctx *ctx, struct slt_act o, struct slt_tensor lse,
@@ -283,42 +291,27 @@ void cuda_attention_forward(struct slt_ctx *ctx, struct slt_act o, struct slt_te
 }
 
 template <int DIM, class T>
-static void backward(struct slt_ctx *ctx, struct slt_act dqkv, struct slt_act do_,
-                     struct slt_act qkv, struct slt_act o, struct slt_tensor lse,
-                     struct slt_attention a)
+static void backward(struct slt_ctx *ctx, const struct cuda_gradients<T> &g, int64_t batch)
 {
-    const struct cuda_attention s = shape_of(a, a.seq);
-    const int64_t dim = a.head_dim, v_head = a.heads + a.kv_heads;
-    const unsigned tiles = (unsigned)cuda_blocks(a.seq, QUERIES);
-    const struct cuda_rows<T> q = heads_from<T>(qkv, 0, dim), k = heads_from<T>(qkv, a.heads, dim);
-    const struct cuda_rows<T> v = heads_from<T>(qkv, v_head, dim), out = heads_from<T>(o, 0, dim);
-    const struct cuda_rows<T> dout = heads_from<T>(do_, 0, dim);
-    SLT_LAUNCH(ctx, (attend_backward_q<DIM, T>), dim3(tiles, (unsigned)a.heads, (unsigned)a.batch),
-               QUERIES, heads_from<T>(dqkv, 0, dim), q, k, v, out, dout, cuda_tensor(lse), lse.ld,
-               s);
+    const struct cuda_attention s = g.shape;
+    const unsigned tiles = (unsigned)cuda_blocks(s.seq, QUERIES);
+    SLT_LAUNCH(ctx, (attend_backward_q<DIM, T>), dim3(tiles, (unsigned)s.heads, (unsigned)batch),
+               QUERIES, g);
     SLT_LAUNCH(ctx, (attend_backward_kv<DIM, T>),
-               dim3(tiles, (unsigned)a.kv_heads, (unsigned)a.batch), QUERIES,
-               heads_from<T>(dqkv, a.heads, dim), heads_from<T>(dqkv, v_head, dim), q, k, v, out,
-               dout, cuda_tensor(lse), lse.ld, s);
+               dim3(tiles, (unsigned)s.kv_heads, (unsigned)batch), QUERIES, g);
 }
 
-static void backward_tiles(struct slt_ctx *ctx, struct slt_act dqkv, struct slt_act do_,
-                           struct slt_act qkv, struct slt_act o, struct slt_tensor lse,
-                           struct slt_attention a)
+template <class T>
+static void backward_best(struct slt_ctx *ctx, const struct cuda_gradients<T> &g, int64_t batch,
+                          bool has_tiles)
 {
-    const int64_t dim = a.head_dim, v_head = a.heads + a.kv_heads;
-    const struct cuda_gradients g = {heads_from<bf16>(dqkv, 0, dim),
-                                     heads_from<bf16>(dqkv, a.heads, dim),
-                                     heads_from<bf16>(dqkv, v_head, dim),
-                                     heads_from<bf16>(qkv, 0, dim),
-                                     heads_from<bf16>(qkv, a.heads, dim),
-                                     heads_from<bf16>(qkv, v_head, dim),
-                                     heads_from<bf16>(o, 0, dim),
-                                     heads_from<bf16>(do_, 0, dim),
-                                     cuda_tensor(lse),
-                                     lse.ld,
-                                     shape_of(a, a.seq)};
-    cuda_attention_tiles_backward(ctx, &g, qkv.tokens);
+    if constexpr (sizeof(T) == sizeof(bf16)) {
+        if (has_tiles) {
+            cuda_attention_tiles_backward(ctx, g, batch * g.shape.seq);
+            return;
+        }
+    }
+    WITH_DIM(g.shape.dim, backward, ctx, g, batch);
 }
 
 template <class T>
@@ -326,10 +319,19 @@ static void backward_rows(struct slt_ctx *ctx, struct slt_act dqkv, struct slt_a
                           struct slt_act qkv, struct slt_act o, struct slt_tensor lse,
                           struct slt_tensor rope, struct slt_attention a)
 {
-    if (cuda_attention_has_tiles(qkv, o, a.head_dim))
-        backward_tiles(ctx, dqkv, do_, qkv, o, lse, a);
-    else
-        WITH_DIM(a.head_dim, backward, ctx, dqkv, do_, qkv, o, lse, a);
+    const int64_t dim = a.head_dim, v_head = a.heads + a.kv_heads;
+    const cuda_gradients<T> g = {heads_from<T>(dqkv, 0, dim),
+                                 heads_from<T>(dqkv, a.heads, dim),
+                                 heads_from<T>(dqkv, v_head, dim),
+                                 heads_from<T>(qkv, 0, dim),
+                                 heads_from<T>(qkv, a.heads, dim),
+                                 heads_from<T>(qkv, v_head, dim),
+                                 heads_from<T>(o, 0, dim),
+                                 heads_from<T>(do_, 0, dim),
+                                 cuda_tensor(lse),
+                                 lse.ld,
+                                 shape_of(a, a.seq)};
+    backward_best(ctx, g, a.batch, cuda_attention_has_tiles(qkv, o, dim));
     rotate<T>(ctx, dqkv, rope, a, -1);
 }
 
@@ -356,9 +358,14 @@ static void cached_rows(struct slt_ctx *ctx, struct slt_act o, struct slt_act qk
                                  (size_t)(2 * kv) * sizeof(T), (size_t)qkv.tokens,
                                  cudaMemcpyDeviceToDevice, ctx->stream),
                "filling the cache");
-    WITH_DIM(dim, forward, ctx, heads_from<T>(o, 0, dim), NULL, 0, heads_from<T>(qkv, 0, dim),
-             heads_from<T>(cache, 0, dim), heads_from<T>(cache, a.kv_heads, dim),
-             shape_of(a, a.position + a.seq), 1);
+    const cuda_forward<T> f = {heads_from<T>(o, 0, dim),
+                               NULL,
+                               0,
+                               heads_from<T>(qkv, 0, dim),
+                               heads_from<T>(cache, 0, dim),
+                               heads_from<T>(cache, a.kv_heads, dim),
+                               shape_of(a, a.position + a.seq)};
+    forward_best(ctx, f, 1, false);
 }
 
 void cuda_attention_cached(struct slt_ctx *ctx, struct slt_act o, struct slt_act qkv,

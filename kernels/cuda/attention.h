@@ -26,8 +26,18 @@ static __device__ __forceinline__ T *cuda_head(struct cuda_rows<T> r, int64_t se
     return r.base + sequence * rows * r.ld + head * dim;
 }
 
-struct cuda_gradients {
-    struct cuda_rows<bf16> dq, dk, dv, q, k, v, o, do_;
+// What the forward pass writes and reads.
+template <class T> struct cuda_forward {
+    struct cuda_rows<T> o;
+    float *lse; // (heads, T), or NULL
+    int64_t lse_ld;
+    struct cuda_rows<T> q, k, v;
+    struct cuda_attention shape;
+};
+
+// What the backward pass writes and reads.
+template <class T> struct cuda_gradients {
+    struct cuda_rows<T> dq, dk, dv, q, k, v, o, do_;
     const float *lse; // (heads, T)
     int64_t lse_ld;
     struct cuda_attention shape;
@@ -35,11 +45,9 @@ struct cuda_gradients {
 
 // Whether tensor cores can do it: BF16, heads of a multiple of 8 features up to 128.
 bool cuda_attention_has_tiles(struct slt_act qkv, struct slt_act o, int64_t dim);
-void cuda_attention_tiles(struct slt_ctx *ctx, struct cuda_rows<bf16> o, float *lse, int64_t lse_ld,
-                          struct cuda_rows<bf16> q, struct cuda_rows<bf16> k,
-                          struct cuda_rows<bf16> v, struct cuda_attention s, int64_t batch);
+void cuda_attention_tiles(struct slt_ctx *ctx, const struct cuda_forward<bf16> &a, int64_t batch);
 // Workspace: heads * tokens floats.
-void cuda_attention_tiles_backward(struct slt_ctx *ctx, const struct cuda_gradients *g,
+void cuda_attention_tiles_backward(struct slt_ctx *ctx, const struct cuda_gradients<bf16> &g,
                                    int64_t tokens);
 
 #endif

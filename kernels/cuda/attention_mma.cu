@@ -109,23 +109,24 @@ static __device__ void store_rows(bf16 *head, int64_t ld, int64_t first, int64_t
 // Grid: tiles of queries, heads, sequences.
 template <int HD>
 static __global__ void __launch_bounds__(BLOCK)
-    attend_mma(struct cuda_rows<bf16> o, float *lse, int64_t lse_ld, struct cuda_rows<bf16> q,
-               struct cuda_rows<bf16> k, struct cuda_rows<bf16> v, struct cuda_attention s)
+    attend_mma(CUDA_ARGUMENT struct cuda_forward<bf16> a)
 {
+    const struct cuda_attention &s = a.shape;
     __shared__ __align__(16) bf16 key[ROWS * (HD + PAD)], value[ROWS * (HD + PAD)];
     const int64_t first_query = (int64_t)blockIdx.x * ROWS, b = blockIdx.z;
     const int h = blockIdx.y, kv = h / (s.heads / s.kv_heads);
     const struct place at = place_of_lane();
     uint32_t query[HD / 16][4];
     float sum[HD / 8][4] = {}, most[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0};
-    load_tile<HD>(key, cuda_head(q, b, s.seq, h, s.dim), q.ld, first_query, ROWS, s.seq, s.dim);
+    load_tile<HD>(key, cuda_head(a.q, b, s.seq, h, s.dim), a.q.ld, first_query, ROWS, s.seq, s.dim);
     __syncthreads();
     load_fragments<HD>(query, key);
     for (int64_t first = 0; first < first_query + ROWS && first < s.seq; first += ROWS) {
         float p[ROWS / 8][4];
         __syncthreads();
-        load_tile<HD>(key, cuda_head(k, b, s.seq, kv, s.dim), k.ld, first, ROWS, s.seq, s.dim);
-        load_tile<HD>(value, cuda_head(v, b, s.seq, kv, s.dim), v.ld, first, ROWS, s.seq, s.dim);
+        load_tile<HD>(key, cuda_head(a.k, b, s.seq, kv, s.dim), a.k.ld, first, ROWS, s.seq, s.dim);
+        load_tile<HD>(value, cuda_head(a.v, b, s.seq, kv, s.dim), a.v.ld, first, ROWS, s.seq,
+                      s.dim);
         __syncthreads();
         times_transposed<HD, ROWS>(p, query, key);
 #pragma unroll
@@ -168,18 +169,18 @@ static __global__ void __launch_bounds__(BLOCK)
         total[half] += __shfl_xor_sync(0xffffffffu, total[half], 2);
         inverse[half] = 1 / total[half];
         if (at.column == 0 && i < s.seq)
-            lse[h * lse_ld + b * s.seq + i] = most[half] + logf(total[half]);
+            a.lse[h * a.lse_ld + b * s.seq + i] = most[half] + logf(total[half]);
     }
-    store_rows<HD>(cuda_head(o, b, s.seq, h, s.dim), o.ld, first_query, s.seq, s.dim, sum, inverse);
+    store_rows<HD>(cuda_head(a.o, b, s.seq, h, s.dim), a.o.ld, first_query, s.seq, s.dim, sum,
+                   inverse);
 }
 
 template <int HD>
-static void forward(struct slt_ctx *ctx, struct cuda_rows<bf16> o, float *lse, int64_t lse_ld,
-                    struct cuda_rows<bf16> q, struct cuda_rows<bf16> k, struct cuda_rows<bf16> v,
-                    struct cuda_attention s, int64_t batch)
+static void forward(struct slt_ctx *ctx, const struct cuda_forward<bf16> &a, int64_t batch)
 {
-    const dim3 grid((unsigned)cuda_blocks(s.seq, ROWS), (unsigned)s.heads, (unsigned)batch);
-    SLT_LAUNCH(ctx, attend_mma<HD>, grid, BLOCK, o, lse, lse_ld, q, k, v, s);
+    const dim3 grid((unsigned)cuda_blocks(a.shape.seq, ROWS), (unsigned)a.shape.heads,
+                    (unsigned)batch);
+    SLT_LAUNCH(ctx, attend_mma<HD>, grid, BLOCK, a);
 }
 
 // ---- Backward ----
@@ -204,18 +205,17 @@ static __global__ void dot_rows(float *delta, int64_t tokens, struct cuda_rows<b
 // dq: a block for 64 queries. dS = P (do v^T - delta) scale, dq = dS k.
 template <int HD, int KEYS>
 static __global__ void __launch_bounds__(BLOCK)
-    attend_mma_q(struct cuda_rows<bf16> dq, struct cuda_rows<bf16> q, struct cuda_rows<bf16> k,
-                 struct cuda_rows<bf16> v, struct cuda_rows<bf16> do_, const float *lse,
-                 int64_t lse_ld, const float *delta, int64_t tokens, struct cuda_attention s)
+    attend_mma_q(CUDA_ARGUMENT struct cuda_gradients<bf16> g, const float *delta, int64_t tokens)
 {
+    const struct cuda_attention &s = g.shape;
     __shared__ __align__(16) bf16 key[ROWS * (HD + PAD)], value[ROWS * (HD + PAD)];
     const int64_t first_query = (int64_t)blockIdx.x * ROWS, b = blockIdx.z;
     const int h = blockIdx.y, kv = h / (s.heads / s.kv_heads);
     const struct place at = place_of_lane();
     uint32_t query[HD / 16][4], grad[HD / 16][4];
     float sum[HD / 8][4] = {}, log_sum[2] = {0, 0}, base[2] = {0, 0};
-    load_tile<HD>(key, cuda_head(q, b, s.seq, h, s.dim), q.ld, first_query, ROWS, s.seq, s.dim);
-    load_tile<HD>(value, cuda_head(do_, b, s.seq, h, s.dim), do_.ld, first_query, ROWS, s.seq,
+    load_tile<HD>(key, cuda_head(g.q, b, s.seq, h, s.dim), g.q.ld, first_query, ROWS, s.seq, s.dim);
+    load_tile<HD>(value, cuda_head(g.do_, b, s.seq, h, s.dim), g.do_.ld, first_query, ROWS, s.seq,
                   s.dim);
     __syncthreads();
     load_fragments<HD>(query, key);
@@ -224,15 +224,16 @@ static __global__ void __launch_bounds__(BLOCK)
     for (int half = 0; half < 2; half++) {
         const int64_t i = first_query + at.row + half * 8;
         if (i < s.seq) {
-            log_sum[half] = lse[h * lse_ld + b * s.seq + i];
+            log_sum[half] = g.lse[h * g.lse_ld + b * s.seq + i];
             base[half] = delta[h * tokens + b * s.seq + i];
         }
     }
     for (int64_t first = 0; first < first_query + ROWS && first < s.seq; first += KEYS) {
         float p[KEYS / 8][4], dp[KEYS / 8][4];
         __syncthreads();
-        load_tile<HD>(key, cuda_head(k, b, s.seq, kv, s.dim), k.ld, first, KEYS, s.seq, s.dim);
-        load_tile<HD>(value, cuda_head(v, b, s.seq, kv, s.dim), v.ld, first, KEYS, s.seq, s.dim);
+        load_tile<HD>(key, cuda_head(g.k, b, s.seq, kv, s.dim), g.k.ld, first, KEYS, s.seq, s.dim);
+        load_tile<HD>(value, cuda_head(g.v, b, s.seq, kv, s.dim), g.v.ld, first, KEYS, s.seq,
+                      s.dim);
         __syncthreads();
         times_transposed<HD, KEYS>(p, query, key);
         times_transposed<HD, KEYS>(dp, grad, value);
@@ -250,18 +251,17 @@ static __global__ void __launch_bounds__(BLOCK)
         add_times<HD, KEYS>(sum, p, key);
     }
     const float one[2] = {1, 1};
-    store_rows<HD>(cuda_head(dq, b, s.seq, h, s.dim), dq.ld, first_query, s.seq, s.dim, sum, one);
+    store_rows<HD>(cuda_head(g.dq, b, s.seq, h, s.dim), g.dq.ld, first_query, s.seq, s.dim, sum,
+                   one);
 }
 
 // dk and dv: a block for 64 keys, over the query heads that read them. Everything is transposed:
 // rows are keys, columns queries. dv = P^T do, dk = dS^T q.
 template <int HD, int QUERIES>
 static __global__ void __launch_bounds__(BLOCK)
-    attend_mma_kv(struct cuda_rows<bf16> dk, struct cuda_rows<bf16> dv, struct cuda_rows<bf16> q,
-                  struct cuda_rows<bf16> k, struct cuda_rows<bf16> v, struct cuda_rows<bf16> do_,
-                  const float *lse, int64_t lse_ld, const float *delta, int64_t tokens,
-                  struct cuda_attention s)
+    attend_mma_kv(CUDA_ARGUMENT struct cuda_gradients<bf16> g, const float *delta, int64_t tokens)
 {
+    const struct cuda_attention &s = g.shape;
     __shared__ __align__(16) bf16 key[ROWS * (HD + PAD)], value[ROWS * (HD + PAD)];
     __shared__ __align__(16) bf16 query[QUERIES * (HD + PAD)], grad[QUERIES * (HD + PAD)];
     __shared__ float log_sum[QUERIES], base[QUERIES];
@@ -269,20 +269,21 @@ static __global__ void __launch_bounds__(BLOCK)
     const int kv = blockIdx.y, readers = s.heads / s.kv_heads;
     const struct place at = place_of_lane();
     float sum_k[HD / 8][4] = {}, sum_v[HD / 8][4] = {};
-    load_tile<HD>(key, cuda_head(k, b, s.seq, kv, s.dim), k.ld, first_key, ROWS, s.seq, s.dim);
-    load_tile<HD>(value, cuda_head(v, b, s.seq, kv, s.dim), v.ld, first_key, ROWS, s.seq, s.dim);
+    load_tile<HD>(key, cuda_head(g.k, b, s.seq, kv, s.dim), g.k.ld, first_key, ROWS, s.seq, s.dim);
+    load_tile<HD>(value, cuda_head(g.v, b, s.seq, kv, s.dim), g.v.ld, first_key, ROWS, s.seq,
+                  s.dim);
     for (int h = kv * readers; h < (kv + 1) * readers; h++)
         for (int64_t first = first_key; first < s.seq; first += QUERIES) {
             float p[QUERIES / 8][4], dp[QUERIES / 8][4];
             uint32_t a[HD / 16][4];
             __syncthreads();
-            load_tile<HD>(query, cuda_head(q, b, s.seq, h, s.dim), q.ld, first, QUERIES, s.seq,
+            load_tile<HD>(query, cuda_head(g.q, b, s.seq, h, s.dim), g.q.ld, first, QUERIES, s.seq,
                           s.dim);
-            load_tile<HD>(grad, cuda_head(do_, b, s.seq, h, s.dim), do_.ld, first, QUERIES, s.seq,
-                          s.dim);
+            load_tile<HD>(grad, cuda_head(g.do_, b, s.seq, h, s.dim), g.do_.ld, first, QUERIES,
+                          s.seq, s.dim);
             if (threadIdx.x < QUERIES && first + threadIdx.x < s.seq) {
                 const int64_t t = b * s.seq + first + threadIdx.x;
-                log_sum[threadIdx.x] = lse[h * lse_ld + t];
+                log_sum[threadIdx.x] = g.lse[h * g.lse_ld + t];
                 base[threadIdx.x] = delta[h * tokens + t];
             }
             __syncthreads();
@@ -304,23 +305,25 @@ static __global__ void __launch_bounds__(BLOCK)
             add_times<HD, QUERIES>(sum_k, dp, query);
         }
     const float one[2] = {1, 1};
-    store_rows<HD>(cuda_head(dk, b, s.seq, kv, s.dim), dk.ld, first_key, s.seq, s.dim, sum_k, one);
-    store_rows<HD>(cuda_head(dv, b, s.seq, kv, s.dim), dv.ld, first_key, s.seq, s.dim, sum_v, one);
+    store_rows<HD>(cuda_head(g.dk, b, s.seq, kv, s.dim), g.dk.ld, first_key, s.seq, s.dim, sum_k,
+                   one);
+    store_rows<HD>(cuda_head(g.dv, b, s.seq, kv, s.dim), g.dv.ld, first_key, s.seq, s.dim, sum_v,
+                   one);
 }
 
 template <int HD, int KEYS, int QUERIES>
-static void backward(struct slt_ctx *ctx, const struct cuda_gradients *g, int64_t tokens)
+static void backward(struct slt_ctx *ctx, const struct cuda_gradients<bf16> &g, int64_t tokens)
 {
-    const struct cuda_attention s = g->shape;
+    const struct cuda_attention &s = g.shape;
     const unsigned tiles = (unsigned)cuda_blocks(s.seq, ROWS), batch = (unsigned)(tokens / s.seq);
     float *delta = (float *)(void *)ctx->work;
     SLT_LAUNCH(ctx, dot_rows,
                dim3((unsigned)cuda_blocks(tokens, BLOCK / CUDA_WARP), (unsigned)s.heads), BLOCK,
-               delta, tokens, g->o, g->do_, s);
-    SLT_LAUNCH(ctx, (attend_mma_q<HD, KEYS>), dim3(tiles, (unsigned)s.heads, batch), BLOCK, g->dq,
-               g->q, g->k, g->v, g->do_, g->lse, g->lse_ld, delta, tokens, s);
+               delta, tokens, g.o, g.do_, s);
+    SLT_LAUNCH(ctx, (attend_mma_q<HD, KEYS>), dim3(tiles, (unsigned)s.heads, batch), BLOCK, g,
+               delta, tokens);
     SLT_LAUNCH(ctx, (attend_mma_kv<HD, QUERIES>), dim3(tiles, (unsigned)s.kv_heads, batch), BLOCK,
-               g->dk, g->dv, g->q, g->k, g->v, g->do_, g->lse, g->lse_ld, delta, tokens, s);
+               g, delta, tokens);
 }
 
 // ---- Entries ----
@@ -331,20 +334,18 @@ bool cuda_attention_has_tiles(struct slt_act qkv, struct slt_act o, int64_t dim)
            o.first % 8 == 0;
 }
 
-void cuda_attention_tiles(struct slt_ctx *ctx, struct cuda_rows<bf16> o, float *lse, int64_t lse_ld,
-                          struct cuda_rows<bf16> q, struct cuda_rows<bf16> k,
-                          struct cuda_rows<bf16> v, struct cuda_attention s, int64_t batch)
+void cuda_attention_tiles(struct slt_ctx *ctx, const struct cuda_forward<bf16> &a, int64_t batch)
 {
-    if (s.dim <= 64)
-        forward<64>(ctx, o, lse, lse_ld, q, k, v, s, batch);
+    if (a.shape.dim <= 64)
+        forward<64>(ctx, a, batch);
     else
-        forward<128>(ctx, o, lse, lse_ld, q, k, v, s, batch);
+        forward<128>(ctx, a, batch);
 }
 
-void cuda_attention_tiles_backward(struct slt_ctx *ctx, const struct cuda_gradients *g,
+void cuda_attention_tiles_backward(struct slt_ctx *ctx, const struct cuda_gradients<bf16> &g,
                                    int64_t tokens)
 {
-    if (g->shape.dim <= 64)
+    if (g.shape.dim <= 64)
         backward<64, 64, 32>(ctx, g, tokens);
     else
         backward<128, 32, 16>(ctx, g, tokens);

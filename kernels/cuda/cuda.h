@@ -44,6 +44,12 @@ struct slt_ctx {
 #define SLT_LAUNCH_FLAT SLT_LAUNCH
 #endif
 
+// Of a kernel's parameter that is a struct: it is read where it was passed, as bare arguments are,
+// instead of from a copy in registers.
+#ifndef CUDA_ARGUMENT
+#define CUDA_ARGUMENT const __grid_constant__
+#endif
+
 #define CUDA_WARP  32
 #define CUDA_BLOCK 256 // threads of most kernels
 
@@ -112,10 +118,20 @@ struct cuda_matrix {
     int64_t ld;
 };
 
-// c (m, n) = beta c + alpha op(a) op(b); a and b have one type, c has it or F32.
-void cuda_gemm(struct slt_ctx *ctx, bool transpose_a, bool transpose_b, int64_t m, int64_t n,
-               int64_t k, double alpha, struct cuda_matrix a, struct cuda_matrix b, double beta,
-               struct cuda_matrix c);
+// c (m, n) = beta c + alpha op(a) op(b), op transposes if its flag is set; op(a) is (m, k). a and b
+// have one type, c has it or F32.
+struct cuda_product {
+    int64_t m, n, k;
+    struct cuda_matrix c = {};
+    double beta = 0;
+    struct cuda_matrix a = {};
+    bool transpose_a = false;
+    struct cuda_matrix b = {};
+    bool transpose_b = false;
+    double alpha = 1;
+};
+
+void cuda_gemm(struct slt_ctx *ctx, const struct cuda_product &p);
 struct cuda_matrix cuda_matrix_of_act(struct slt_act a);
 // The tensor as a factor beside one of dtype: itself, or a copy in BF16 at *used of the workspace
 // where its type or the alignment of its rows needs one.

@@ -42,18 +42,25 @@ static __device__ struct running join_block(struct running r, float *most, float
     return r;
 }
 
+// The tokens whose logits exist at once.
+struct chunk {
+    float *logits; // (tokens, V), rows ld apart
+    int64_t ld, tokens, vocab;
+    float *loss;           // (tokens)
+    const int32_t *target; // (tokens)
+    const double *scalars;
+    bool gradient; // is wanted
+};
+
 // A block for each token: loss[t] = log sum exp - logit of the target, 0 without one; the logits
 // become (softmax - one-hot) * scalars[LOSS_SCALE]. A narrower T trails behind what is still to be
 // read: all threads read before any writes.
-template <class T>
-static __global__ void cross_entropy_rows(float *logits, int64_t ld, float *loss,
-                                          const int32_t *target, const double *scalars,
-                                          int64_t vocab, bool gradient)
+template <class T> static __global__ void cross_entropy_rows(CUDA_ARGUMENT struct chunk c)
 {
     __shared__ float most[CUDA_WARP], sum[CUDA_WARP];
-    const int64_t t = blockIdx.x;
-    const float *row = logits + t * ld;
-    T *out = (T *)(void *)(logits + t * ld);
+    const int64_t t = blockIdx.x, vocab = c.vocab;
+    const float *row = c.logits + t * c.ld;
+    T *out = (T *)(void *)(c.logits + t * c.ld);
     struct running r = {-INFINITY, 0};
     for (int64_t v = threadIdx.x; v < vocab; v += blockDim.x) {
         const struct running one = {row[v], 1};
@@ -61,12 +68,12 @@ static __global__ void cross_entropy_rows(float *logits, int64_t ld, float *loss
     }
     r = join_block(r, most, sum);
     const float lse = r.most + logf(r.sum);
-    const int32_t want = target[t];
+    const int32_t want = c.target[t];
     if (threadIdx.x == 0)
-        loss[t] = want < 0 ? 0 : lse - row[want];
-    if (!gradient)
+        c.loss[t] = want < 0 ? 0 : lse - row[want];
+    if (!c.gradient)
         return;
-    const float scale = want < 0 ? 0 : (float)scalars[SLT_SCALAR_LOSS_SCALE];
+    const float scale = want < 0 ? 0 : (float)c.scalars[SLT_SCALAR_LOSS_SCALE];
     for (int64_t first = 0; first < vocab; first += blockDim.x) {
         const int64_t v = first + threadIdx.x;
         float x = 0;
@@ -90,12 +97,9 @@ static __global__ void add_losses(double *scalars, const float *loss, int64_t to
         scalars[SLT_SCALAR_LOSS] += sum;
 }
 
-template <class T>
-static void lose(struct slt_ctx *ctx, float *logits, int64_t ld, float *loss, const int32_t *target,
-                 const double *scalars, int64_t vocab, bool gradient, int64_t tokens)
+template <class T> static void lose(struct slt_ctx *ctx, const struct chunk &c)
 {
-    SLT_LAUNCH(ctx, cross_entropy_rows<T>, (unsigned)tokens, CUDA_BLOCK, logits, ld, loss, target,
-               scalars, vocab, gradient);
+    SLT_LAUNCH(ctx, cross_entropy_rows<T>, (unsigned)c.tokens, CUDA_BLOCK, c);
 }
 
 // Rows [first, ...) of an activation.
@@ -106,31 +110,73 @@ static struct cuda_matrix rows_from(struct slt_act x, int64_t first)
     return m;
 }
 
+// The chunk's logits (n, V) = x w^T.
+static void compute_logits(struct slt_ctx *ctx, const struct chunk &c, struct cuda_matrix x,
+                           struct cuda_matrix w, int64_t d)
+{
+    struct cuda_product p = {c.tokens, c.vocab, d};
+    p.c = {c.logits, SLT_F32, c.ld};
+    p.a = x;
+    p.b = w;
+    p.transpose_b = true;
+    cuda_gemm(ctx, p);
+}
+
+// dw (V, d) = beta dw + grad^T x.
+static void add_weight_gradient(struct slt_ctx *ctx, struct slt_tensor dw, double beta,
+                                const struct chunk &c, struct cuda_matrix grad,
+                                struct cuda_matrix x)
+{
+    struct cuda_product p = {c.vocab, dw.cols, c.tokens};
+    p.c = {cuda_pointer<void>(dw), dw.dtype, dw.ld};
+    p.beta = beta;
+    p.a = grad;
+    p.transpose_a = true;
+    p.b = x;
+    cuda_gemm(ctx, p);
+}
+
+// dx (n, d) = grad w.
+static void input_gradient(struct slt_ctx *ctx, struct cuda_matrix dx, const struct chunk &c,
+                           struct cuda_matrix grad, struct cuda_matrix w, int64_t d)
+{
+    struct cuda_product p = {c.tokens, d, c.vocab};
+    p.c = dx;
+    p.a = grad;
+    p.b = w;
+    cuda_gemm(ctx, p);
+}
+
 void cuda_head_loss(struct slt_ctx *ctx, struct slt_tensor scalars, struct slt_act dx,
                     struct slt_tensor dw, double beta, struct slt_act x, struct slt_tensor w,
                     struct slt_tensor targets)
 {
-    const int64_t tokens = x.tokens, d = x.features, vocab = w.rows, ld = cuda_padded(vocab);
+    const int64_t tokens = x.tokens, d = x.features, ld = cuda_padded(w.rows);
     const int64_t most = tokens < CUDA_HEAD_CHUNK ? tokens : CUDA_HEAD_CHUNK;
     double *scalar = cuda_pointer<double>(scalars);
     uint64_t used = 0;
     const struct cuda_matrix head = cuda_factor(ctx, w, x.dtype, &used);
     float *logits = (float *)(void *)(ctx->work + used), *loss = logits + most * ld;
-    const struct cuda_matrix out = {logits, SLT_F32, ld};
     // The gradient as it lies in the same rows.
     const struct cuda_matrix grad = {logits, x.dtype, x.dtype == SLT_BF16 ? 2 * ld : ld};
-    const struct cuda_matrix result = {cuda_pointer<void>(dw), dw.dtype, dw.ld};
     for (int64_t first = 0; first < tokens; first += most) {
         const int64_t n = tokens - first < most ? tokens - first : most;
         const struct cuda_matrix in = rows_from(x, first);
-        cuda_gemm(ctx, false, true, n, vocab, d, 1, in, head, 0, out);
-        CUDA_TYPED(x.dtype, lose, ctx, logits, ld, loss + first,
-                   cuda_pointer<int32_t>(targets) + first, scalar, vocab, dx.buffer != NULL, n);
+        const struct chunk c = {logits,
+                                ld,
+                                n,
+                                w.rows,
+                                loss + first,
+                                cuda_pointer<int32_t>(targets) + first,
+                                scalar,
+                                dx.buffer != NULL};
+        compute_logits(ctx, c, in, head, d);
+        CUDA_TYPED(x.dtype, lose, ctx, c);
         if (dx.buffer == NULL)
             continue;
         if (dw.buffer != NULL)
-            cuda_gemm(ctx, true, false, vocab, d, n, 1, grad, in, first == 0 ? beta : 1, result);
-        cuda_gemm(ctx, false, false, n, d, vocab, 1, grad, head, 0, rows_from(dx, first));
+            add_weight_gradient(ctx, dw, first == 0 ? beta : 1, c, grad, in);
+        input_gradient(ctx, rows_from(dx, first), c, grad, head, d);
     }
     SLT_LAUNCH(ctx, add_losses, 1, CUDA_BLOCK, scalar, loss, tokens);
 }

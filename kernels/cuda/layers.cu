@@ -91,14 +91,28 @@ template <int N> static __device__ __forceinline__ int64_t feature(int k)
     return ((int64_t)k * blockDim.x + threadIdx.x) * N;
 }
 
+// What a norm reads and writes; rows ld... apart.
+template <class T> struct norm_pass {
+    T *y;
+    int64_t ldy;
+    T *z;
+    int64_t ldz;
+    float *rstd; // (T)
+    const T *x;
+    int64_t ldx;
+    const T *r; // or NULL
+    int64_t ldr;
+    const float *g; // (d)
+    int64_t d;
+    float eps;
+};
+
 // A block for each token.
 template <class T, int N, int E>
-static __global__ void rmsnorm_rows(T *y, int64_t ldy, T *z, int64_t ldz, float *rstd, const T *x,
-                                    int64_t ldx, const T *r, int64_t ldr, const float *g, int64_t d,
-                                    float eps)
+static __global__ void rmsnorm_rows(CUDA_ARGUMENT struct norm_pass<T> a)
 {
     __shared__ float slots[CUDA_WARP];
-    const int64_t t = blockIdx.x;
+    const int64_t t = blockIdx.x, d = a.d;
     float v[E], square = 0;
 #pragma unroll
     for (int k = 0; k < E / N; k++) {
@@ -106,28 +120,28 @@ static __global__ void rmsnorm_rows(T *y, int64_t ldy, T *z, int64_t ldz, float 
         float *mine = &v[k * N], add[N];
         if (f >= d)
             continue;
-        cuda_load<N>(mine, &x[t * ldx + f]);
-        if (r != NULL) { // the norm is of what is stored, rounding included
-            cuda_load<N>(add, &r[t * ldr + f]);
+        cuda_load<N>(mine, &a.x[t * a.ldx + f]);
+        if (a.r != NULL) { // the norm is of what is stored, rounding included
+            cuda_load<N>(add, &a.r[t * a.ldr + f]);
             for (int i = 0; i < N; i++)
                 mine[i] += add[i];
-            cuda_store<N>(&z[t * ldz + f], mine);
-            cuda_load<N>(mine, &z[t * ldz + f]);
+            cuda_store<N>(&a.z[t * a.ldz + f], mine);
+            cuda_load<N>(mine, &a.z[t * a.ldz + f]);
         }
         for (int i = 0; i < N; i++)
             square += mine[i] * mine[i];
     }
-    const float inverse = 1 / sqrtf(cuda_block_sum(square, slots) / (float)d + eps);
+    const float inverse = 1 / sqrtf(cuda_block_sum(square, slots) / (float)d + a.eps);
     if (threadIdx.x == 0)
-        rstd[t] = inverse;
+        a.rstd[t] = inverse;
 #pragma unroll
     for (int k = 0; k < E / N; k++) {
         const int64_t f = feature<N>(k);
         if (f >= d)
             continue;
         for (int i = 0; i < N; i++)
-            v[k * N + i] *= inverse * g[f + i];
-        cuda_store<N>(&y[t * ldy + f], &v[k * N]);
+            v[k * N + i] *= inverse * a.g[f + i];
+        cuda_store<N>(&a.y[t * a.ldy + f], &v[k * N]);
     }
 }
 
@@ -136,9 +150,10 @@ static void norm_rows(struct slt_ctx *ctx, struct slt_act y, struct slt_act z,
                       struct slt_tensor rstd, struct slt_act x, struct slt_act r,
                       struct slt_tensor g, double eps)
 {
-    SLT_LAUNCH(ctx, (rmsnorm_rows<T, N, E>), (unsigned)y.tokens, CUDA_BLOCK, cuda_act<T>(y),
-               cuda_ld(y), cuda_act<T>(z), cuda_ld(z), cuda_tensor(rstd), cuda_act<T>(x),
-               cuda_ld(x), cuda_act<T>(r), cuda_ld(r), cuda_tensor(g), y.features, (float)eps);
+    const norm_pass<T> a = {cuda_act<T>(y),    cuda_ld(y),     cuda_act<T>(z), cuda_ld(z),
+                            cuda_tensor(rstd), cuda_act<T>(x), cuda_ld(x),     cuda_act<T>(r),
+                            cuda_ld(r),        cuda_tensor(g), y.features,     (float)eps};
+    SLT_LAUNCH(ctx, (rmsnorm_rows<T, N, E>), (unsigned)y.tokens, CUDA_BLOCK, a);
 }
 
 template <class T>
@@ -158,31 +173,42 @@ void cuda_rmsnorm_forward(struct slt_ctx *ctx, struct slt_act y, struct slt_act 
     CUDA_TYPED(y.dtype, norm_forward, ctx, y, z, rstd, x, r, g, eps);
 }
 
+template <class T> struct norm_gradient {
+    T *dx;
+    int64_t ldx;
+    float *partial; // (blocks, d), or NULL: the gain's gradient is not wanted
+    const T *dy;
+    int64_t ldy;
+    const T *z;
+    int64_t ldz;
+    const float *rstd, *g; // (T), (d)
+    int64_t d, tokens;
+    int64_t run; // tokens of a block
+};
+
 // dx += rstd (dy g - z rstd^2 mean(dy g z)). Each block has a run of tokens and leaves its share of
 // the gain's gradient, the sum over its tokens of dy z rstd, in its row of partial.
 template <class T, int N, int E>
-static __global__ void rmsnorm_backward_rows(T *dx, int64_t ldx, float *partial, const T *dy,
-                                             int64_t ldy, const T *z, int64_t ldz,
-                                             const float *rstd, const float *g, int64_t d,
-                                             int64_t run, int64_t tokens)
+static __global__ void rmsnorm_backward_rows(CUDA_ARGUMENT struct norm_gradient<T> a)
 {
     __shared__ float slots[CUDA_WARP];
-    const int64_t first = blockIdx.x * run, last = first + run < tokens ? first + run : tokens;
+    const int64_t first = blockIdx.x * a.run, d = a.d;
+    const int64_t last = first + a.run < a.tokens ? first + a.run : a.tokens;
     float gain[E] = {0};
     for (int64_t t = first; t < last; t++) {
-        const float inverse = rstd[t];
+        const float inverse = a.rstd[t];
         float normed[E], grad[E], dot = 0;
 #pragma unroll
         for (int k = 0; k < E / N; k++) {
             const int64_t f = feature<N>(k);
             if (f >= d)
                 continue;
-            cuda_load<N>(&grad[k * N], &dy[t * ldy + f]);
-            cuda_load<N>(&normed[k * N], &z[t * ldz + f]);
+            cuda_load<N>(&grad[k * N], &a.dy[t * a.ldy + f]);
+            cuda_load<N>(&normed[k * N], &a.z[t * a.ldz + f]);
             for (int i = k * N; i < (k + 1) * N; i++) {
                 normed[i] *= inverse;
                 gain[i] += grad[i] * normed[i];
-                grad[i] *= g[f + i - k * N];
+                grad[i] *= a.g[f + i - k * N];
                 dot += grad[i] * normed[i];
             }
         }
@@ -193,17 +219,17 @@ static __global__ void rmsnorm_backward_rows(T *dx, int64_t ldx, float *partial,
             float sum[N];
             if (f >= d)
                 continue;
-            cuda_load<N>(sum, &dx[t * ldx + f]);
+            cuda_load<N>(sum, &a.dx[t * a.ldx + f]);
             for (int i = 0; i < N; i++)
                 sum[i] += (grad[k * N + i] - normed[k * N + i] * scale) * inverse;
-            cuda_store<N>(&dx[t * ldx + f], sum);
+            cuda_store<N>(&a.dx[t * a.ldx + f], sum);
         }
     }
 #pragma unroll
     for (int k = 0; k < E / N; k++)
-        for (int i = 0; partial != NULL && i < N; i++)
+        for (int i = 0; a.partial != NULL && i < N; i++)
             if (feature<N>(k) < d)
-                partial[blockIdx.x * d + feature<N>(k) + i] = gain[k * N + i];
+                a.partial[blockIdx.x * d + feature<N>(k) + i] = gain[k * N + i];
 }
 
 // dg of 32 features by a block of 32 x 8 threads: each row of threads sums every eighth partial
@@ -230,10 +256,11 @@ static void backward_rows(struct slt_ctx *ctx, struct slt_act dx, float *partial
                           struct slt_act z, struct slt_tensor rstd, struct slt_tensor g,
                           int64_t run)
 {
+    const norm_gradient<T> a = {cuda_act<T>(dx), cuda_ld(dx),    partial,    cuda_act<T>(dy),
+                                cuda_ld(dy),     cuda_act<T>(z), cuda_ld(z), cuda_tensor(rstd),
+                                cuda_tensor(g),  z.features,     z.tokens,   run};
     SLT_LAUNCH(ctx, (rmsnorm_backward_rows<T, N, E>), (unsigned)cuda_blocks(z.tokens, run),
-               CUDA_BLOCK, cuda_act<T>(dx), cuda_ld(dx), partial, cuda_act<T>(dy), cuda_ld(dy),
-               cuda_act<T>(z), cuda_ld(z), cuda_tensor(rstd), cuda_tensor(g), z.features, run,
-               z.tokens);
+               CUDA_BLOCK, a);
 }
 
 template <class T>

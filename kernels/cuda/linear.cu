@@ -207,41 +207,39 @@ static void scale(struct slt_ctx *ctx, struct cuda_matrix c, int64_t rows, int64
 
 // cuBLASLt is column-major: a row-major matrix is the transpose of what it sees, so that c^T =
 // op(b)^T op(a)^T is asked for.
-void cuda_gemm(struct slt_ctx *ctx, bool transpose_a, bool transpose_b, int64_t m, int64_t n,
-               int64_t k, double alpha, struct cuda_matrix a, struct cuda_matrix b, double beta,
-               struct cuda_matrix c)
+void cuda_gemm(struct slt_ctx *ctx, const struct cuda_product &p)
 {
-    const float times = (float)alpha, keep = (float)beta;
-    if (m == 0 || n == 0)
+    const float times = (float)p.alpha, keep = (float)p.beta;
+    if (p.m == 0 || p.n == 0)
         return;
-    if (k == 0) {
-        CUDA_TYPED(c.dtype, scale, ctx, c, m, n, beta);
+    if (p.k == 0) {
+        CUDA_TYPED(p.c.dtype, scale, ctx, p.c, p.m, p.n, p.beta);
         return;
     }
     struct key key;
     memset(&key, 0, sizeof key); // it is compared by its bytes
-    key.m = n;
-    key.n = m;
-    key.k = k;
-    key.lda = b.ld;
-    key.ldb = a.ld;
-    key.ldc = c.ld;
-    key.align[0] = alignment(b.data);
-    key.align[1] = alignment(a.data);
-    key.align[2] = alignment(c.data);
-    key.transpose[0] = transpose_b;
-    key.transpose[1] = transpose_a;
-    key.type = (uint8_t)a.dtype;
-    key.result = (uint8_t)c.dtype;
-    key.reduced = ctx->reduced && a.dtype == SLT_F32;
-    const struct plan *p = find_plan(ctx, &key);
-    if (p == NULL)
+    key.m = p.n;
+    key.n = p.m;
+    key.k = p.k;
+    key.lda = p.b.ld;
+    key.ldb = p.a.ld;
+    key.ldc = p.c.ld;
+    key.align[0] = alignment(p.b.data);
+    key.align[1] = alignment(p.a.data);
+    key.align[2] = alignment(p.c.data);
+    key.transpose[0] = p.transpose_b;
+    key.transpose[1] = p.transpose_a;
+    key.type = (uint8_t)p.a.dtype;
+    key.result = (uint8_t)p.c.dtype;
+    key.reduced = ctx->reduced && p.a.dtype == SLT_F32;
+    const struct plan *plan = find_plan(ctx, &key);
+    if (plan == NULL)
         return;
     cuda_check_blas(ctx,
-                    cublasLtMatmul(ctx->products->blas, p->product, &times, b.data, p->layout[0],
-                                   a.data, p->layout[1], &keep, c.data, p->layout[2], c.data,
-                                   p->layout[2], &p->algorithm, ctx->products->work, WORK,
-                                   ctx->stream),
+                    cublasLtMatmul(ctx->products->blas, plan->product, &times, p.b.data,
+                                   plan->layout[0], p.a.data, plan->layout[1], &keep, p.c.data,
+                                   plan->layout[2], p.c.data, plan->layout[2], &plan->algorithm,
+                                   ctx->products->work, WORK, ctx->stream),
                     "a product");
 }
 
@@ -315,23 +313,40 @@ void cuda_linear_forward(struct slt_ctx *ctx, struct slt_act y, double beta, str
                          struct slt_tensor w, double alpha)
 {
     uint64_t used = 0;
-    cuda_gemm(ctx, false, true, x.tokens, w.rows, w.cols, alpha, cuda_matrix_of_act(x),
-              cuda_factor(ctx, w, x.dtype, &used), beta, cuda_matrix_of_act(y));
+    struct cuda_product p = {x.tokens, w.rows, w.cols};
+    p.c = cuda_matrix_of_act(y);
+    p.beta = beta;
+    p.a = cuda_matrix_of_act(x);
+    p.b = cuda_factor(ctx, w, x.dtype, &used);
+    p.transpose_b = true;
+    p.alpha = alpha;
+    cuda_gemm(ctx, p);
 }
 
 void cuda_linear_backward_input(struct slt_ctx *ctx, struct slt_act dx, double beta,
                                 struct slt_act dy, struct slt_tensor w, double alpha)
 {
     uint64_t used = 0;
-    cuda_gemm(ctx, false, false, dy.tokens, w.cols, w.rows, alpha, cuda_matrix_of_act(dy),
-              cuda_factor(ctx, w, dy.dtype, &used), beta, cuda_matrix_of_act(dx));
+    struct cuda_product p = {dy.tokens, w.cols, w.rows};
+    p.c = cuda_matrix_of_act(dx);
+    p.beta = beta;
+    p.a = cuda_matrix_of_act(dy);
+    p.b = cuda_factor(ctx, w, dy.dtype, &used);
+    p.alpha = alpha;
+    cuda_gemm(ctx, p);
 }
 
 void cuda_linear_backward_weight(struct slt_ctx *ctx, struct slt_tensor dw, double beta,
                                  struct slt_act dy, struct slt_act x, double alpha)
 {
-    cuda_gemm(ctx, true, false, dw.rows, dw.cols, x.tokens, alpha, cuda_matrix_of_act(dy),
-              cuda_matrix_of_act(x), beta, result_of(dw));
+    struct cuda_product p = {dw.rows, dw.cols, x.tokens};
+    p.c = result_of(dw);
+    p.beta = beta;
+    p.a = cuda_matrix_of_act(dy);
+    p.transpose_a = true;
+    p.b = cuda_matrix_of_act(x);
+    p.alpha = alpha;
+    cuda_gemm(ctx, p);
 }
 
 void cuda_matmul(struct slt_ctx *ctx, struct slt_tensor c, double beta, struct slt_tensor a,
@@ -339,8 +354,13 @@ void cuda_matmul(struct slt_ctx *ctx, struct slt_tensor c, double beta, struct s
 {
     const enum slt_dtype dtype = a.dtype == SLT_BF16 || b.dtype == SLT_BF16 ? SLT_BF16 : SLT_F32;
     uint64_t used = 0;
-    const struct cuda_matrix left = cuda_factor(ctx, a, dtype, &used);
-    const struct cuda_matrix right = cuda_factor(ctx, b, dtype, &used);
-    cuda_gemm(ctx, transpose_a, transpose_b, c.rows, c.cols, transpose_a ? a.rows : a.cols, alpha,
-              left, right, beta, result_of(c));
+    struct cuda_product p = {c.rows, c.cols, transpose_a ? a.rows : a.cols};
+    p.c = result_of(c);
+    p.beta = beta;
+    p.a = cuda_factor(ctx, a, dtype, &used);
+    p.transpose_a = transpose_a;
+    p.b = cuda_factor(ctx, b, dtype, &used);
+    p.transpose_b = transpose_b;
+    p.alpha = alpha;
+    cuda_gemm(ctx, p);
 }

@@ -197,15 +197,16 @@ uint64_t cuda_act_bytes(struct slt_ctx *ctx, enum slt_dtype dtype, int64_t token
     return (uint64_t)tokens * (uint64_t)cuda_padded(features) * slt_dtype_size(dtype);
 }
 
-// Copies T rows of so many features between row-major memories.
-static void copy_rows(struct slt_ctx *ctx, void *to, int64_t to_ld, const void *from,
-                      int64_t from_ld, size_t size, int64_t features, int64_t tokens,
-                      enum cudaMemcpyKind kind)
+// Copies as many rows and features as act has, in its type, between row-major memories.
+static void copy_rows(struct slt_ctx *ctx, struct slt_act act, void *to, int64_t to_ld,
+                      const void *from, int64_t from_ld, enum cudaMemcpyKind kind)
 {
-    if (features > 0 && tokens > 0)
+    const size_t size = slt_dtype_size(act.dtype);
+    if (act.features > 0 && act.tokens > 0)
         cuda_check(ctx,
                    cudaMemcpy2DAsync(to, (size_t)to_ld * size, from, (size_t)from_ld * size,
-                                     (size_t)features * size, (size_t)tokens, kind, ctx->stream),
+                                     (size_t)act.features * size, (size_t)act.tokens, kind,
+                                     ctx->stream),
                    "copying activations");
 }
 
@@ -220,7 +221,6 @@ static uint16_t *host_values(struct slt_ctx *ctx, struct slt_act act)
 
 void cuda_act_write(struct slt_ctx *ctx, struct slt_act act, const void *values)
 {
-    const size_t size = slt_dtype_size(act.dtype);
     uint16_t *half = NULL;
     if (act.dtype == SLT_BF16) {
         if ((half = host_values(ctx, act)) == NULL)
@@ -229,20 +229,19 @@ void cuda_act_write(struct slt_ctx *ctx, struct slt_act act, const void *values)
             half[i] = slt_bf16_nearest(((const float *)values)[i]);
         values = half;
     }
-    copy_rows(ctx, cuda_matrix_of_act(act).data, cuda_ld(act), values, act.features, size,
-              act.features, act.tokens, cudaMemcpyHostToDevice);
+    copy_rows(ctx, act, cuda_matrix_of_act(act).data, cuda_ld(act), values, act.features,
+              cudaMemcpyHostToDevice);
     cuda_check(ctx, cudaStreamSynchronize(ctx->stream), "copying activations");
     free(half);
 }
 
 void cuda_act_read(struct slt_ctx *ctx, void *values, struct slt_act act)
 {
-    const size_t size = slt_dtype_size(act.dtype);
     uint16_t *half = NULL;
     if (act.dtype == SLT_BF16 && (half = host_values(ctx, act)) == NULL)
         return;
-    copy_rows(ctx, half != NULL ? half : values, act.features, cuda_matrix_of_act(act).data,
-              cuda_ld(act), size, act.features, act.tokens, cudaMemcpyDeviceToHost);
+    copy_rows(ctx, act, half != NULL ? half : values, act.features, cuda_matrix_of_act(act).data,
+              cuda_ld(act), cudaMemcpyDeviceToHost);
     cuda_check(ctx, cudaStreamSynchronize(ctx->stream), "copying activations");
     for (int64_t i = 0; half != NULL && i < act.tokens * act.features; i++)
         ((float *)values)[i] = slt_bf16_value(half[i]);
@@ -251,6 +250,6 @@ void cuda_act_read(struct slt_ctx *ctx, void *values, struct slt_act act)
 
 void cuda_act_copy(struct slt_ctx *ctx, struct slt_act y, struct slt_act x)
 {
-    copy_rows(ctx, cuda_matrix_of_act(y).data, cuda_ld(y), cuda_matrix_of_act(x).data, cuda_ld(x),
-              slt_dtype_size(x.dtype), x.features, x.tokens, cudaMemcpyDeviceToDevice);
+    copy_rows(ctx, x, cuda_matrix_of_act(y).data, cuda_ld(y), cuda_matrix_of_act(x).data,
+              cuda_ld(x), cudaMemcpyDeviceToDevice);
 }

@@ -176,24 +176,31 @@ static __global__ void adam_elements(struct item<P, M> t, struct update u, const
     store_some<N>(t.param + i, p, i, count, t.rounding, 0);
 }
 
+// What 8-bit moments have besides their codes.
+struct code_blocks {
+    int64_t size;         // elements of a block
+    float *m_max, *v_max; // (blocks)
+    const float *codes;   // the maps of second and first moments
+};
+
 // A block for each block of moments, which share their maxima; the moments are worked out twice, as
 // the new maxima are known only after all of them.
 template <class P>
-static __global__ void adam_codes(struct item<P, uint8_t> t, float *m_max, float *v_max,
-                                  const float *codes, struct update u, const double *scalars,
-                                  int64_t block, int64_t n)
+static __global__ void adam_codes(struct item<P, uint8_t> t, struct code_blocks blocks,
+                                  struct update u, const double *scalars, int64_t n)
 {
     __shared__ float map[2][SLT_CODES_8BIT], slots[CUDA_WARP];
-    const int64_t first = blockIdx.x * block, last = first + block < n ? first + block : n;
+    const int64_t first = blockIdx.x * blocks.size;
+    const int64_t last = first + blocks.size < n ? first + blocks.size : n;
     if (scalars[SLT_SCALAR_SKIP] != 0)
         return;
     const struct rates r = rates_of(u, scalars);
     t.rounding.lane = 4 * (uint64_t)scalars[SLT_SCALAR_UPDATE];
     for (int i = threadIdx.x; i < 2 * SLT_CODES_8BIT; i += blockDim.x)
-        map[i / SLT_CODES_8BIT][i % SLT_CODES_8BIT] = codes[i];
+        map[i / SLT_CODES_8BIT][i % SLT_CODES_8BIT] = blocks.codes[i];
     __syncthreads();
     const float *v_map = map[0], *m_map = map[1];
-    const float old_m = m_max[blockIdx.x], old_v = v_max[blockIdx.x];
+    const float old_m = blocks.m_max[blockIdx.x], old_v = blocks.v_max[blockIdx.x];
     float top_m = 0, top_v = 0;
     for (int64_t i = first + threadIdx.x; i < last; i += blockDim.x) {
         const float g = t.grad[i] * r.grad;
@@ -220,8 +227,8 @@ static __global__ void adam_codes(struct item<P, uint8_t> t, float *m_max, float
         t.v[i] = slt_codes_nearest(v_map, SLT_CODES_8BIT, top_v > 0 ? v / top_v : 0);
     }
     if (threadIdx.x == 0) {
-        m_max[blockIdx.x] = top_m;
-        v_max[blockIdx.x] = top_v;
+        blocks.m_max[blockIdx.x] = top_m;
+        blocks.v_max[blockIdx.x] = top_v;
     }
 }
 
@@ -257,10 +264,11 @@ template <class P>
 static void step_item(struct slt_ctx *ctx, const struct slt_adam_item *it, const struct slt_adam *h,
                       const struct update &u, const double *scalars, int64_t n)
 {
+    const struct code_blocks blocks = {h->block, cuda_tensor(it->m_max), cuda_tensor(it->v_max),
+                                       ctx->codes};
     if (it->m_max.buffer != NULL)
         SLT_LAUNCH(ctx, adam_codes<P>, (unsigned)cuda_blocks(n, h->block), CUDA_BLOCK,
-                   (item_of<P, uint8_t>(it, h)), cuda_tensor(it->m_max), cuda_tensor(it->v_max),
-                   ctx->codes, u, scalars, h->block, n);
+                   (item_of<P, uint8_t>(it, h)), blocks, u, scalars, n);
     else if (it->m.dtype == SLT_BF16)
         launch<P, bf16>(ctx, it, h, u, scalars, n);
     else

@@ -20,6 +20,7 @@
 #define __shared__      static
 #define __align__(n)    __attribute__((aligned(n)))
 #define __launch_bounds__(n)
+#define __grid_constant__
 
 using std::isfinite;
 using std::signbit;
