@@ -20,6 +20,7 @@
 #define SLT_KERNELS_OPS_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 #include "slt/dtype.h"
@@ -145,12 +146,18 @@ enum slt_op {
     SLT_OP_ADAM,
 };
 
-// A shape for supports and work_bytes; fields an operation does not have are 0.
+// A shape for supports, work_bytes and slt_op_describe; fields that an operation does not have are
+// 0, and so may be those that are not known yet where supports is asked.
 struct slt_op_shape {
     enum slt_dtype dtype;
-    int64_t tokens, in, out,
-        nnz; // embedding, head: in = d, out = V; grad_norm: nnz = values in all tensors; linear: of
-             // a factor of another type than the activations'
+    int64_t tokens; // T
+    // linear, sparse, bands: x (T, in), W (out, in). Embedding, head: in = d, out = V. RMSNorm: in
+    // = d. SwiGLU: in = f. grad_norm: out = tensors. Adam: in = elements of a block of 8-bit
+    // moments.
+    int64_t in, out;
+    // Sparse, bands: positions. grad_norm, Adam: values in all tensors. Linear: values of a factor
+    // of another type than the activations'.
+    int64_t nnz;
     struct slt_attention attention;
 };
 
@@ -179,8 +186,10 @@ struct slt_ops {
     void (*close)(struct slt_ctx *ctx);
     // One line for people: device, instruction set, threads. Returns text.
     char *(*describe)(struct slt_ctx *ctx, char *text, size_t size);
-    // Of shape.dtype: F32; BF16 for weights and activations, beside gradients, gains, sums and
-    // tables in F32; or F64 in the double-precision reference.
+    // Whether the backend can do it, forward and backward, in this type and shape; where only
+    // shape.dtype is set, whether it can in this type at all: F32; BF16 for weights and
+    // activations, beside gradients, gains, sums and tables in F32; or F64 in the double-precision
+    // reference.
     bool (*supports)(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape);
     uint64_t (*work_bytes)(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape);
     // The workspace of all operations; the caller keeps the buffer.
@@ -370,6 +379,10 @@ struct slt_ops {
 // activations alike.
 extern const struct slt_ops slt_cpu_reference_ops;
 const struct slt_ops *slt_cpu_ops(const char *isa);
+
+// The operation and its shape for messages, without an article: "attention with 4 heads of 512 in
+// F32", "RMSNorm of 16384 features in BF16". Fields that are 0 are left out. Returns text.
+char *slt_op_describe(char *text, size_t size, enum slt_op op, const struct slt_op_shape *shape);
 
 // ---- Views ----
 

@@ -5,6 +5,7 @@
 #include "kernels/cpu/product.h"
 #include "kernels/cpu/ref.h"
 #include "kernels/cpu/sizes.h"
+#include "kernels/limits.h"
 
 // ---- The tables, one for each instruction set (simd_table.c) ----
 
@@ -62,11 +63,15 @@ char *cpu_describe(struct slt_ctx *ctx, char *text, size_t size)
 
 bool cpu_supports(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape)
 {
-    const struct slt_attention *a = &shape->attention;
-    if (op == SLT_OP_ATTENTION &&
-        (a->head_dim % 2 != 0 || a->head_dim > CPU_HEAD_DIM_MAX || a->heads % a->kv_heads != 0))
+    if (shape->dtype != SLT_F32 || op == SLT_OP_BANDS || !slt_op_shape_is_possible(op, shape))
         return false;
-    return op != SLT_OP_BANDS && shape->dtype == SLT_F32;
+    if (op == SLT_OP_ATTENTION) // tiles have so many rows
+        return shape->attention.head_dim <= CPU_HEAD_DIM_MAX;
+    if (op == SLT_OP_SPARSE) // the places of positions in the order of rows have 32 bits
+        return shape->nnz <= INT32_MAX;
+    if (op == SLT_OP_ADAM) // a block of moments is worked out on the stack
+        return shape->in <= CPU_ADAM_PIECE;
+    return true;
 }
 
 // Tiles for each thread, or a row of scores for each.

@@ -3,6 +3,7 @@
 
 #include "kernels/cpu/ref.h"
 #include "kernels/cpu/reference.h"
+#include "kernels/limits.h"
 
 char *REF(ref_describe)(struct slt_ctx *ctx, char *text, size_t size)
 {
@@ -12,10 +13,7 @@ char *REF(ref_describe)(struct slt_ctx *ctx, char *text, size_t size)
 
 bool REF(ref_supports)(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape)
 {
-    const struct slt_attention *a = &shape->attention;
-    if (op == SLT_OP_ATTENTION && (a->head_dim % 2 != 0 || a->heads % a->kv_heads != 0))
-        return false;
-    return op != SLT_OP_BANDS && shape->dtype == REF_DTYPE;
+    return shape->dtype == REF_DTYPE && op != SLT_OP_BANDS && slt_op_shape_is_possible(op, shape);
 }
 
 uint64_t REF(ref_work_bytes)(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *s)

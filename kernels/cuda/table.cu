@@ -1,20 +1,6 @@
 // The table of the CUDA backend: the one thing that libslt-cuda.so exports.
 #include "kernels/cuda/sparse.h"
 
-bool cuda_supports(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape)
-{
-    const struct slt_attention *a = &shape->attention;
-    (void)ctx;
-    if (op == SLT_OP_ATTENTION &&
-        (a->head_dim % 2 != 0 || a->head_dim > CUDA_HEAD_DIM_MAX || a->heads % a->kv_heads != 0))
-        return false;
-    if (op == SLT_OP_RMSNORM && shape->in > CUDA_NORM_FEATURES)
-        return false;
-    if (op == SLT_OP_BANDS)
-        return shape->dtype == SLT_BF16;
-    return shape->dtype == SLT_F32 || shape->dtype == SLT_BF16;
-}
-
 // What products copy of factors: a weight in BF16 whose rows are not aligned, and values of another
 // type.
 static uint64_t factor_bytes(const struct slt_op_shape *s)

@@ -360,6 +360,7 @@ int main(void)
     static const struct sample plain[] = {
         {1, 24, 50, {0}},  {2, 7, 5, {0}},      {3, 130, 33, {0}},    {16, 64, 64, {0}},
         {67, 40, 17, {0}}, {200, 33, 301, {0}}, {520, 20, 1003, {0}}, {1030, 70, 40, {0}},
+        {3, 8192, 5, {0}},
     };
     for (size_t i = 0; i < sizeof plain / sizeof *plain; i++) {
         test(run_embedding, &plain[i]);
