@@ -182,7 +182,8 @@ struct slt_ops {
     struct slt_route_cost route_cost;
 
     // ---- Device and memory ----
-    int (*open)(struct slt_ctx **ctx, const struct slt_ops_options *options, struct slt_error *err);
+    int (*open)(struct slt_ctx **ctx, const struct slt_ops_options *options,
+                struct slt_error *err) SLT_CHECK_RESULT;
     void (*close)(struct slt_ctx *ctx);
     // One line for people: device, instruction set, threads. Returns text.
     char *(*describe)(struct slt_ctx *ctx, char *text, size_t size);
@@ -200,7 +201,7 @@ struct slt_ops {
     // region names the memory in messages ("weights"). Memory is zeroed and aligned to 64 bytes at
     // least.
     int (*buffer_create)(struct slt_ctx *ctx, struct slt_buffer **buffer, const char *region,
-                         uint64_t bytes, struct slt_error *err);
+                         uint64_t bytes, struct slt_error *err) SLT_CHECK_RESULT;
     void (*buffer_free)(struct slt_ctx *ctx, struct slt_buffer *buffer);
     // Host memory to device and back; read waits for all earlier operations.
     void (*write)(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset, const void *data,
@@ -209,13 +210,13 @@ struct slt_ops {
                  uint64_t bytes);
     void (*zero)(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset, uint64_t bytes);
     // Waits and returns the first error since the last call.
-    int (*synchronize)(struct slt_ctx *ctx, struct slt_error *err);
+    int (*synchronize)(struct slt_ctx *ctx, struct slt_error *err) SLT_CHECK_RESULT;
     // Between begin and end operations are recorded and not run; nothing may be created, written or
     // read meanwhile. launch runs what was recorded, in order with all else. Absent (NULL, all
     // four) where a backend gains nothing by it. NULL from capture_end: it could not be recorded,
     // and synchronize says why.
     void (*capture_begin)(struct slt_ctx *ctx);
-    struct slt_graph *(*capture_end)(struct slt_ctx *ctx);
+    struct slt_graph *(*capture_end)(struct slt_ctx *ctx) SLT_CHECK_RESULT;
     void (*graph_launch)(struct slt_ctx *ctx, struct slt_graph *graph);
     void (*graph_free)(struct slt_ctx *ctx, struct slt_graph *graph);
 

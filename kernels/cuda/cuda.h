@@ -139,7 +139,7 @@ struct cuda_matrix cuda_factor(struct slt_ctx *ctx, struct slt_tensor t, enum sl
                                uint64_t *used);
 // What such a copy takes.
 uint64_t cuda_factor_bytes(enum slt_dtype dtype, int64_t rows, int64_t cols);
-int cuda_products_create(struct cuda_products **products, struct slt_error *err);
+int cuda_products_create(struct cuda_products **products, struct slt_error *err) SLT_CHECK_RESULT;
 void cuda_products_free(struct cuda_products *products);
 
 // ---- Device helpers ----

