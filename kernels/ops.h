@@ -3,19 +3,18 @@
 //
 // Conventions
 //  - Buffers are opaque. A tensor is a view of one with a shape; an activation is (tokens,
-//  features) whose layout belongs
-//    to the backend (the CPU keeps tokens contiguous: element (t, f) at (first + f) * ld + t).
+//    features), and its layout belongs to the backend (the CPU keeps tokens contiguous: element
+//    (t, f) at (first + f) * ld + t).
 //  - Operations are asynchronous in one order per context, allocate nothing and return nothing;
-//  what goes wrong is kept
-//    in the context and returned by synchronize. Workspace is asked for with work_bytes and set
-//    once.
-//  - Outputs come first, shapes are in comments in the paper's letters: T tokens, d hidden size, f
-//  intermediate size,
-//    V vocabulary, r rank, x (T, in), W (out, in). "+=" means beta: the output is multiplied by
-//    beta first, and beta = 0 overwrites whatever was there, NaN included.
+//    what goes wrong is kept in the context and returned by synchronize. Workspace is asked for
+//    with work_bytes and set once.
+//  - Outputs come first, shapes are in comments in the paper's letters: T tokens, d hidden size,
+//    f intermediate size, V vocabulary, r rank, x (T, in), W (out, in). With beta the output is
+//    multiplied by it first, and beta = 0 overwrites whatever was there, NaN included.
+//  - A position is a place in a sparse matrix that may have a value; in attention it is where a
+//    token stands in its sequence.
 //  - Values that change from step to step (learning rate, clip scale, ...) are read from a tensor
-//  of scalars in device
-//    memory, so that a step can be captured once and replayed.
+//    of scalars in device memory, so that a step can be captured once and replayed.
 #ifndef SLT_KERNELS_OPS_H
 #define SLT_KERNELS_OPS_H
 
@@ -55,11 +54,14 @@ struct slt_csr {
     struct slt_tensor row_start; // I64 (1, rows + 1), row_start[0] = 0
     struct slt_tensor column;    // U16 if cols <= 65536, else I32, (1, nnz)
     // Where positions lie in bands of SLT_BAND_ROWS rows with the same columns, and the backend
-    // supports SLT_OP_BANDS (else absent): where each band starts, -1 for none, I32 (1, bands); and
-    // for each group g of SLT_BAND_COLUMNS columns the bands that have some of them: parts
-    // group_start[g] ... group_start[g + 1] - 1 of group_part, I32 (parts, 3): the band's first
-    // row, the number within a row of the first position there, how many there are.
-    struct slt_tensor band_row, group_start, group_part;
+    // supports SLT_OP_BANDS; else absent:
+    struct slt_tensor band_row; // I32 (1, bands): the first row of each band, -1 for none
+    // What group g of SLT_BAND_COLUMNS columns has of the bands: the parts
+    // group_start[g] ... group_start[g + 1] - 1.
+    struct slt_tensor group_start; // I32 (1, groups + 1)
+    // Of each part: the first row of its band, which of a row's positions is the first one there,
+    // how many there are.
+    struct slt_tensor group_part; // I32 (parts, 3)
 };
 
 #define SLT_BAND_ROWS    16
@@ -82,47 +84,47 @@ enum slt_scalar {
     SLT_SCALAR_UPDATE,     // updates before this one: the lanes of stochastic rounding
     SLT_SCALAR_NORM,       // out of grad_norm: norm of the gradients before clipping
     SLT_SCALAR_GRAD_SCALE, // out of grad_norm: factor that clips, 1 if the norm is within bounds
-    SLT_SCALAR_SKIP,    // out of grad_norm: 1 if the norm or the loss is not finite: the optimizer
-                        // then changes nothing
-    SLT_SCALAR_SQUARES, // accumulated by grad_norm over the parts of a step: squares of their norms
-    SLT_SCALAR_SKIPPED, // set by grad_norm: 1 once a part of the step was skipped
-    SLT_SCALAR_LOSS,    // accumulated by head_loss: sum of the losses of predicted tokens
+    SLT_SCALAR_SKIP,       // out of grad_norm: 1 if the norm or the loss is not finite: then the
+                           // optimizer changes nothing
+    SLT_SCALAR_SQUARES,    // accumulated by grad_norm: squares of the norms of all its calls
+    SLT_SCALAR_SKIPPED,    // set by grad_norm: 1 once a call of it has set SKIP
+    SLT_SCALAR_LOSS,       // accumulated by head_loss: sum of the losses of predicted tokens
     SLT_SCALARS
 };
 
 struct slt_attention {
     int64_t batch, seq; // T = batch * seq, sequences one after the other
     int64_t heads, kv_heads, head_dim;
-    int64_t
-        position; // attention_cached only: of the first new token; in a shape, of the last one ever
+    // attention_cached only: of the first new token; in a shape, as many as there will ever be.
+    int64_t position;
 };
 
 // One tensor of a multi-tensor optimizer step. param, grad, m, v have the same shape. The moments
-// are F32, or U8 codes of the dynamic maps (core/codes.h) with the largest magnitude of each block
-// of elements in m_max, v_max (1, blocks). Where direction is given, param is not touched:
-// direction = scale * the step that would have been subtracted. Where grad is absent, only weight
-// decay happens.
+// are F32, or U8 codes of the dynamic maps (core/codes.h), relative to the largest magnitude of
+// their block of elements. Where direction is given, param is not touched: direction = scale * the
+// step that would have been subtracted. Where grad is absent, only weight decay happens.
 //
-// A backend that supports SLT_OP_ADAM in BF16 also takes param, m and v in BF16: they are computed
-// with in F32 and rounded as they are stored, to nearest even, or with hyper.stochastic as convert
-// rounds under the item's key and lanes 4 scalars[UPDATE] + 0, 1, 2 (param, m, v), first = 0. With
-// a master (F32) the step is taken on that, and param is it rounded.
+// A backend that supports SLT_OP_ADAM in BF16 also takes param, m and v in BF16. It computes with
+// them in F32 and rounds what it stores: to nearest even, or with hyper.stochastic as convert does
+// under the item's key, from first = 0 on, in the lanes 4 scalars[UPDATE] + 0, 1, 2 (param, m, v).
+// With a master (F32) the step is taken on that, and param becomes it rounded.
 struct slt_adam_item {
     struct slt_tensor param, grad, m, v;
-    struct slt_tensor m_max, v_max; // absent with F32 moments
+    struct slt_tensor m_max, v_max; // (1, blocks): of 8-bit moments, else absent
     struct slt_tensor direction;    // absent: param is updated
-    struct slt_tensor master;
+    struct slt_tensor master;       // or absent
     struct slt_random_key rounding;
 };
 
 struct slt_adam {
     double beta1, beta2, eps, weight_decay;
-    bool eps_corrected; // eps is added to sqrt(v / c2) (PyTorch, bitsandbytes), else to sqrt(v)
+    bool eps_corrected; // eps is added to sqrt(v / c2) (PyTorch, bitsandbytes) and not to sqrt(v)
                         // (GaLore)
-    bool decay_last; // decay follows the step (bitsandbytes, GaLore), else it goes before (PyTorch)
-    double scale;    // of directions
-    int64_t block;   // elements of a block of 8-bit moments
-    bool stochastic; // how BF16 is rounded
+    bool decay_last;    // decay follows the step (bitsandbytes, GaLore) and does not go before it
+                        // (PyTorch)
+    double scale;       // of directions
+    int64_t block;      // elements of a block of 8-bit moments
+    bool stochastic;    // how BF16 is rounded
 };
 
 // Stochastic rounding: the random bits of element i of a conversion are 16-bit word (first + i) % 8
@@ -132,9 +134,9 @@ struct slt_rounding {
     uint64_t lane, first;
 };
 
-// Operations whose workspace depends on their shape.
+// What supports and work_bytes are asked about: operations with their backward passes.
 enum slt_op {
-    SLT_OP_EMBEDDING, // forward and backward
+    SLT_OP_EMBEDDING,
     SLT_OP_RMSNORM,
     SLT_OP_ATTENTION,
     SLT_OP_SWIGLU,
@@ -162,15 +164,16 @@ struct slt_op_shape {
 };
 
 struct slt_ops_options {
-    int threads;  // CPU: 0 means all
-    bool to_plan; // only supports, work_bytes, act_bytes and describe will be called: the device
-                  // need not be there
+    int threads; // CPU: 0 means all
+    // Only supports, work_bytes, act_bytes and describe will be called: the device need not be
+    // there.
+    bool to_plan;
 };
 
-// What choosing between the routes of a sparse plus low-rank group goes by: constants of a backend,
-// in multiply-adds of a GEMM at its full rate, for forward and backward together.
+// What the choice between the routes of a sparse plus low-rank group goes by: constants of a
+// backend, in multiply-adds of a GEMM at its full rate, for forward and backward together.
 struct slt_route_cost {
-    double position;      // the sparse products at one position of S, for one token
+    double position;      // the sparse products at one position, for one token
     double order;         // sorting a position by columns
     double element;       // an element of a dense scratch, which passes through memory a few times
     double band_position; // as position, of bands on tensor cores
@@ -198,8 +201,8 @@ struct slt_ops {
                           uint64_t bytes);
     // Bytes that can be allocated. Absent (NULL) where that is not known.
     uint64_t (*available)(struct slt_ctx *ctx);
-    // region names the memory in messages ("weights"). Memory is zeroed and aligned to 64 bytes at
-    // least.
+    // region names the memory in messages ("weights"). Memory is zeroed, and aligned to 64 bytes or
+    // more.
     int (*buffer_create)(struct slt_ctx *ctx, struct slt_buffer **buffer, const char *region,
                          uint64_t bytes, struct slt_error *err) SLT_CHECK_RESULT;
     void (*buffer_free)(struct slt_ctx *ctx, struct slt_buffer *buffer);
@@ -212,21 +215,21 @@ struct slt_ops {
     // Waits and returns the first error since the last call.
     int (*synchronize)(struct slt_ctx *ctx, struct slt_error *err) SLT_CHECK_RESULT;
     // Between begin and end operations are recorded and not run; nothing may be created, written or
-    // read meanwhile. launch runs what was recorded, in order with all else. Absent (NULL, all
-    // four) where a backend gains nothing by it. NULL from capture_end: it could not be recorded,
-    // and synchronize says why.
+    // read meanwhile. launch runs what was recorded, in order with all else. NULL from capture_end:
+    // it could not be recorded, and synchronize says why. All four are absent (NULL) where a
+    // backend gains nothing by them.
     void (*capture_begin)(struct slt_ctx *ctx);
     struct slt_graph *(*capture_end)(struct slt_ctx *ctx) SLT_CHECK_RESULT;
     void (*graph_launch)(struct slt_ctx *ctx, struct slt_graph *graph);
     void (*graph_free)(struct slt_ctx *ctx, struct slt_graph *graph);
 
-    // From now on dense products may round their factors to a faster format of the device's (TF32:
+    // From now on dense products may round their factors to a faster format of the device (TF32,
     // 10 bits of mantissa, more than bfloat16 has), or not; at first they may not. Sums stay in
     // F32.
     void (*allow_reduced)(struct slt_ctx *ctx, bool allow);
 
-    // to = from, element by element, each F32 or BF16 (F64 in the double-precision reference), of
-    // the same number of contiguous elements. To BF16 by rounding, NULL: to nearest even.
+    // to = from for as many contiguous elements, each F32 or BF16 (F64 in the double-precision
+    // reference). To BF16 as rounding says; NULL: to nearest even.
     void (*convert)(struct slt_ctx *ctx, struct slt_tensor to, struct slt_tensor from,
                     const struct slt_rounding *rounding);
 
@@ -247,14 +250,16 @@ struct slt_ops {
                                struct slt_act dy, struct slt_tensor tokens);
 
     // ---- Residual + RMSNorm (Zhang, Sennrich 2019) ----
-    // z = x + r (r may be absent: then z is x itself and not written), rstd = 1/sqrt(mean(z^2) +
-    // eps) in F32 or better, y = z * rstd * g. x, r, z, y (T, d); z may be x; rstd (1, T); g (1,
-    // d).
+    // z = x + r; r may be absent: then z is x itself and not written
+    // rstd = 1 / sqrt(mean(z^2) + eps), in F32 or better
+    // y = z * rstd * g
+    // x, r, z, y (T, d), z may be x; rstd (1, T); g (1, d).
     void (*rmsnorm_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt_act z,
                             struct slt_tensor rstd, struct slt_act x, struct slt_act r,
                             struct slt_tensor g, double eps);
-    // dx (T, d) += gradient through the norm (dx holds the residual stream's gradient);
-    // dg (1, d) = beta dg + sum over t of dy * z * rstd, unless absent. z, dy (T, d).
+    // dx (T, d) += the gradient through the norm; dx holds that of the residual stream
+    // dg (1, d) = beta dg + sum over t of dy * z * rstd, unless absent
+    // z, dy (T, d).
     void (*rmsnorm_backward)(struct slt_ctx *ctx, struct slt_act dx, struct slt_tensor dg,
                              double beta, struct slt_act dy, struct slt_act z,
                              struct slt_tensor rstd, struct slt_tensor g);
@@ -262,44 +267,47 @@ struct slt_ops {
     void (*add)(struct slt_ctx *ctx, struct slt_act y, struct slt_act x);
 
     // ---- Causal attention with rotate-half RoPE ----
+    // o (T, heads head_dim) = softmax(q k^T / sqrt(head_dim)) v
+    // lse (heads, T) = log of the softmax's denominator
     // qkv (T, (heads + 2 kv_heads) head_dim): features of q, then k, then v, head after head; q and
-    // k are rotated in place. rope F32 (F64) (head_dim, positions): rows 0..head_dim/2-1 cos(p
-    // theta^(-2i/head_dim)), then sin. o (T, heads head_dim) = softmax(q k^T / sqrt(head_dim)) v;
-    // lse (heads, T) = log of the softmax's denominator. Query head h reads kv head h / (heads /
-    // kv_heads).
+    // k are rotated in place. Query head h reads kv head h / (heads / kv_heads).
+    // rope (head_dim, positions), F32 (F64): rows i < head_dim/2 are the cosines of
+    // p theta^(-2i/head_dim) for each position p, the others the sines.
     void (*attention_forward)(struct slt_ctx *ctx, struct slt_act o, struct slt_tensor lse,
                               struct slt_act qkv, struct slt_tensor rope,
                               struct slt_attention shape);
-    // dqkv: gradient at qkv before the rotation. do_, o (T, heads head_dim); qkv rotated, as
-    // forward left it.
+    // dqkv (as qkv) = the gradient at qkv before the rotation
+    // do_, o (T, heads head_dim); qkv rotated, as forward left it.
     void (*attention_backward)(struct slt_ctx *ctx, struct slt_act dqkv, struct slt_act do_,
                                struct slt_act qkv, struct slt_act o, struct slt_tensor lse,
                                struct slt_tensor rope, struct slt_attention shape);
-    // Generation, one sequence: rotates q and k of the T new tokens at positions [position,
-    // position + T), puts k and v into cache (capacity, 2 kv_heads head_dim: k, then v) at those
-    // positions and attends to all positions so far.
+    // Generation, one sequence: rotates q and k of the T new tokens, which stand at positions
+    // [position, position + T), puts k and v into those rows of the cache and attends to all
+    // positions so far. cache (capacity, 2 kv_heads head_dim): features of k, then v.
     void (*attention_cached)(struct slt_ctx *ctx, struct slt_act o, struct slt_act qkv,
                              struct slt_act cache, struct slt_tensor rope,
                              struct slt_attention shape);
 
     // ---- SwiGLU ----
-    // y (T, f) = silu(gate) * up; gu (T, 2f): gate features, then up features.
+    // y (T, f) = silu(gate) * up
+    // gu (T, 2f): features of gate, then of up.
     void (*swiglu_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt_act gu);
-    // dgu (T, 2f) may be gu itself. dy (T, f).
+    // dgu (T, 2f) = the gradient at gu, and may be gu itself. dy (T, f).
     void (*swiglu_backward)(struct slt_ctx *ctx, struct slt_act dgu, struct slt_act dy,
                             struct slt_act gu);
 
     // ---- LM head and cross-entropy, chunk by chunk: no (T, V) matrix is kept ----
-    // scalars[LOSS] += sum over predicted t of -log softmax(w x[t])[target[t]]; target < 0 is not
-    // predicted. x (T, d), w (V, d), targets I32 (1, T). With dx (T, d) also the gradients of the
-    // loss times scalars[LOSS_SCALE]: dx overwritten; dw (V, d) = beta dw + ..., unless absent.
-    // Without dx (buffer NULL) the loss only.
+    // scalars[LOSS] += sum over predicted t of -log softmax(w x[t])[target[t]]
+    // and, unless dx is absent, the gradients of that sum times scalars[LOSS_SCALE]:
+    // dx (T, d) = the gradient at x
+    // dw (V, d) = beta dw + the gradient at w, unless absent
+    // x (T, d), w (V, d), targets I32 (1, T); a token whose target is below 0 is not predicted.
     void (*head_loss)(struct slt_ctx *ctx, struct slt_tensor scalars, struct slt_act dx,
                       struct slt_tensor dw, double beta, struct slt_act x, struct slt_tensor w,
                       struct slt_tensor targets);
 
     // ---- Linear ----
-    // y (T, out) = beta y + alpha x w^T; x (T, in), w (out, in).
+    // y (T, out) = beta y + alpha x w^T. x (T, in), w (out, in).
     void (*linear_forward)(struct slt_ctx *ctx, struct slt_act y, double beta, struct slt_act x,
                            struct slt_tensor w, double alpha);
     // dx (T, in) = beta dx + alpha dy w.
@@ -308,39 +316,45 @@ struct slt_ops {
     // dw (out, in) = beta dw + alpha dy^T x.
     void (*linear_backward_weight)(struct slt_ctx *ctx, struct slt_tensor dw, double beta,
                                    struct slt_act dy, struct slt_act x, double alpha);
-    // c (m, n) = beta c + alpha op(a) op(b), op transposes if its flag is set.
+    // c (m, n) = beta c + alpha op(a) op(b); op transposes if its flag is set.
     void (*matmul)(struct slt_ctx *ctx, struct slt_tensor c, double beta, struct slt_tensor a,
                    bool transpose_a, struct slt_tensor b, bool transpose_b, double alpha);
 
-    // ---- Sparse part: S (out, in) with fixed positions and values (1, nnz) ----
-    // y (T, out) += x S^T; x (T, in).
+    // ---- Sparse products: S (out, in) with fixed positions and values (1, nnz) ----
+    // y (T, out) += x S^T. x (T, in).
     void (*sparse_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt_act x,
                            struct slt_csr s, struct slt_tensor values);
-    // dx (T, in) += dy S and, both from one walk, dvalues (1, nnz) = beta dvalues + (dy^T x at the
-    // support). Either of dx and dvalues may be absent (buffer NULL).
+    // dx (T, in) += dy S
+    // dvalues (1, nnz) = beta dvalues + dy^T x at the positions
+    // Both come from one walk; either of them may be absent. dy (T, out), x (T, in).
     void (*sparse_backward)(struct slt_ctx *ctx, struct slt_act dx, struct slt_tensor dvalues,
                             double beta, struct slt_act dy, struct slt_act x, struct slt_csr s,
                             struct slt_tensor values);
     // w (out, in) = S, zeros elsewhere.
     void (*sparse_scatter)(struct slt_ctx *ctx, struct slt_tensor w, struct slt_csr s,
                            struct slt_tensor values);
-    // dvalues = beta dvalues + g at the support; g (out, in).
+    // dvalues (1, nnz) = beta dvalues + g at the positions. g (out, in).
     void (*sparse_gather)(struct slt_ctx *ctx, struct slt_tensor dvalues, double beta,
                           struct slt_tensor g, struct slt_csr s);
 
     // ---- Optimizer ----
-    // Empty tensors among grads are passed over.
-    // scalars[NORM] = sqrt of the sum of squares of grads (count), summed in double in a fixed
-    // order; scalars[GRAD_SCALE] = clip > 0 && n > clip ? clip / (n + 1e-6) : 1, n = LAST_NORM > 0
-    // ? LAST_NORM : NORM; scalars[SKIP] = NORM or LOSS is not finite. These are a part of the
-    // step's gradients or all: SQUARES += NORM^2, or SKIPPED = 1 if they are skipped.
+    // scalars[NORM] = sqrt of the sum of squares of all grads, in double and in a fixed order
+    // scalars[GRAD_SCALE] = CLIP > 0 && n > CLIP ? CLIP / (n + 1e-6) : 1,
+    //     n = LAST_NORM > 0 ? LAST_NORM : NORM
+    // scalars[SKIP] = NORM or LOSS is not finite
+    // scalars[SQUARES] += NORM^2, or if SKIP is set scalars[SKIPPED] = 1
+    // grads (count): those of a whole step or, call after call, some of them; empty ones are passed
+    // over.
     void (*grad_norm)(struct slt_ctx *ctx, struct slt_tensor scalars,
                       const struct slt_tensor *grads, int64_t count);
-    // Adam with decoupled weight decay: g *= scalars[GRAD_SCALE]; m = beta1 m + (1-beta1) g; v =
-    // beta2 v + (1-beta2) g^2; step = lr sqrt(c2)/c1 * m / (sqrt(v) + e), e = eps sqrt(c2) if
-    // eps_corrected, else eps; p -= step, and p *= 1 - lr weight_decay before or after. 8-bit
-    // moments are decoded, used in F32, and stored as the nearest code of the new block maxima,
-    // where the code of m keeps its sign. Nothing happens if scalars[SKIP] is set.
+    // Adam with decoupled weight decay; nothing happens if scalars[SKIP] is set.
+    // g = grad scalars[GRAD_SCALE]
+    // m = beta1 m + (1 - beta1) g
+    // v = beta2 v + (1 - beta2) g^2
+    // step = lr sqrt(c2) / c1 * m / (sqrt(v) + e), e = eps_corrected ? eps sqrt(c2) : eps
+    // p -= step, and before or after that p *= 1 - lr weight_decay
+    // 8-bit moments are decoded, used in F32, and stored as the nearest codes relative to the new
+    // maxima of their blocks; the code of m keeps its sign.
     void (*adam_step)(struct slt_ctx *ctx, const struct slt_adam_item *items, int64_t count,
                       const struct slt_adam *hyper, struct slt_tensor scalars);
 };
@@ -349,6 +363,7 @@ struct slt_ops {
 // tables of these lists, so that an operation is added by its signature above, its name here, and
 // its function in each backend. open is in none of them: each table says itself what a context
 // starts with.
+
 // clang-format off
 
 // Who the backend is and what it can do.

@@ -1,4 +1,4 @@
-// What the tables of the fast backend share: the choice among them, descriptions, workspace.
+// What the tables of the fast backend share: the choice among them, what they can do, workspace.
 #include <stdio.h>
 #include <string.h>
 
@@ -70,7 +70,7 @@ bool cpu_supports(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape
     if (op == SLT_OP_SPARSE) // the places of positions in the order of rows have 32 bits
         return shape->nnz <= INT32_MAX;
     if (op == SLT_OP_ADAM) // a block of moments is worked out on the stack
-        return shape->in <= CPU_ADAM_PIECE;
+        return shape->in <= CPU_ADAM_RUN;
     return true;
 }
 

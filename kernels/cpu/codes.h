@@ -1,5 +1,5 @@
-// Code maps with what finds the nearest code fast: the upper half of a float's bits says nearly
-// all.
+// Code maps, and what finds the nearest code fast: the upper half of a float's bits is nearly all
+// there is to know.
 #ifndef SLT_KERNELS_CPU_CODES_H
 #define SLT_KERNELS_CPU_CODES_H
 

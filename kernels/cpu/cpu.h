@@ -88,8 +88,8 @@ static inline uint64_t cpu_piece(uint64_t count, uint64_t size)
 
 // ---- Matrix product (gemm.c) ----
 
-// c (m, n) = beta c + alpha op(a) op(b), row-major, op transposes if its flag is set; op(a) is
-// (m, k).
+// c (m, n) = beta c + alpha op(a) op(b), all row-major. op transposes if its flag is set; op(a) is
+// (m, k), op(b) (k, n).
 struct cpu_product {
     int64_t m, n, k;
     float *c;
@@ -124,7 +124,7 @@ SLT_OPS_OF_PRODUCTS(CPU_OP)
 // Keeps the first error until synchronize.
 void cpu_fail(struct slt_ctx *ctx, int code, const char *message);
 
-// The parts of cpu_work_bytes that are not a formula of the shape alone.
+// What of cpu_work_bytes is not a formula of the shape alone.
 uint64_t cpu_linear_work_bytes(struct slt_ctx *ctx, const struct slt_op_shape *shape);
 uint64_t cpu_sparse_work_bytes(struct slt_ctx *ctx, const struct slt_op_shape *shape);
 

@@ -1,8 +1,7 @@
-// oneDNN's sgemm behind the backend's own struct, with results that do not depend on the number
-// of threads.
+// Products by oneDNN's sgemm, with results that do not depend on the number of threads.
 //
-// Left to itself, oneDNN shares the sum over k among threads where m and n are small and k is
-// large, as in the gradients of small weights, and then adds the shares. So the blocks of C are
+// Left to itself, oneDNN divides the sum over k among threads where m and n are small and k is
+// large, as in the gradients of small weights, and then adds their sums. So the blocks of C are
 // dealt out here and every block is the work of one thread. oneDNN also chooses among kernels by
 // the extent of a product, and they round differently (on AVX2 everywhere, on AVX-512 where the
 // second operand alone is transposed); so the blocks follow from the shape alone.
@@ -56,11 +55,12 @@ static int64_t blocks_of(const struct cpu_product *p)
     return blocks;
 }
 
-// Where part i of n begins: at a multiple of the unit, and no part is smaller than one.
-static int64_t begin(int64_t n, int64_t unit, int64_t parts, int64_t i)
+// Where block i of so many along n begins: at a multiple of the unit. Where there are fewer units
+// than blocks, some blocks are empty.
+static int64_t begin(int64_t n, int64_t unit, int64_t blocks, int64_t i)
 {
     const int64_t units = n < unit ? 1 : n / unit;
-    return i == parts ? n : units * i / parts * unit;
+    return i == blocks ? n : units * i / blocks * unit;
 }
 
 static dnnl_status_t multiply_block(const struct cpu_product *p, struct grid g, int64_t block)

@@ -163,7 +163,7 @@ void cpu_allow_reduced(struct slt_ctx *ctx, bool allow)
 
 // ---- Conversion ----
 
-// Elements [at, at + n), n a multiple of 8 but for the last ones, as at is.
+// Elements [at, at + n); at is a multiple of 8, and n is one except at the end.
 static void round_stochastic(uint16_t *to, const float *from, int64_t at, int64_t n,
                              const struct slt_rounding *rounding)
 {
@@ -177,8 +177,8 @@ static void round_stochastic(uint16_t *to, const float *from, int64_t at, int64_
     }
 }
 
-static void convert_piece(struct slt_tensor to, struct slt_tensor from, int64_t at, int64_t n,
-                          const struct slt_rounding *rounding)
+static void convert_run(struct slt_tensor to, struct slt_tensor from, int64_t at, int64_t n,
+                        const struct slt_rounding *rounding)
 {
     const size_t to_size = slt_dtype_size(to.dtype), from_size = slt_dtype_size(from.dtype);
     char *t = (char *)cpu_pointer(to) + (size_t)at * to_size;
@@ -199,11 +199,11 @@ static void convert_piece(struct slt_tensor to, struct slt_tensor from, int64_t 
 void cpu_convert(struct slt_ctx *ctx, struct slt_tensor to, struct slt_tensor from,
                  const struct slt_rounding *rounding)
 {
-    const int64_t n = to.rows * to.cols, piece = 1 << 14;
+    const int64_t n = to.rows * to.cols, run = 1 << 14;
     assert(n == from.rows * from.cols);
-#pragma omp parallel for schedule(static) num_threads(ctx->threads) if (n > piece)
-    for (int64_t at = 0; at < n; at += piece)
-        convert_piece(to, from, at, n - at < piece ? n - at : piece, rounding);
+#pragma omp parallel for schedule(static) num_threads(ctx->threads) if (n > run)
+    for (int64_t at = 0; at < n; at += run)
+        convert_run(to, from, at, n - at < run ? n - at : run, rounding);
 }
 
 // ---- Activations ----

@@ -44,7 +44,7 @@ struct cpu_sparse_kernels {
     // packed (features, tile) = x (features, tokens) with rows ld apart, zeros behind tokens.
     void (*pack)(float *packed, int64_t tile, const float *x, int64_t ld, int64_t features,
                  int64_t tokens);
-    // y (rows, tokens) += S x; y points at row s->first, its rows ld apart; x packed (columns,
+    // y (rows, tokens) += S x; y points at row s->first, its rows ld apart; x is packed, (columns,
     // tile).
     void (*rows)(float *y, int64_t ld, const float *x, int64_t tile, int64_t tokens,
                  const struct cpu_sparse_rows *s);

@@ -1,8 +1,8 @@
 // Vectors for kernels/cpu/simd_*.c, which are compiled once for each instruction set with
 // SLT_ISA=avx512, avx2 or plain: GCC's vector types make one source serve all of them.
 //
-// A file defines its operations as SIMD(cpu_<op>) with ops.h's arguments; backend.c builds one
-// struct slt_ops of them for each instruction set, and the context points at the one in use.
+// A file defines its operations as SIMD(cpu_<op>) with ops.h's arguments; simd_table.c makes one
+// struct slt_ops of them for each instruction set, and backend.c chooses among these tables.
 #ifndef SLT_KERNELS_CPU_SIMD_H
 #define SLT_KERNELS_CPU_SIMD_H
 

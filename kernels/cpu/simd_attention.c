@@ -7,8 +7,9 @@
 // softmax then runs over rows, without sums across a vector. All products have one form, see
 // multiply.
 //
-// Backward recomputes P from lse: dV += dO P, dP = V^T dO, dS = P (dP - D) with D = sum dO O, dQ +=
-// K dS, dK += Q dS^T; for dV and dK the tiles are transposed first.
+// Backward recomputes P from lse. With D = sum dO O over features, and tiles as they lie in memory:
+//   dP = V^T dO, dS = P (dP - D)
+//   dV += dO P, dQ += K dS, dK += Q dS^T, where for dV and dK P and dS are transposed first.
 #include <math.h>
 #include <omp.h>
 
@@ -141,8 +142,7 @@ static void online_softmax(struct tiles *t, const struct shape *s)
     }
 }
 
-// Queries [i0, i0 + 64) of one head of one sequence. q, k, v, o point at the sequence's first
-// token.
+// Queries [i0, i0 + 64) of one head of one sequence; q, k, v, o and lse point at its first token.
 static void forward_tile(struct tiles *t, const struct shape *s, float *o, float *lse,
                          const float *q, const float *k, const float *v, int64_t i0)
 {
@@ -225,8 +225,8 @@ static void load_sums(struct tiles *t, const struct shape *s, const struct head 
             t->delta[i] += h->o[d * s->ld + i0 + i] * h->dout[d * s->ld + i0 + i];
 }
 
-// Queries [i0, ...) against the tile of keys at j0, whose k and v are loaded: adds to dk, dv and
-// dq.
+// The tile of queries at i0 against that of keys at j0, whose k and v are loaded: adds to dk, dv
+// and dq.
 static void backward_tile(struct tiles *t, const struct shape *s, const struct head *h, int64_t i0,
                           int64_t j0)
 {

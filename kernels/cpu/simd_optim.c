@@ -6,7 +6,7 @@
 #include "kernels/norm.h"
 
 #define BLOCK CPU_NORM_BLOCK
-#define PIECE CPU_ADAM_PIECE
+#define RUN   CPU_ADAM_RUN
 
 static int64_t elements(struct slt_tensor t)
 {
@@ -89,11 +89,11 @@ static float largest(const float *x, int64_t n)
     return top;
 }
 
-// Elements [at, at + n) of F32 moments; n is at most PIECE.
+// Elements [at, at + n) of F32 moments; n is at most RUN.
 static void update_f32(const struct slt_adam_item *it, int64_t at, int64_t n,
                        const struct update *u)
 {
-    float step[PIECE];
+    float step[RUN];
     moments(step, cpu_tensor(it->grad) + at, cpu_tensor(it->m) + at, cpu_tensor(it->v) + at, n, u);
     apply(it, at, step, n, u);
 }
@@ -101,7 +101,7 @@ static void update_f32(const struct slt_adam_item *it, int64_t at, int64_t n,
 // One block of 8-bit moments, [at, at + n).
 static void update_u8(const struct slt_adam_item *it, int64_t at, int64_t n, const struct update *u)
 {
-    float m[PIECE], v[PIECE], step[PIECE];
+    float m[RUN], v[RUN], step[RUN];
     uint8_t *code = (uint8_t *)cpu_pointer(it->m) + at,
             *code_v = (uint8_t *)cpu_pointer(it->v) + at;
     float *m_max = cpu_tensor(it->m_max) + at / u->block,
@@ -124,16 +124,16 @@ static void update_u8(const struct slt_adam_item *it, int64_t at, int64_t n, con
     }
 }
 
-// Pieces of a tensor are dealt out to threads whole; blocks of moments are not cut.
+// Runs of elements are dealt out to threads; blocks of moments are not cut.
 static void update_tensor(struct slt_ctx *ctx, const struct slt_adam_item *it,
                           const struct update *u)
 {
     const bool coded = it->m_max.buffer != NULL;
     const int64_t n = elements(it->grad.buffer != NULL ? it->grad : it->param);
-    const int64_t piece = coded ? u->block : PIECE;
+    const int64_t run = coded ? u->block : RUN;
 #pragma omp parallel for schedule(static) num_threads(ctx->threads) if (n > BLOCK)
-    for (int64_t at = 0; at < n; at += piece) {
-        const int64_t count = min64(piece, n - at);
+    for (int64_t at = 0; at < n; at += run) {
+        const int64_t count = min64(run, n - at);
         if (it->grad.buffer == NULL) {
             for (int64_t i = at; i < at + count; i++)
                 cpu_tensor(it->param)[i] *= u->keep * u->keep_last;
@@ -164,7 +164,7 @@ void SIMD(cpu_adam_step)(struct slt_ctx *ctx, const struct slt_adam_item *items,
                              .direction = (float)h->scale,
                              .block = h->block,
                              .codes = ctx->codes};
-    assert(h->block <= PIECE);
+    assert(h->block <= RUN);
     for (int64_t k = 0; k < count; k++)
         update_tensor(ctx, &items[k], &u);
 }

@@ -113,8 +113,8 @@ static void rows_one(float *y, const float *x, const struct cpu_sparse_rows *s)
 
 // ---- Backward: column by column, each row of dy serving dx = S^T dy and the sampled dy^T x ----
 
-// Lane i of the result is the sum of the lanes of v[i], added in the same order for all; v is
-// spent.
+// Lane i of the result is the sum of the lanes of v[i], added in the same order for all. Overwrites
+// v.
 ALWAYS_INLINE vf sum_each(vf v[VL])
 {
     for (int n = VL / 2; n > 0; n /= 2)
@@ -125,9 +125,9 @@ ALWAYS_INLINE vf sum_each(vf v[VL])
 }
 
 struct waiting {
-    vf part[WAITING];
+    vf lanes[WAITING];
     int count;
-    float *sum; // of part[0]
+    float *sum; // of lanes[0]
     bool add;
 };
 
@@ -137,7 +137,7 @@ ALWAYS_INLINE void finish_sums(struct waiting *w, int keep)
     int done = 0;
     for (; w->count - done > keep; done += VL) {
         vf group[VL];
-        memcpy(group, w->part + done, sizeof group);
+        memcpy(group, w->lanes + done, sizeof group);
         vf sum = sum_each(group);
         const int n = w->count - done < VL ? w->count - done : VL;
         if (n == VL) {
@@ -149,7 +149,7 @@ ALWAYS_INLINE void finish_sums(struct waiting *w, int keep)
         w->sum += n;
     }
     const int left = w->count > done ? w->count - done : 0;
-    memmove(w->part, w->part + done, (size_t)left * sizeof w->part[0]);
+    memmove(w->lanes, w->lanes + done, (size_t)left * sizeof w->lanes[0]);
     w->count = left;
 }
 
@@ -199,7 +199,7 @@ ALWAYS_INLINE void walk_columns(const struct cpu_sparse_walk *walk,
                         sum = i > 0 ? sum + x_here[i] * dy_here : x_here[i] * dy_here;
                 }
                 if (want_sum)
-                    waiting.part[waiting.count++] = sum;
+                    waiting.lanes[waiting.count++] = sum;
             }
             if (waiting.count > WAITING - VL)
                 finish_sums(&waiting, VL - 1);

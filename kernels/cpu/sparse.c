@@ -1,17 +1,17 @@
-// The sparse part of a linear: which tile and which rows or columns each thread takes. No result
-// depends on the number of threads: every sum is formed whole by one thread, or in parts that
-// depend on shapes alone and are added up in their order.
+// The sparse products of a linear: which tile and which rows or columns each thread takes. No
+// result depends on the number of threads: every sum is formed whole by one thread, or in chunks of
+// tokens that depend on shapes alone and whose sums are added up in their order.
 #include <string.h>
 
 #include "kernels/cpu/product.h"
 
 #define CACHE_BYTES (640 << 10) // of the second-level cache, for packed tiles
-#define MAX_CHUNKS  4           // parts of the tokens with their own sums of dvalues
+#define MAX_CHUNKS  4           // of the tokens, each with its own sums of dvalues
 
-// Share i of n things in parts: [share(n, parts, i), share(n, parts, i + 1)).
-static int64_t share(int64_t n, int64_t parts, int64_t i)
+// Share i of n things in so many shares: [share(n, shares, i), share(n, shares, i + 1)).
+static int64_t share(int64_t n, int64_t shares, int64_t i)
 {
-    return n * i / parts;
+    return n * i / shares;
 }
 
 static int64_t divide_up(int64_t n, int64_t by)
@@ -19,8 +19,8 @@ static int64_t divide_up(int64_t n, int64_t by)
     return (n + by - 1) / by;
 }
 
-// The fewest parts of each of n equal tasks that keep every thread equally busy.
-static int64_t parts_of_tasks(int64_t n, int64_t threads)
+// The fewest shares of each of n equal tasks that keep every thread equally busy.
+static int64_t shares_of_task(int64_t n, int64_t threads)
 {
     int64_t a = n, b = threads;
     while (b > 0) {
@@ -121,24 +121,25 @@ void cpu_sparse_forward(struct slt_ctx *ctx, struct slt_act y, struct slt_act x,
     }
     const struct cpu_sparse_kernels *kernels = ctx->isa->sparse;
     const int64_t ld = cpu_act_ld(x.tokens), tile = forward_tile(x.tokens, s.cols);
-    const int64_t tiles = divide_up(x.tokens, tile), parts = parts_of_tasks(tiles, ctx->threads);
+    const int64_t tiles = divide_up(x.tokens, tile);
+    const int64_t shares = shares_of_task(tiles, ctx->threads);
     const uint64_t packed_stride = cpu_piece((uint64_t)(s.cols * tile), sizeof(float));
     assert(ctx->work_bytes >= packed_stride * (uint64_t)ctx->threads);
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int i = 0; i < ctx->threads; i++) {
         float *packed = (float *)(ctx->work + (uint64_t)i * packed_stride);
         int64_t packed_tile = -1;
-        const int64_t last = share(tiles * parts, ctx->threads, i + 1);
-        for (int64_t task = share(tiles * parts, ctx->threads, i); task < last; task++) {
-            const int64_t t = task / parts * tile, left = x.tokens - t;
+        const int64_t last = share(tiles * shares, ctx->threads, i + 1);
+        for (int64_t task = share(tiles * shares, ctx->threads, i); task < last; task++) {
+            const int64_t t = task / shares * tile, left = x.tokens - t;
             const int64_t tokens = left < tile ? left : tile;
-            struct cpu_sparse_rows part = all;
-            part.first = share(s.rows, parts, task % parts);
-            part.last = share(s.rows, parts, task % parts + 1);
+            struct cpu_sparse_rows mine = all;
+            mine.first = share(s.rows, shares, task % shares);
+            mine.last = share(s.rows, shares, task % shares + 1);
             if (packed_tile != t)
                 kernels->pack(packed, tile, cpu_act(x) + t, ld, s.cols, tokens);
             packed_tile = t;
-            kernels->rows(cpu_act(y) + part.first * ld + t, ld, packed, tile, tokens, &part);
+            kernels->rows(cpu_act(y) + mine.first * ld + t, ld, packed, tile, tokens, &mine);
         }
     }
 }
@@ -212,19 +213,21 @@ struct backward {
     const struct cpu_sparse_kernels *kernels;
     struct layout layout;
     struct by_columns by_columns;
-    int64_t threads, tokens, ld, parts, nnz; // parts of the columns that share a chunk of tokens
+    int64_t threads, tokens, ld, nnz;
+    int64_t shares; // of the columns, for each chunk of tokens
     float *dx;
     const float *dy, *x;
     float *sum, *dvalues, beta;
     char *packed;
 };
 
-// One part of the columns over one chunk of the tokens.
-static void walk_chunk(const struct backward *b, int64_t chunk, int64_t part, float *packed)
+// One share of the columns over one chunk of the tokens.
+static void walk_chunk(const struct backward *b, int64_t chunk, int64_t number, float *packed)
 {
     const struct by_columns *c = &b->by_columns;
     const int64_t tile = b->layout.tile, tiles = divide_up(b->tokens, tile);
-    const int64_t first = share(c->cols, b->parts, part), last = share(c->cols, b->parts, part + 1);
+    const int64_t first = share(c->cols, b->shares, number);
+    const int64_t last = share(c->cols, b->shares, number + 1);
     const int64_t from = share(tiles, b->layout.chunks, chunk);
     const int64_t to = share(tiles, b->layout.chunks, chunk + 1);
     for (int64_t t = from * tile; t < to * tile; t += tile)
@@ -264,7 +267,7 @@ static void store_sums(const struct backward *b, int64_t first, int64_t last)
 static void run_backward(struct backward *b, const struct cpu_sparse_rows *s)
 {
     struct by_columns *c = &b->by_columns;
-    const int64_t threads = b->threads, tasks = b->layout.chunks * b->parts;
+    const int64_t threads = b->threads, tasks = b->layout.chunks * b->shares;
 #pragma omp parallel num_threads(threads)
     {
 #pragma omp for schedule(static)
@@ -284,7 +287,7 @@ static void run_backward(struct backward *b, const struct cpu_sparse_rows *s)
             float *packed = (float *)(b->packed + (uint64_t)i * b->layout.packed_stride);
             const int64_t last = share(tasks, threads, i + 1);
             for (int64_t task = share(tasks, threads, i); task < last; task++)
-                walk_chunk(b, task / b->parts, task % b->parts, packed);
+                walk_chunk(b, task / b->shares, task % b->shares, packed);
         }
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < threads; i++)
@@ -316,7 +319,7 @@ void cpu_sparse_backward(struct slt_ctx *ctx, struct slt_act dx, struct slt_tens
         .threads = ctx->threads,
         .tokens = dy.tokens,
         .ld = cpu_act_ld(dy.tokens),
-        .parts = parts_of_tasks(l.chunks, ctx->threads),
+        .shares = shares_of_task(l.chunks, ctx->threads),
         .nnz = s.nnz,
         .dx = dx.buffer ? cpu_act(dx) : NULL,
         .dy = cpu_act(dy),

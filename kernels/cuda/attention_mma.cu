@@ -1,8 +1,8 @@
 // Causal attention on tensor cores, for BF16 and heads of up to 128 features (Dao,
 // FlashAttention-2, 2023: online softmax, nothing of size L x L). A block of four warps has 64
-// rows, a warp 16 of them; tiles of the other side pass through shared memory, two feature vectors
-// apart from a multiple of 128 bytes, so that fragments load without conflicts. dq, and dk with dv,
-// come from two kernels, in which every sum has one owner.
+// rows, a warp 16 of them; tiles of the other side pass through shared memory, in rows that are 16
+// bytes longer than a multiple of 128, so that fragments load without conflicts of banks. dq comes
+// from one kernel, dk and dv from another; in both every sum has one owner.
 //
 // Workspace of the backward pass: do . o for each query and head, (heads, T).
 #include "kernels/cuda/attention.h"
@@ -132,7 +132,7 @@ static __global__ void __launch_bounds__(BLOCK)
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             const int64_t i = first_query + at.row + half * 8;
-            float top = most[half], part = 0;
+            float top = most[half], added = 0;
 #pragma unroll
             for (int n = 0; n < ROWS / 8; n++)
 #pragma unroll
@@ -148,10 +148,10 @@ static __global__ void __launch_bounds__(BLOCK)
 #pragma unroll
                 for (int c = 2 * half; c < 2 * half + 2; c++) {
                     p[n][c] = expf(p[n][c] - top);
-                    part += p[n][c];
+                    added += p[n][c];
                 }
             const float old = expf(most[half] - top);
-            total[half] = total[half] * old + part; // of this lane's columns
+            total[half] = total[half] * old + added; // of this lane's columns
             most[half] = top;
 #pragma unroll
             for (int n = 0; n < HD / 8; n++) {

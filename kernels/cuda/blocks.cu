@@ -1,13 +1,14 @@
-// The sparse part on tensor cores, where its positions lie in bands of 16 rows with the same
+// The sparse products on tensor cores, where positions lie in bands of 16 rows with the same
 // columns (supports of blocks): V, the values of a band, is a dense (16, K) matrix.
 //
 // Activations are transposed first, a chunk of tokens at a time, so that the K columns of a band
-// are K runs of tokens:
-//   forward      y^T[band] += V x^T[columns]         M rows of the band, N tokens, K columns
-//   inputs       dx^T[16 columns] += V^T dy^T[bands]  M columns, N tokens, K rows of all bands
-//                that have one of them
-//   samples      dV = dy^T[band] x^T[columns]^T       M rows of the band, N columns, K tokens
-// Every sum has one owner. A block reads K (or 16 for each band) runs of 128 tokens once.
+// are K runs of tokens. The products (M, N) over K:
+//   forward   y^T[band] += V x^T[columns]           M rows of the band, N tokens, K columns
+//   inputs    dx^T[16 columns] += V^T dy^T[bands]   M columns, N tokens, K the rows of all bands
+//                                                   that have one of the columns
+//   samples   dV = dy^T[band] x^T[columns]^T        M rows of the band, N columns, K tokens
+//
+// Every sum has one owner. A block reads each of its K runs of 128 tokens once.
 //
 // Workspace: x^T (in, chunk) and dy^T (out, chunk).
 #include "kernels/cuda/mma.h"
@@ -21,10 +22,11 @@
 #define STEP   32 // columns at once
 #define PAD    8
 
+// As struct slt_csr has them.
 struct bands {
-    const int32_t *row; // first rows; negative ones are not there
-    const int32_t *start,
-        *part; // of each group of 16 columns: its parts (first row, position, count)
+    const int32_t *row;   // (bands): the first row of each, negative for none
+    const int32_t *start; // (groups + 1): the first part of each group of columns
+    const int32_t *part;  // (parts, 3): the band's first row, the first position, their number
 };
 
 static struct bands bands_of(struct slt_csr s)
@@ -170,7 +172,7 @@ static __global__ void __launch_bounds__(BLOCK)
     float sum[4][4] = {};
     for (int32_t p = bands.start[blockIdx.y]; p < bands.start[blockIdx.y + 1]; p++) {
         const int64_t row = bands.part[3 * p], first = bands.part[3 * p + 1];
-        const int part = bands.part[3 * p + 2];
+        const int width = bands.part[3 * p + 2];
         const int64_t at = s.start[row], count = s.start[row + 1] - at;
         __syncthreads();
         for (int i = threadIdx.x; i < BAND * GROUP; i += BLOCK)
@@ -180,8 +182,8 @@ static __global__ void __launch_bounds__(BLOCK)
             load_run(&dy[r * (TOKENS + PAD) + t], dyt, ld, row + r, t0 + t, true);
         }
         __syncthreads();
-        for (int i = threadIdx.x; i < BAND * part; i += BLOCK) {
-            const int r = i / part, k = i % part;
+        for (int i = threadIdx.x; i < BAND * width; i += BLOCK) {
+            const int r = i / width, k = i % width;
             v[r * (GROUP + PAD) + cuda_column(s, at + first + k) - c0] =
                 value[at + r * count + first + k];
         }

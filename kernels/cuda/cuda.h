@@ -1,5 +1,5 @@
-// What the files of the CUDA backend share. It links nothing of libslt: it is opened at run time
-// and hands over one table (kernels/ops.h).
+// What the files of the CUDA backend share. It is opened at run time and hands over one table
+// (kernels/ops.h); of libslt it links the maps of 8-bit codes and nothing else.
 //
 // Activations are row-major, F32 or BF16: element (t, f) at t * cuda_ld(act) + first + f, rows
 // padded so that each starts where vectors of 16 bytes may. Arithmetic, sums and products are in
@@ -118,8 +118,8 @@ struct cuda_matrix {
     int64_t ld;
 };
 
-// c (m, n) = beta c + alpha op(a) op(b), op transposes if its flag is set; op(a) is (m, k). a and b
-// have one type, c has it or F32.
+// c (m, n) = beta c + alpha op(a) op(b). op transposes if its flag is set; op(a) is (m, k), op(b)
+// (k, n). a and b have one type, c has it or F32.
 struct cuda_product {
     int64_t m, n, k;
     struct cuda_matrix c = {};
@@ -137,7 +137,7 @@ struct cuda_matrix cuda_matrix_of_act(struct slt_act a);
 // where its type or the alignment of its rows needs one.
 struct cuda_matrix cuda_factor(struct slt_ctx *ctx, struct slt_tensor t, enum slt_dtype dtype,
                                uint64_t *used);
-// What such a copy takes.
+// The workspace that such a copy takes.
 uint64_t cuda_factor_bytes(enum slt_dtype dtype, int64_t rows, int64_t cols);
 int cuda_products_create(struct cuda_products **products, struct slt_error *err) SLT_CHECK_RESULT;
 void cuda_products_free(struct cuda_products *products);
@@ -208,7 +208,7 @@ static __device__ __forceinline__ void cuda_set(bf16 *to, float x)
     *to = __float2bfloat16_rn(x);
 }
 
-// N neighbours at once, by one access of memory.
+// N neighbours, moved by one access of memory (of 16 bytes at most).
 template <class T, int N> struct alignas(sizeof(T) * N < 16 ? sizeof(T) * N : 16) cuda_pack {
     T v[N];
 };

@@ -1,5 +1,5 @@
-// Norm of all gradients, and Adam with moments of 32, 16 and 8 bits. A thread has the eight
-// neighbours whose random bits one Philox block holds.
+// Norm of all gradients, and Adam with moments of 32, 16 and 8 bits. Where all tensors are aligned
+// a thread has eight neighbours, whose random bits are those of one Philox block; else one value.
 //
 // Workspace of the norm: a double for each block of elements.
 #include "kernels/cuda/cuda.h"
@@ -94,7 +94,7 @@ template <class P, class M> struct item {
     struct cuda_rounding rounding;
 };
 
-// Elements [i, i + N): the first count of them exist.
+// Elements [i, i + N), of which the first count exist.
 template <int N, class T> static __device__ void load_some(float *to, const T *from, int count)
 {
     if (count == N)

@@ -1,5 +1,5 @@
-// The sparse part: S (out, in) by rows with ascending columns of 16 or 32 bits. Every sum has one
-// owner and a fixed order.
+// The sparse products: S (out, in) by rows with ascending columns of 16 or 32 bits. Every sum has
+// one owner and a fixed order.
 #include "kernels/cuda/sparse.h"
 
 // y[t, o] += x[t] . S[o]: a thread for each output, neighbours share the token.
@@ -65,8 +65,8 @@ static __global__ void sparse_inputs(T *dx, int64_t ldx, const T *dy, int64_t ld
     }
 }
 
-// dvalue[k] = sum over t of dy[t, o] x[t, column]: a block for each row, a thread for each
-// position.
+// dvalue[k] = beta dvalue[k] + sum over t of dy[t, o] x[t, column]: a block for each row o, a
+// thread for each of its positions.
 template <class T>
 static __global__ void sparse_samples(float *dvalue, float beta, const T *dy, int64_t ldy,
                                       const T *x, int64_t ldx, struct cuda_sparse s, int64_t tokens)

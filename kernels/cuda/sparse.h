@@ -1,4 +1,4 @@
-// What the two implementations of the sparse part share: any positions (sparse.cu) and bands of
+// What the two implementations of the sparse products share: any positions (sparse.cu) and bands of
 // rows on tensor cores (blocks.cu).
 #ifndef SLT_KERNELS_CUDA_SPARSE_H
 #define SLT_KERNELS_CUDA_SPARSE_H

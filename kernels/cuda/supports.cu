@@ -12,8 +12,8 @@ static bool fits(int64_t a, int64_t b, int64_t each)
     return (double)a * (double)b <= (double)each * GRID_X;
 }
 
-// Rows in registers; grids of tiles of queries, heads, sequences; a thread for each pair of features
-// of q and k, and a warp for each query.
+// Rows in registers; grids of tiles of queries, heads, sequences; a thread for each pair of
+// features of q and k, and a warp of four for each query.
 static bool attention_fits(const struct slt_op_shape *s)
 {
     const struct slt_attention *a = &s->attention;

@@ -1,4 +1,4 @@
-// Little-endian integers at any address, on any machine; compilers make single instructions of
+// Little-endian integers at any address, on any machine; compilers make single loads and stores of
 // them.
 #ifndef SLT_CORE_BYTES_H
 #define SLT_CORE_BYTES_H

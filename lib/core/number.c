@@ -62,16 +62,16 @@ static const char *parse_magnitude(uint64_t *value, const char *text)
         return "is not a number (suffixes: K M G T, Ki Mi Gi Ti)";
     if (has_point && factor == 1)
         return "is not a whole number";
-    // Powers of two and ten are shared between fraction and scale until the product is small.
-    uint64_t part = factor;
-    while (scale % 2 == 0 && part % 2 == 0)
-        scale /= 2, part /= 2;
-    while (scale % 5 == 0 && part % 5 == 0)
-        scale /= 5, part /= 5;
+    // fraction * factor / scale, after what scale and factor have in common is taken from both.
+    uint64_t rest = factor;
+    while (scale % 2 == 0 && rest % 2 == 0)
+        scale /= 2, rest /= 2;
+    while (scale % 5 == 0 && rest % 5 == 0)
+        scale /= 5, rest /= 5;
     if (fraction % scale != 0)
         return "is not a whole number";
     uint64_t add;
-    if (__builtin_mul_overflow(fraction / scale, part, &add) ||
+    if (__builtin_mul_overflow(fraction / scale, rest, &add) ||
         __builtin_mul_overflow(whole, factor, &whole) || __builtin_add_overflow(whole, add, &whole))
         return too_large;
     *value = whole;

@@ -1,6 +1,6 @@
 // Philox4x32-10 and what is drawn from it. Ten rounds of two 32x32-bit products; the constants are
-// those of the paper (Salmon, Moraes, Dror, Shaw: Parallel random numbers: as easy as 1, 2, 3, SC
-// 2011).
+// those of the paper (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3",
+// SC 2011).
 #include <assert.h>
 #include <math.h>
 #include <string.h>
@@ -15,7 +15,7 @@
 
 struct slt_random_key slt_random_key(const char *tag, const char *name, uint64_t seed)
 {
-    // The text is hashed in one piece; names of tensors and uses are short.
+    // The text is hashed at once; names of tensors and uses are short.
     unsigned char text[512], digest[SLT_SHA256_BYTES];
     const size_t tag_bytes = strlen(tag) + 1, name_bytes = strlen(name) + 1;
     assert(tag_bytes + name_bytes + 8 <= sizeof text);

@@ -29,7 +29,7 @@ static const struct limit common[] = {
 static const struct limit cpu[] = {
     {SLT_OP_ATTENTION, {.attention = {1, 9, 4, 2, CPU_HEAD_DIM_MAX, 0}}, ATTENTION(head_dim), 2},
     {SLT_OP_SPARSE, {.tokens = 9, .in = 70000, .out = 70000, .nnz = INT32_MAX}, FIELD(nnz), 1},
-    {SLT_OP_ADAM, {.in = CPU_ADAM_PIECE, .nnz = 1 << 20}, FIELD(in), 1},
+    {SLT_OP_ADAM, {.in = CPU_ADAM_RUN, .nnz = 1 << 20}, FIELD(in), 1},
 };
 
 static const struct limit cuda[] = {
