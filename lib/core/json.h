@@ -19,4 +19,7 @@ json_t *slt_json_load(const char *text, size_t bytes, size_t flags, json_error_t
 int slt_json_parse(json_t **object, const char *name, const char *text, size_t bytes,
                    struct slt_error *err) SLT_CHECK_RESULT;
 
+// The value of a key of an object as a string, "" where it is none.
+const char *slt_json_string(const json_t *object, const char *key);
+
 #endif
