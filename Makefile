@@ -69,7 +69,7 @@ UNIT_BIN := $(UNIT:%=$(BUILD)/tests/%)
 
 # One word and the file for each step; V=1 shows the whole commands.
 Q := $(if $(V),,@)
-say = $(if $(V),,@printf '%-5s %s\n' $(1) $(2))
+say = $(if $(V)$(findstring s,$(filter-out --%,$(firstword $(MAKEFLAGS)))),,@printf '%-5s %s\n' $(1) $(2))
 
 .DELETE_ON_ERROR:
 .SECONDARY:

@@ -102,7 +102,8 @@ struct slt_attention {
 // One tensor of a multi-tensor optimizer step. param, grad, m, v have the same shape. The moments
 // are F32, or U8 codes of the dynamic maps (core/codes.h), relative to the largest magnitude of
 // their block of elements. Where direction is given, param is not touched: direction = scale * the
-// step that would have been subtracted. Where grad is absent, only weight decay happens.
+// step that would have been subtracted. Where grad is absent, only weight decay happens; where v
+// is, and m is in no codes, the step is that of SGD with momentum.
 //
 // A backend that supports SLT_OP_ADAM in BF16 also takes param, m and v in BF16. It computes with
 // them in F32 and rounds what it stores: to nearest even, or with hyper.stochastic as convert does
@@ -353,6 +354,7 @@ struct slt_ops {
     // v = beta2 v + (1 - beta2) g^2
     // step = lr sqrt(c2) / c1 * m / (sqrt(v) + e), e = eps_corrected ? eps sqrt(c2) : eps
     // p -= step, and before or after that p *= 1 - lr weight_decay
+    // Without v (SGD with momentum): m = beta1 m + g, step = lr m
     // 8-bit moments are decoded, used in F32, and stored as the nearest codes relative to the new
     // maxima of their blocks; the code of m keeps its sign.
     void (*adam_step)(struct slt_ctx *ctx, const struct slt_adam_item *items, int64_t count,

@@ -41,9 +41,7 @@ static int count_paper(struct answer *a, const struct options *o, struct slt_err
     struct slt_config c = a->config;
     if (c.rank == 0)
         slt_config_method_defaults(&c, o->model.preset);
-    return slt_estimate_memory(&a->paper, &c,
-                               slt_scheme_of(c.method, o->train.optimizer.kind),
-                               slt_accounting_of(o->train.optimizer.kind), err);
+    return slt_estimate_paper(&a->paper, &c, o->train.optimizer.kind, err);
 }
 
 static int compute(struct answer *a, const struct options *o)

@@ -1,4 +1,4 @@
-// Reference: norm of all gradients, Adam.
+// Reference: norm of all gradients, Adam, SGD with momentum.
 #include "core/codes.h"
 #include "kernels/cpu/ref.h"
 #include "kernels/norm.h"
@@ -18,14 +18,27 @@ void REF(ref_grad_norm)(struct slt_ctx *ctx, struct slt_tensor scalars,
 }
 
 struct rates {
-    double scale, rate, eps, keep; // of gradients, of steps, under the division, of parameters
+    double scale, lr, rate, eps, keep; // of gradients, of steps (Adam's: rate), under the division, of
+                                       // parameters
 };
 
 static struct rates rates_of(const struct slt_adam *h, const double *scalar)
 {
     const double root = sqrt(scalar[SLT_SCALAR_C2]), lr = scalar[SLT_SCALAR_LR];
-    return (struct rates){scalar[SLT_SCALAR_GRAD_SCALE], lr * root / scalar[SLT_SCALAR_C1],
+    return (struct rates){scalar[SLT_SCALAR_GRAD_SCALE], lr, lr * root / scalar[SLT_SCALAR_C1],
                           h->eps_corrected ? h->eps * root : h->eps, 1 - lr * h->weight_decay};
+}
+
+// The step of element i goes off the parameter, or into the direction.
+static void apply(const struct slt_adam_item *it, int64_t i, double step, const struct slt_adam *h,
+                  const struct rates *r)
+{
+    if (it->direction.buffer != NULL) {
+        ref_tensor(it->direction)[i] = (real)(h->scale * step);
+        return;
+    }
+    const double p = (double)ref_tensor(it->param)[i];
+    ref_tensor(it->param)[i] = (real)(h->decay_last ? (p - step) * r->keep : p * r->keep - step);
 }
 
 // Updates one element's moments and applies the step.
@@ -35,13 +48,7 @@ static void adam_element(const struct slt_adam_item *it, int64_t i, double *m, d
     const double g = (double)ref_tensor(it->grad)[i] * r->scale;
     *m = h->beta1 * *m + (1 - h->beta1) * g;
     *v = h->beta2 * *v + (1 - h->beta2) * g * g;
-    const double step = r->rate * *m / (sqrt(*v) + r->eps);
-    if (it->direction.buffer != NULL) {
-        ref_tensor(it->direction)[i] = (real)(h->scale * step);
-        return;
-    }
-    const double p = (double)ref_tensor(it->param)[i];
-    ref_tensor(it->param)[i] = (real)(h->decay_last ? (p - step) * r->keep : p * r->keep - step);
+    apply(it, i, r->rate * *m / (sqrt(*v) + r->eps), h, r);
 }
 
 // Elements [first, last) share their maxima.
@@ -89,6 +96,13 @@ static void adam_tensor(const struct slt_adam_item *it, const struct slt_adam *h
     } else if (it->m_max.buffer != NULL) {
         for (int64_t at = 0; at < n; at += h->block)
             adam_block(it, at, at + h->block < n ? at + h->block : n, at / h->block, h, r);
+    } else if (it->v.buffer == NULL) {
+        for (int64_t i = 0; i < n; i++) {
+            const double g = (double)ref_tensor(it->grad)[i] * r->scale;
+            const double m = h->beta1 * (double)ref_tensor(it->m)[i] + g;
+            ref_tensor(it->m)[i] = (real)m;
+            apply(it, i, r->lr * m, h, r);
+        }
     } else {
         for (int64_t i = 0; i < n; i++) {
             double m = (double)ref_tensor(it->m)[i], v = (double)ref_tensor(it->v)[i];

@@ -47,7 +47,7 @@ void SIMD(cpu_grad_norm)(struct slt_ctx *ctx, struct slt_tensor scalars,
 
 struct update {
     float beta1, add1, beta2, add2; // add = 1 - beta, rounded once
-    float keep, keep_last, rate, eps, scale, direction;
+    float keep, keep_last, lr, rate, eps, scale, direction;
     int64_t block; // of 8-bit moments
     const struct cpu_codes *codes;
 };
@@ -63,6 +63,16 @@ static void moments(float *restrict step, const float *restrict grad, float *res
         m[i] = m_new;
         v[i] = v_new;
         step[i] = u->rate * m_new / (sqrtf(v_new) + u->eps);
+    }
+}
+
+// The same of SGD with momentum.
+static void momentum(float *restrict step, const float *restrict grad, float *restrict m, int64_t n,
+                     const struct update *u)
+{
+    for (int64_t i = 0; i < n; i++) {
+        m[i] = u->beta1 * m[i] + grad[i] * u->scale;
+        step[i] = u->lr * m[i];
     }
 }
 
@@ -93,8 +103,12 @@ static float largest(const float *x, int64_t n)
 static void update_f32(const struct slt_adam_item *it, int64_t at, int64_t n,
                        const struct update *u)
 {
-    float step[RUN];
-    moments(step, cpu_tensor(it->grad) + at, cpu_tensor(it->m) + at, cpu_tensor(it->v) + at, n, u);
+    float step[RUN], *m = cpu_tensor(it->m) + at;
+    const float *grad = cpu_tensor(it->grad) + at;
+    if (it->v.buffer == NULL)
+        momentum(step, grad, m, n, u);
+    else
+        moments(step, grad, m, cpu_tensor(it->v) + at, n, u);
     apply(it, at, step, n, u);
 }
 
@@ -158,6 +172,7 @@ void SIMD(cpu_adam_step)(struct slt_ctx *ctx, const struct slt_adam_item *items,
                              .add2 = (float)(1 - h->beta2),
                              .keep = h->decay_last ? 1 : (float)keep,
                              .keep_last = h->decay_last ? (float)keep : 1,
+                             .lr = (float)s[SLT_SCALAR_LR],
                              .rate = (float)(s[SLT_SCALAR_LR] * root / s[SLT_SCALAR_C1]),
                              .eps = (float)(h->eps_corrected ? h->eps * root : h->eps),
                              .scale = (float)s[SLT_SCALAR_GRAD_SCALE],

@@ -62,23 +62,27 @@ struct update {
 };
 
 struct rates {
-    float grad, rate, eps, keep;
+    float grad, lr, rate, eps, keep;
 };
 
 static __device__ struct rates rates_of(const struct update &u, const double *scalar)
 {
     const double root = sqrt(scalar[SLT_SCALAR_C2]), lr = scalar[SLT_SCALAR_LR];
     struct rates r = {
-        (float)scalar[SLT_SCALAR_GRAD_SCALE], (float)(lr * root / scalar[SLT_SCALAR_C1]),
+        (float)scalar[SLT_SCALAR_GRAD_SCALE], (float)lr, (float)(lr * root / scalar[SLT_SCALAR_C1]),
         (float)(u.eps_corrected ? u.eps * root : u.eps), (float)(1 - lr * u.weight_decay)};
     return r;
 }
 
-// p after the step of its moments; the step itself goes to *direction if there is one.
-static __device__ __forceinline__ float stepped(float p, float *direction, float m, float v,
+static __device__ __forceinline__ float adam(float m, float v, const struct rates &r)
+{
+    return r.rate * m / (sqrtf(v) + r.eps);
+}
+
+// p after a step; the step itself goes to *direction if there is one.
+static __device__ __forceinline__ float stepped(float p, float *direction, float step,
                                                 const struct update &u, const struct rates &r)
 {
-    const float step = r.rate * m / (sqrtf(v) + r.eps);
     if (direction != NULL)
         *direction = u.scale * step;
     return u.decay_last ? (p - step) * r.keep : p * r.keep - step;
@@ -89,7 +93,7 @@ template <class P, class M> struct item {
     P *param;
     float *master; // or NULL
     const float *grad;
-    M *m, *v;
+    M *m, *v; // no v: SGD with momentum
     float *direction; // or NULL
     struct cuda_rounding rounding;
 };
@@ -151,22 +155,25 @@ static __global__ void adam_elements(struct item<P, M> t, struct update u, const
     if (t.grad != NULL) {
         load_some<N>(g, t.grad + i, count);
         load_some<N>(m, t.m + i, count);
-        load_some<N>(v, t.v + i, count);
     }
+    if (t.grad != NULL && t.v != NULL)
+        load_some<N>(v, t.v + i, count);
     for (int k = 0; k < N; k++) {
         if (t.grad == NULL) { // decay alone
             p[k] *= r.keep;
             continue;
         }
         g[k] *= r.grad;
-        m[k] = u.beta1 * m[k] + u.add1 * g[k];
-        v[k] = u.beta2 * v[k] + u.add2 * g[k] * g[k];
-        p[k] = stepped(p[k], t.direction != NULL ? &direction[k] : NULL, m[k], v[k], u, r);
+        m[k] = u.beta1 * m[k] + (t.v != NULL ? u.add1 * g[k] : g[k]);
+        if (t.v != NULL)
+            v[k] = u.beta2 * v[k] + u.add2 * g[k] * g[k];
+        const float step = t.v != NULL ? adam(m[k], v[k], r) : r.lr * m[k];
+        p[k] = stepped(p[k], t.direction != NULL ? &direction[k] : NULL, step, u, r);
     }
-    if (t.grad != NULL) {
+    if (t.grad != NULL)
         store_some<N>(t.m + i, m, i, count, t.rounding, 1);
+    if (t.grad != NULL && t.v != NULL)
         store_some<N>(t.v + i, v, i, count, t.rounding, 2);
-    }
     if (t.direction != NULL) {
         store_some<N>(t.direction + i, direction, i, count, t.rounding, 0);
         return;
@@ -214,7 +221,7 @@ static __global__ void adam_codes(struct item<P, uint8_t> t, struct code_blocks 
         const float m = u.beta1 * (m_map[t.m[i]] * old_m) + u.add1 * g;
         const float v = u.beta2 * (v_map[t.v[i]] * old_v) + u.add2 * g * g;
         float p = t.master != NULL ? t.master[i] : t.param != NULL ? cuda_value(t.param[i]) : 0;
-        p = stepped(p, t.direction != NULL ? &t.direction[i] : NULL, m, v, u, r);
+        p = stepped(p, t.direction != NULL ? &t.direction[i] : NULL, adam(m, v, r), u, r);
         if (t.direction == NULL) {
             if (t.master != NULL)
                 t.master[i] = p;

@@ -168,9 +168,12 @@ static int step(struct slt_optimizer *o, int first, int count, int64_t done, str
     return rc;
 }
 
+#define TRAITS (SLT_TRAIT_SUBSPACE | SLT_TRAIT_SECOND_MOMENT)
+
 static const struct slt_optimizer_subspace subspace = {projection, due_at, gap, refresh};
 
 const struct slt_optimizer_kind slt_optimizer_galore = {.eps = 1e-6,
+                                                        .traits = TRAITS,
                                                         .with_codes = SLT_OPTIMIZER_GALORE8BIT,
                                                         .decay_last = true,
                                                         .plan = plan,
@@ -178,7 +181,7 @@ const struct slt_optimizer_kind slt_optimizer_galore = {.eps = 1e-6,
                                                         .step = step,
                                                         .subspace = &subspace};
 const struct slt_optimizer_kind slt_optimizer_galore8bit = {.eps = 1e-6,
-                                                            .coded = true,
+                                                            .traits = TRAITS | SLT_TRAIT_CODES,
                                                             .with_codes = SLT_OPTIMIZER_GALORE8BIT,
                                                             .decay_last = true,
                                                             .plan = plan,

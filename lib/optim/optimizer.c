@@ -31,14 +31,9 @@ enum slt_optimizer_id slt_optimizer_with_codes(enum slt_optimizer_id id)
     return kinds[id]->with_codes;
 }
 
-bool slt_optimizer_has_codes(enum slt_optimizer_id id)
+bool slt_optimizer_has(enum slt_optimizer_id id, enum slt_optimizer_trait trait)
 {
-    return kinds[id]->coded;
-}
-
-bool slt_optimizer_has_subspace(enum slt_optimizer_id id)
-{
-    return kinds[id]->subspace != NULL;
+    return (kinds[id]->traits & (unsigned)trait) != 0;
 }
 
 static int64_t galore_rank(const struct slt_optimizer_options *options,
@@ -51,7 +46,7 @@ int64_t slt_optimizer_projects(const struct slt_optimizer_options *o,
                                const struct slt_config *config, bool whole_norm)
 {
     const int64_t rank = galore_rank(o, config);
-    if (!slt_optimizer_has_subspace(o->kind) || !o->galore_stagger || whole_norm)
+    if (!slt_optimizer_has(o->kind, SLT_TRAIT_SUBSPACE) || !o->galore_stagger || whole_norm)
         return 0;
     return rank < config->hidden_size ? rank : config->hidden_size; // a side of every linear
 }
@@ -208,7 +203,8 @@ void slt_slot_add_moments(const struct slt_optimizer *o, struct slt_slot *slot, 
 {
     const int64_t n = rows * cols, blocks = (n + o->hyper.block - 1) / o->hyper.block;
     const enum slt_dtype real = slt_slot_moment_dtype(o, slot);
-    if (!o->kind->coded || n < SMALL) {
+    slot->moments = 2;
+    if (!slt_optimizer_has(o->id, SLT_TRAIT_CODES) || n < SMALL) {
         slt_slot_add(slot, "exp_avg", real, rows, cols);
         slt_slot_add(slot, "exp_avg_sq", real, rows, cols);
         return;
@@ -225,10 +221,11 @@ struct slt_adam_item slt_slot_item(const struct slt_slot *slot, struct slt_tenso
     struct slt_adam_item item = {.param = param,
                                  .grad = grad,
                                  .m = slot->state[0].tensor,
-                                 .v = slot->state[1].tensor,
                                  .rounding = slot->rounding};
     if (param.buffer == slot->param.buffer && param.offset == slot->param.offset)
         item.master = slot->master;
+    if (slot->moments > 1)
+        item.v = slot->state[1].tensor;
     if (item.m.dtype == SLT_U8) {
         item.m_max = slot->state[2].tensor;
         item.v_max = slot->state[3].tensor;
@@ -323,4 +320,24 @@ void slt_optimizer_adam(struct slt_optimizer *o, const struct slt_slot *slot,
             if (packed[i].buffer != NULL && packed[i].dtype == SLT_BF16)
                 store(o, slot, packed[i], *stored[i], i, at, update);
     }
+}
+
+int slt_optimizer_step_moments(struct slt_optimizer *o, int first, int count, int64_t update,
+                               struct slt_error *err)
+{
+    const struct slt_model *m = o->model;
+    int64_t items = 0;
+    (void)err;
+    for (size_t i = 0; i < o->slots; i++) {
+        const struct slt_slot *slot = &o->slot[i];
+        if (slot->states == 0 || !slt_slot_in(slot, first, count))
+            continue;
+        const struct slt_adam_item item = slt_slot_item(slot, slot->param, slot->grad);
+        if (slt_slot_is_converted(o, slot))
+            slt_optimizer_adam(o, slot, &item, &o->hyper, update);
+        else
+            o->item[items++] = item;
+    }
+    m->ops->adam_step(m->ctx, o->item, items, &o->hyper, m->scalars);
+    return 0;
 }

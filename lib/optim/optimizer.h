@@ -23,7 +23,7 @@ struct slt_slot {
     struct slt_tensor grad;  // in the same shape, or projected
     bool projected;
     int part; // of the model, that holds the parameter
-    int states;
+    int states, moments; // the first states are moments, one or two
     struct slt_state state[SLT_OPTIMIZER_STATES];
     struct slt_tensor master;       // F32: what BF16 weights are roundings of; absent without
     struct slt_random_key rounding; // of values that are stored in BF16
@@ -47,7 +47,7 @@ struct slt_optimizer_subspace {
 
 struct slt_optimizer_kind {
     double eps;                       // the default
-    bool coded;                       // moments are 8-bit codes where a matrix is large enough
+    unsigned traits;                  // enum slt_optimizer_trait
     enum slt_optimizer_id with_codes; // the same optimizer with such moments
     bool decay_last;                  // see struct slt_adam
     // Lists the states of a slot: suffix, and dtype, rows and cols of the tensor.
@@ -114,7 +114,7 @@ static inline bool slt_slot_in(const struct slt_slot *slot, int first, int count
 void slt_slot_add(struct slt_slot *slot, const char *suffix, enum slt_dtype dtype, int64_t rows,
                   int64_t cols);
 // Adds Adam's moments of a (rows, cols) gradient: exp_avg and exp_avg_sq in the type of moments or,
-// of a coded kind where the matrix has at least 4096 elements, as codes (state1, state2, absmax1,
+// of a kind with codes where the matrix has at least 4096 elements, as codes (state1, state2, absmax1,
 // absmax2).
 void slt_slot_add_moments(const struct slt_optimizer *optimizer, struct slt_slot *slot,
                           int64_t rows, int64_t cols);
@@ -140,8 +140,12 @@ bool slt_slot_is_converted(const struct slt_optimizer *optimizer, const struct s
 void slt_optimizer_adam(struct slt_optimizer *optimizer, const struct slt_slot *slot,
                         const struct slt_adam_item *item, const struct slt_adam *hyper,
                         int64_t update);
-// The item of a step: param and grad as given, the moments from the states that
-// slt_slot_add_moments added first; with the slot's master where param is the slot's own.
+// One multi-tensor step over the slots of parts [first, first + count), of all kinds whose slots
+// are moments of their gradients.
+int slt_optimizer_step_moments(struct slt_optimizer *optimizer, int first, int count,
+                               int64_t update, struct slt_error *err);
+// The item of a step: param and grad as given, the moments from the slot's first
+// states; with the slot's master where param is the slot's own.
 struct slt_adam_item slt_slot_item(const struct slt_slot *slot, struct slt_tensor param,
                                    struct slt_tensor grad);
 

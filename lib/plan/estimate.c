@@ -22,21 +22,6 @@ const char *slt_accounting_name(enum slt_accounting accounting)
     return names[accounting];
 }
 
-enum slt_scheme slt_scheme_of(enum slt_method method, enum slt_optimizer_id optimizer)
-{
-    if (slt_optimizer_has_subspace(optimizer))
-        return SLT_SCHEME_GALORE;
-    for (int i = 0; i < SLT_SCHEMES; i++)
-        if (strcmp(slt_method_name(method), slt_scheme_name((enum slt_scheme)i)) == 0)
-            return (enum slt_scheme)i;
-    return SLT_SCHEME_FULL;
-}
-
-enum slt_accounting slt_accounting_of(enum slt_optimizer_id optimizer)
-{
-    return slt_optimizer_has_codes(optimizer) ? SLT_ACCOUNT_PAPER_8BIT : SLT_ACCOUNT_PAPER;
-}
-
 // Bytes of both moments of a tensor of n values.
 static uint64_t moment_bytes(enum slt_accounting accounting, uint64_t n)
 {
@@ -121,6 +106,29 @@ int slt_estimate_memory(struct slt_estimate *estimate, const struct slt_config *
     }
     if (rc == 0)
         *estimate = e;
+    return rc;
+}
+
+static enum slt_scheme scheme_of(enum slt_method method, enum slt_optimizer_id optimizer)
+{
+    if (slt_optimizer_has(optimizer, SLT_TRAIT_SUBSPACE))
+        return SLT_SCHEME_GALORE;
+    for (int i = 0; i < SLT_SCHEMES; i++)
+        if (strcmp(slt_method_name(method), slt_scheme_name((enum slt_scheme)i)) == 0)
+            return (enum slt_scheme)i;
+    return SLT_SCHEME_FULL;
+}
+
+int slt_estimate_paper(struct slt_estimate *estimate, const struct slt_config *config,
+                       enum slt_optimizer_id optimizer, struct slt_error *err)
+{
+    const enum slt_accounting accounting = slt_optimizer_has(optimizer, SLT_TRAIT_CODES)
+                                               ? SLT_ACCOUNT_PAPER_8BIT
+                                               : SLT_ACCOUNT_PAPER;
+    int rc = slt_estimate_memory(estimate, config, scheme_of(config->method, optimizer), accounting,
+                                 err);
+    if (rc == 0 && !slt_optimizer_has(optimizer, SLT_TRAIT_SECOND_MOMENT))
+        estimate->moments /= 2;
     return rc;
 }
 

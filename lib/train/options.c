@@ -12,12 +12,17 @@
 
 static bool has_codes(const struct slt_train_options *o)
 {
-    return slt_optimizer_has_codes(o->optimizer.kind);
+    return slt_optimizer_has(o->optimizer.kind, SLT_TRAIT_CODES);
 }
 
 static bool has_subspace(const struct slt_train_options *o)
 {
-    return slt_optimizer_has_subspace(o->optimizer.kind);
+    return slt_optimizer_has(o->optimizer.kind, SLT_TRAIT_SUBSPACE);
+}
+
+static bool has_second_moment(const struct slt_train_options *o)
+{
+    return slt_optimizer_has(o->optimizer.kind, SLT_TRAIT_SECOND_MOMENT);
 }
 
 static bool falls(const struct slt_train_options *o)
@@ -33,6 +38,7 @@ static bool merges(const struct slt_train_options *o)
 // ---- The table ----
 
 #define CODES    "the optimizers with 8-bit moments", has_codes
+#define SECOND   "the optimizers with a second moment", has_second_moment
 #define SUBSPACE "the optimizers galore and galore8bit", has_subspace
 #define FALLING  "the schedules that fall", falls
 #define MERGES   "the merges of --relora-every", merges
@@ -74,11 +80,11 @@ static const struct slt_train_option table[] = {
     {"weight-decay", 0, "weight_decay", REAL(optimizer.weight_decay, 0, 1e3, 0), optimizer, NULL,
      "decoupled decay", false, ALL},
     {"beta1", 0, "beta1", REAL(optimizer.beta1, 0, 0.999999999, 0.9), optimizer, NULL,
-     "decay of the first moment", false, ALL},
+     "decay of the first moment, of SGD its momentum", false, ALL},
     {"beta2", 0, "beta2", REAL(optimizer.beta2, 0, 0.999999999, 0.999), optimizer, NULL,
-     "decay of the second moment", false, ALL},
+     "decay of the second moment", false, SECOND},
     {"eps", 0, "eps", REAL(optimizer.eps, 1e-30, 1, -1), optimizer, "1e-8; GaLore 1e-6",
-     "added to the root of it", false, ALL},
+     "added to the root of it", false, SECOND},
     {"adam-block", 0, "adam_block", WHOLE(optimizer.adam_block, 1, 2048, 256), optimizer, NULL,
      "elements that share a maximum in 8-bit moments", true, CODES},
     {"galore-rank", 0, "galore_rank", WHOLE(optimizer.galore_rank, 1, 1 << 24, 0), galore,

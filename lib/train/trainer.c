@@ -47,7 +47,7 @@ static struct slt_model_shape shape_of(const struct slt_train_options *o,
         .recompute = o->recompute,
         .bf16 = o->precision != SLT_PRECISION_F32,
         .unpacks = slt_linear_kind(config->method)->merges ||
-                   slt_optimizer_has_subspace(o->optimizer.kind),
+                   slt_optimizer_has(o->optimizer.kind, SLT_TRAIT_SUBSPACE),
         .trains = slt_trained_roles(o->train_only),
         .projected = slt_optimizer_projects(&o->optimizer, config, norm_is_whole(o))};
 }

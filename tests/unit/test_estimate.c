@@ -168,16 +168,34 @@ static void test_flops(struct slt_device *device)
     CHECK(slt_train_resolve(&o, &err) == SLT_ERR_RANGE, "%s", err.message);
 }
 
-static void test_names(void)
+// What a run of ours is in the paper's tables.
+static void test_runs(void)
 {
-    CHECK(slt_scheme_of(SLT_FULL, SLT_OPTIMIZER_ADAMW) == SLT_SCHEME_FULL, "full");
-    CHECK(slt_scheme_of(SLT_LOWRANK, SLT_OPTIMIZER_ADAMW) == SLT_SCHEME_LOWRANK, "lowrank");
-    CHECK(slt_scheme_of(SLT_RELORA, SLT_OPTIMIZER_ADAMW) == SLT_SCHEME_RELORA, "relora");
-    CHECK(slt_scheme_of(SLT_SLTRAIN, SLT_OPTIMIZER_ADAM8BIT) == SLT_SCHEME_SLTRAIN, "sltrain");
-    CHECK(slt_scheme_of(SLT_FULL, SLT_OPTIMIZER_GALORE8BIT) == SLT_SCHEME_GALORE, "galore");
-    CHECK(slt_accounting_of(SLT_OPTIMIZER_GALORE) == SLT_ACCOUNT_PAPER, "galore");
-    CHECK(slt_accounting_of(SLT_OPTIMIZER_GALORE8BIT) == SLT_ACCOUNT_PAPER_8BIT, "galore8bit");
-    CHECK(slt_accounting_of(SLT_OPTIMIZER_ADAM8BIT) == SLT_ACCOUNT_PAPER_8BIT, "adam8bit");
+    static const struct {
+        enum slt_method method;
+        enum slt_optimizer_id optimizer;
+        enum slt_scheme scheme;
+        enum slt_accounting accounting;
+    } rows[] = {
+        {SLT_FULL, SLT_OPTIMIZER_ADAMW, SLT_SCHEME_FULL, SLT_ACCOUNT_PAPER},
+        {SLT_LOWRANK, SLT_OPTIMIZER_ADAMW, SLT_SCHEME_LOWRANK, SLT_ACCOUNT_PAPER},
+        {SLT_RELORA, SLT_OPTIMIZER_ADAMW, SLT_SCHEME_RELORA, SLT_ACCOUNT_PAPER},
+        {SLT_SLTRAIN, SLT_OPTIMIZER_ADAM8BIT, SLT_SCHEME_SLTRAIN, SLT_ACCOUNT_PAPER_8BIT},
+        {SLT_FULL, SLT_OPTIMIZER_GALORE, SLT_SCHEME_GALORE, SLT_ACCOUNT_PAPER},
+        {SLT_FULL, SLT_OPTIMIZER_GALORE8BIT, SLT_SCHEME_GALORE, SLT_ACCOUNT_PAPER_8BIT},
+    };
+    struct slt_config c = preset("60m");
+    struct slt_estimate got, want;
+    struct slt_error err;
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        c.method = rows[i].method;
+        CHECK_OK(slt_estimate_paper(&got, &c, rows[i].optimizer, &err), err);
+        CHECK_OK(slt_estimate_memory(&want, &c, rows[i].scheme, rows[i].accounting, &err), err);
+        CHECK(memcmp(&got, &want, sizeof got) == 0, "row %zu", i);
+    }
+    c.method = SLT_FULL;
+    CHECK_OK(slt_estimate_paper(&got, &c, SLT_OPTIMIZER_SGD, &err), err);
+    CHECK(got.weights == 2 * got.parameters && got.moments == 2 * got.parameters, "sgd");
 }
 
 // The marks at their limits.
@@ -216,7 +234,7 @@ int main(void)
     test_8bit();
     test_index(device);
     test_flops(device);
-    test_names();
+    test_runs();
     test_marks();
     slt_device_close(device);
     return TEST_END();

@@ -4,6 +4,7 @@
 
 #include "core/codes.h"
 #include "device.h"
+#include "emulated.h"
 #include "training.h"
 #include "vectors.h"
 
@@ -204,6 +205,43 @@ static void check_galore(const struct vector_file *v, const char *device_name, e
     slt_device_close(device);
 }
 
+// ---- SGD ----
+
+// SGD with momentum against its formula, with a gradient that is scaled, decay, and a step that is
+// skipped.
+static void check_sgd(const struct slt_ops *ops)
+{
+    enum { N = 5000, STEPS = 4, SKIPPED = 2 };
+    if (ops == NULL)
+        return;
+    struct device d = device_open(ops, SLT_F32, 2);
+    double p[N], m[N] = {0}, g[N], got[N];
+    const float zero[N] = {0};
+    vector_hashed(p, 1000, N);
+    const struct slt_adam_item item = {.param = device_tensor(&d, 1, N, p),
+                                       .grad = device_tensor(&d, 1, N, NULL),
+                                       .m = device_bytes(&d, SLT_F32, N, zero)};
+    const struct slt_adam hyper = {.beta1 = 0.9, .weight_decay = 0.1, .scale = 1, .block = 256};
+    double scalar[SLT_SCALARS] = {
+        [SLT_SCALAR_LR] = 0.2, [SLT_SCALAR_C1] = 1, [SLT_SCALAR_C2] = 1, [SLT_SCALAR_GRAD_SCALE] = 0.5};
+    const struct slt_tensor scalars = device_bytes(&d, SLT_F64, SLT_SCALARS, scalar);
+    for (int step = 0; step < STEPS; step++) {
+        scalar[SLT_SCALAR_SKIP] = step == SKIPPED;
+        device_put(&d, scalars, scalar);
+        vector_hashed(g, step, N);
+        device_put(&d, item.grad, g);
+        ops->adam_step(d.ctx, &item, 1, &hyper, scalars);
+        for (int i = 0; step != SKIPPED && i < N; i++) {
+            m[i] = 0.9 * m[i] + 0.5 * g[i];
+            p[i] = p[i] * (1 - 0.2 * 0.1) - 0.2 * m[i];
+        }
+    }
+    device_get(&d, got, item.param);
+    const double error = host_distance(got, p, N);
+    CHECK(error <= 1e-6, "sgd on %s: error %g", ops->name, error);
+    device_close(&d);
+}
+
 int main(void)
 {
     struct vector_file v;
@@ -215,7 +253,9 @@ int main(void)
         check_adam8(tables[i], &v, "kernel", 0.1, 2e-6, 0);
         check_adam8(tables[i], &v, "library", 0, 3e-3, 0.2);
         check_adam8(tables[i], &v, "small", 0, 2e-7, 0);
+        check_sgd(tables[i]);
     }
+    check_sgd(emulated_ops());
     vector_file_free(&v);
     vector_file_read(&v, "galore");
     check_galore(&v, "cpu", SLT_GALORE_EXACT, 1e-5);

@@ -340,6 +340,72 @@ static void check_recorded(struct slt_device *device, struct slt_tokens *tokens,
     CHECK(memcmp(head[0], head[1], sizeof head[0]) == 0, "%s: weights", what);
 }
 
+// ---- A group whose gradient is not finite ----
+
+static struct slt_tensor poisoned; // the gradient that gets a NaN, none while buffer is NULL
+
+static void (*weight_gradient)(struct slt_ctx *ctx, struct slt_tensor dw, double beta,
+                               struct slt_act dy, struct slt_act x, double alpha);
+
+static void poison(struct slt_ctx *ctx, struct slt_tensor dw, double beta, struct slt_act dy,
+                   struct slt_act x, double alpha)
+{
+    weight_gradient(ctx, dw, beta, dy, x, alpha);
+    if (poisoned.rows == dw.rows && poisoned.cols == dw.cols && poisoned.buffer != NULL) {
+        const float nan_ = NAN;
+        slt_cpu_ops(NULL)->write(ctx, dw.buffer, dw.offset + 8, &nan_, sizeof nan_);
+        poisoned.buffer = NULL; // of the last layer, whose turn comes first
+    }
+}
+
+// With updates per layer, a group whose gradient is not finite keeps its weights and moments, and
+// all others take their step.
+static void check_poisoned_group(struct slt_device *device, struct slt_tokens *tokens)
+{
+    enum { MOST = 64 };
+    struct slt_error err;
+    struct slt_ops ops = *device->ops;
+    struct slt_device with = *device;
+    struct slt_train_options o = options_of(4);
+    struct slt_train_record record;
+    float before[MOST], after[MOST], moment[MOST];
+    weight_gradient = ops.linear_backward_weight;
+    ops.linear_backward_weight = poison;
+    with.ops = &ops;
+    o.per_layer = true;
+    struct slt_trainer *t = create(&with, tokens, SLT_FULL, &o);
+    CHECK_OK(slt_trainer_step(t, &record, NULL, &err), err);
+    const int down = t->model->layer[1].group[SLT_GROUP_DOWN].w_part;
+    for (int part = 0; part < t->model->part_count; part++) {
+        const struct slt_tensor w = t->model->part[part].value;
+        if (part != down && w.rows == 1)
+            continue; // gains of norms start alike
+        poisoned = t->model->part[down].value;
+        slt_tensor_read(t->model, &before[part], w, 87, 1);
+    }
+    const struct slt_slot *slot = NULL;
+    for (size_t i = 0; i < t->optimizer.slots; i++)
+        if (t->optimizer.slot[i].part == down)
+            slot = &t->optimizer.slot[i];
+    slt_tensor_read(t->model, &moment[0], slot->state[0].tensor, 7, 1);
+    CHECK_OK(slt_trainer_step(t, &record, NULL, &err), err);
+    CHECK(poisoned.buffer == NULL, "nothing was poisoned");
+    CHECK(record.skipped && record.skipped_updates == 1 && record.skipped_losses == 0,
+          "not counted");
+    for (int part = 0; part < t->model->part_count; part++) {
+        const struct slt_tensor w = t->model->part[part].value;
+        if (part != down && w.rows == 1)
+            continue;
+        slt_tensor_read(t->model, &after[part], w, 87, 1);
+        CHECK((before[part] == after[part]) == (part == down), "part %d: %g, then %g", part,
+              (double)before[part], (double)after[part]);
+    }
+    slt_tensor_read(t->model, &moment[1], slot->state[0].tensor, 7, 1);
+    CHECK(moment[0] == moment[1] && moment[0] != 0, "moment %g, then %g", (double)moment[0],
+          (double)moment[1]);
+    slt_trainer_free(t);
+}
+
 // ---- The plan ----
 
 static uint64_t created[SLT_REGIONS]; // bytes of buffers, by region
@@ -399,6 +465,8 @@ static void check_plans(struct slt_device *device, struct slt_tokens *tokens)
     check_plan(device, tokens, SLT_FULL, o, "galore8bit per layer");
     o.optimizer.kind = SLT_OPTIMIZER_ADAM8BIT;
     check_plan(device, tokens, SLT_SLTRAIN, o, "adam8bit per layer");
+    o.optimizer.kind = SLT_OPTIMIZER_SGD;
+    check_plan(device, tokens, SLT_SLTRAIN, o, "sgd per layer");
 }
 
 static void check_emulated(struct slt_tokens *tokens)
@@ -419,6 +487,8 @@ static void check_emulated(struct slt_tokens *tokens)
     o.optimizer.kind = SLT_OPTIMIZER_ADAM8BIT;
     o.micro_batch = 1;
     check_recorded(&device, tokens, &o, "four micro-batches");
+    o.optimizer.kind = SLT_OPTIMIZER_SGD;
+    check_recorded(&device, tokens, &o, "sgd");
     o.per_layer = true;
     o.micro_batch = 4;
     o.clip = 0.5;
@@ -440,6 +510,7 @@ int main(void)
     check_schedules();
     CHECK_OK(slt_device_open(&device, "cpu", 2, &err), err);
     struct slt_tokens *tokens = open_tokens(path);
+    check_poisoned_group(device, tokens);
     check_plans(device, tokens);
     check_accumulation(device, tokens, SLT_FULL);
     check_accumulation(device, tokens, SLT_SLTRAIN);

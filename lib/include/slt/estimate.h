@@ -56,16 +56,18 @@ struct slt_estimate {
 SLT_API const char *slt_scheme_name(enum slt_scheme scheme);
 SLT_API const char *slt_accounting_name(enum slt_accounting accounting);
 
-// What a method and an optimizer stand for in the paper: one that works in a subspace is galore, one
-// with 8-bit moments is counted with 1 byte per moment.
-SLT_API enum slt_scheme slt_scheme_of(enum slt_method method, enum slt_optimizer_id optimizer);
-SLT_API enum slt_accounting slt_accounting_of(enum slt_optimizer_id optimizer);
 
 // Evaluates the formulas above for the sizes, rank, density and support of config; its method is
 // not looked at, and a support of no kind counts as random.
 SLT_API int slt_estimate_memory(struct slt_estimate *estimate, const struct slt_config *config,
                                 enum slt_scheme scheme, enum slt_accounting accounting,
                                 struct slt_error *err);
+// The paper's estimate for a configuration's method and an optimizer: one that works in a subspace
+// is galore, one with 8-bit moments is counted with 1 byte per moment, one without second moments
+// with half of them.
+SLT_API int slt_estimate_paper(struct slt_estimate *estimate, const struct slt_config *config,
+                               enum slt_optimizer_id optimizer,
+                               struct slt_error *err) SLT_CHECK_RESULT;
 SLT_API uint64_t slt_estimate_total(const struct slt_estimate *estimate);
 
 // ---- Published numbers ----

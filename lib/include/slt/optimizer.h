@@ -12,7 +12,8 @@
     row(ADAMW, adamw)                                                                              \
     row(ADAM8BIT, adam8bit)                                                                        \
     row(GALORE, galore)                                                                            \
-    row(GALORE8BIT, galore8bit)
+    row(GALORE8BIT, galore8bit)                                                                    \
+    row(SGD, sgd)
 
 enum slt_optimizer_id {
 #define SLT_ROW(id, name) SLT_OPTIMIZER_##id,
@@ -58,9 +59,12 @@ struct slt_schedule {
 SLT_API const char *slt_optimizer_name(enum slt_optimizer_id id);
 // The same optimizer with 8-bit moments, or id where there is none.
 SLT_API enum slt_optimizer_id slt_optimizer_with_codes(enum slt_optimizer_id id);
-// Whether its moments are 8-bit codes; whether it works in a subspace of the gradients.
-SLT_API bool slt_optimizer_has_codes(enum slt_optimizer_id id);
-SLT_API bool slt_optimizer_has_subspace(enum slt_optimizer_id id);
+enum slt_optimizer_trait {
+    SLT_TRAIT_CODES = 1,         // moments are 8-bit codes
+    SLT_TRAIT_SUBSPACE = 2,      // it works in a subspace of the gradients
+    SLT_TRAIT_SECOND_MOMENT = 4, // steps are divided by the root of one
+};
+SLT_API bool slt_optimizer_has(enum slt_optimizer_id id, enum slt_optimizer_trait trait);
 
 // The multiplier of the learning rate at step t = 1..steps: t/warmup during warm-up, then from 1
 // down to the floor m at t = steps; cosine: m + (1-m)/2 (1 + cos(pi (t-warmup)/(steps-warmup))).

@@ -1,0 +1,13 @@
+// Stochastic gradient descent with momentum, as PyTorch computes it (Sutskever et al. 2013):
+// m = beta1 m + g, W -= lr m. Weight decay is decoupled and goes before the step.
+#include "optim/optimizer.h"
+
+static void plan(const struct slt_optimizer *o, struct slt_slot *slot)
+{
+    slot->moments = 1;
+    slt_slot_add(slot, "momentum_buffer", slt_slot_moment_dtype(o, slot), slot->info.rows,
+                 slot->info.cols);
+}
+
+const struct slt_optimizer_kind slt_optimizer_sgd = {
+    .eps = 1e-8, .with_codes = SLT_OPTIMIZER_SGD, .plan = plan, .step = slt_optimizer_step_moments};
