@@ -130,6 +130,26 @@ losses() { sed -n 's/.*"loss":\([^,]*\),.*/\1/p' "$1"; }
     done
 }
 
+@test "a plan's routes are those of the run, in its precision" {
+    emulated
+    routes() { sed -nE 's/.*(qkv|o|gate_up|down): (dense|factored) route/\1 \2/p' "$1"; }
+    for precision in f32 bf16; do
+        slt-train -v "${TRAIN[@]}" --device cuda --precision $precision -o m.slt "$DATA/block1.slt" 2>log
+        SLT_EMULATION_DEVICES=0 slt-plan --config "$DATA/tiny.json" --vocab-size 512 --method sltrain --support block:16x1 \
+            --density 0.2 --device cuda --batch 4 --seq 24 --precision $precision |
+            sed -n 's/^route_//p' | tr '\t' ' ' >plan.$precision
+        [ "$(wc -l <plan.$precision)" -eq 4 ]
+        diff plan.$precision <(routes log)
+    done
+    # Bands are products of tensor cores in bf16 only, so that it matters.
+    for precision in f32 bf16; do
+        SLT_EMULATION_DEVICES=0 slt-plan --preset 60m --method sltrain --support block:16x1 --device cuda --precision $precision |
+            grep '^route_' >large.$precision
+    done
+    run cmp large.f32 large.bf16
+    [ "$status" -eq 1 ]
+}
+
 @test "no GPU, and no backend: one sentence and status 1" {
     emulated
     SLT_EMULATION_DEVICES=0 run slt-train "${TRAIN[@]}" --device cuda -o a.slt "$DATA/full.slt"

@@ -205,6 +205,35 @@ timeless() {
     [[ $output == *"another tokenizer"* ]]
 }
 
+@test "a shape that the device cannot compute is refused in one sentence, by layout, plan and run" {
+    sed 's/}/, "head_dim": 512}/' "$DATA/tiny.json" >wide.json
+    slt-init --config wide.json --tokenizer "$DATA/spm.model" --method full -o wide.slt
+    sentence="device 'cpu' cannot do attention with 2 heads of 512 in F32"
+    run slt-train "${TRAIN[@]}" --steps 3 --device cpu --dry-run wide.slt
+    [ "$status" -eq 2 ]
+    [[ ${lines[0]} == "slt-train: $sentence" ]]
+    run slt-train "${TRAIN[@]}" --steps 3 --device cpu -o m.slt wide.slt
+    [ "$status" -eq 2 ]
+    [[ ${lines[0]} == "slt-train: $sentence" ]]
+    run slt-plan --config wide.json --method full --device cpu
+    [ "$status" -eq 2 ]
+    [[ ${lines[0]} == "slt-plan: $sentence" ]]
+    for command in "slt-eval --device cpu --data $DATA/valid.tok" "slt-generate --device cpu --prompt a --max-tokens 2"; do
+        # shellcheck disable=SC2086 # several words
+        run $command wide.slt
+        [ "$status" -eq 1 ]
+        [[ $output == *"$sentence" ]]
+    done
+    # The largest head that it has, and the plain operations on any.
+    sed 's/}/, "head_dim": 256}/' "$DATA/tiny.json" >wide.json
+    slt-init --config wide.json --tokenizer "$DATA/spm.model" --method full -o wide.slt
+    for device in cpu cpu-reference; do
+        slt-train "${TRAIN[@]}" --steps 3 --device $device --metrics $device.jsonl -o $device.slt wide.slt
+    done
+    paste <(metric loss cpu.jsonl) <(metric loss cpu-reference.jsonl) |
+        awk '!($1 > 0) || ($1 - $2) ^ 2 > 1e-6 { exit bad = 1 } END { exit bad || NR != 3 }'
+}
+
 @test "--dry-run prints steps and memory, and so does a run" {
     slt-train "${TRAIN[@]}" --tokens 1000 --dry-run "$DATA/init.slt" >plan
     [ "$(value_of steps <plan)" = 8 ]

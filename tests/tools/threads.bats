@@ -47,6 +47,17 @@ single() { # COMMAND...: that it starts no thread with --threads 1, and does wit
     single slt-init --from int8.slt --method full -o a.slt
 }
 
+@test "supports are drawn by the threads asked for" {
+    slt-init --preset nano --tokenizer spm.model --method sltrain -o sltrain.slt
+    # What one thread computes it does not share: only the drawing could start others.
+    status=0
+    env LD_PRELOAD="$PWD/shim.so" slt-train --data train.tok --steps 1 --batch 1 --seq 16 --threads 1 --device cpu \
+        --no-provenance -o one.slt sltrain.slt || status=$?
+    [ "$status" -eq 0 ]
+    slt-train --data train.tok --steps 1 --batch 1 --seq 16 --threads 3 --device cpu --no-provenance -o three.slt sltrain.slt
+    cmp one.slt three.slt
+}
+
 @test "text is encoded by the threads asked for" {
     single slt-tokenize --tokenizer spm.model --document blank -o a.tok text
 }
