@@ -40,15 +40,17 @@ void cli_model_apply(struct slt_config *c, const struct cli_model *m)
     if (m->alpha > 0)
         c->alpha = m->alpha;
     c->lora_b_zero = m->lora_b == 1;
-    if (c->method == SLT_FULL && (m->rank > 0 || m->alpha > 0))
-        cli_usage("--rank and --alpha do not go with --method full");
-    if (c->method != SLT_SLTRAIN && (m->density >= 0 || m->support != NULL))
+    const bool factors = slt_method_has(c->method, SLT_ROLE_LORA_A);
+    const bool sparse = slt_method_has(c->method, SLT_ROLE_SPARSE);
+    if (!factors && (m->rank > 0 || m->alpha > 0))
+        cli_usage("--rank and --alpha do not go with --method %s", slt_method_name(c->method));
+    if (!sparse && (m->density >= 0 || m->support != NULL))
         cli_usage("--density and --support go with --method sltrain only");
     if (c->method != SLT_LOWRANK && m->lora_b >= 0)
         cli_usage("--lora-b goes with --method lowrank only");
-    if (c->method == SLT_FULL)
+    if (!factors)
         c->rank = 0, c->alpha = 0;
-    if (c->method != SLT_SLTRAIN)
+    if (!sparse)
         c->density = 0;
     else if (m->support != NULL && strcmp(m->support, "top") == 0)
         c->support = (struct slt_support_spec){SLT_SUPPORT_EXPLICIT, 0, 0};

@@ -80,11 +80,11 @@ static int report(const struct options *o, const struct slt_config *c, slt_stop_
     cli_report_whole(r, "hidden_size", c->hidden_size);
     cli_report_whole(r, "intermediate_size", c->intermediate_size);
     cli_report_whole(r, "layers", c->num_hidden_layers);
-    if (c->method != SLT_FULL) {
+    if (c->rank > 0) {
         cli_report_whole(r, "rank", c->rank);
         cli_report_real(r, "alpha", c->alpha);
     }
-    if (c->method == SLT_SLTRAIN) {
+    if (c->density > 0) {
         cli_report_real(r, "density", c->density);
         cli_report_text(r, "support", slt_support_format(support, sizeof support, &c->support));
     }
@@ -113,14 +113,14 @@ static int make_provenance(char **text, const struct options *o, const struct sl
                                            : "config",
                  o->model.preset != NULL ? o->model.preset : "file", slt_method_name(c->method),
                  (long long)c->seed);
-    if (c->method != SLT_FULL)
+    if (c->rank > 0)
         n += snprintf(options + n, sizeof options - (size_t)n, ", \"rank\": %lld, \"alpha\": %.17g",
                       (long long)c->rank, c->alpha);
-    if (c->method == SLT_SLTRAIN)
+    if (c->density > 0)
         n += snprintf(options + n, sizeof options - (size_t)n,
                       ", \"density\": %.17g, \"support\": \"%s\"", c->density,
                       slt_support_format(support, sizeof support, &c->support));
-    if (c->method == SLT_SLTRAIN && o->from != NULL)
+    if (c->density > 0 && o->from != NULL)
         n += snprintf(options + n, sizeof options - (size_t)n, ", \"sparse\": \"%s\"",
                       sparse_starts[o->sparse > 0 ? o->sparse : 0]);
     snprintf(options + n, sizeof options - (size_t)n, "}");
@@ -167,7 +167,7 @@ int main(int argc, char **argv)
          "put this tokenizer in and take its vocabulary"},
         {"vocab-size", 0, CLI_WHOLE, &o.model.vocab_size, "N", 2, 1 << 24,
          "vocabulary without a tokenizer"},
-        {"method", 'm', CLI_CHOICE, &o.model.method, "full|lowrank|sltrain|relora", 0, 0,
+        {"method", 'm', CLI_CHOICE, &o.model.method, SLT_METHOD_CHOICES, 0, 0,
          "what the linears are (sltrain)"},
         {"lora-b", 0, CLI_CHOICE, &o.model.lora_b, "kaiming|zero", 0, 0,
          "start of B for lowrank (kaiming)"},
@@ -200,7 +200,7 @@ int main(int argc, char **argv)
                   "--vocab-size with it");
     if (o.from != NULL && o.model.lora_b >= 0)
         cli_usage("--lora-b says how a new model starts, and goes without --from");
-    if (o.sparse >= 0 && (o.from == NULL || o.model.method != SLT_SLTRAIN))
+    if (o.sparse >= 0 && (o.from == NULL || !slt_method_has((enum slt_method)o.model.method, SLT_ROLE_SPARSE)))
         cli_usage("--sparse goes with --from and --method sltrain");
     if (o.from == NULL && o.model.support != NULL && strcmp(o.model.support, "top") == 0)
         cli_usage(

@@ -12,7 +12,8 @@ struct options {
     struct cli_common common;
     struct cli_model model;
     struct slt_train_options train;
-    const char *method, *device;
+    int method; // enum slt_method, -1: not given
+    const char *device;
     int64_t threads, memory;
     bool table2, json;
 };
@@ -161,13 +162,13 @@ static void check_table2(const struct options *o)
 {
     const struct cli_model *m = &o->model;
     if (m->preset != NULL || m->config != NULL || m->rank > 0 || m->density >= 0 || m->alpha > 0 ||
-        m->support != NULL || m->vocab_size > 0 || o->method != NULL || o->memory > 0 || o->json)
+        m->support != NULL || m->vocab_size > 0 || o->method >= 0 || o->memory > 0 || o->json)
         cli_usage("--table2 goes with no option of a model, and not with --memory and --json");
 }
 
 int main(int argc, char **argv)
 {
-    struct options o = {.common = {.output = "-"}, .model = CLI_MODEL_DEFAULTS, .device = "auto"};
+    struct options o = {.common = {.output = "-"}, .model = CLI_MODEL_DEFAULTS, .method = -1, .device = "auto"};
     slt_train_defaults(&o.train);
     o.train.steps = 1;
     const struct cli_option own[] = {
@@ -175,8 +176,8 @@ int main(int argc, char **argv)
         CLI_MODEL(&o.model),
         {"vocab-size", 0, CLI_WHOLE, &o.model.vocab_size, "N", 2, 1 << 24,
          "vocabulary (the preset's or the file's)"},
-        {"method", 'm', CLI_TEXT, &o.method, "NAME", 0, 0,
-         "full, lowrank, sltrain or relora (sltrain)"},
+        {"method", 'm', CLI_CHOICE, &o.method, SLT_METHOD_CHOICES, 0, 0,
+         "what the linears are (sltrain)"},
         {"device", 0, CLI_WORD, &o.device, "auto|cpu|cpu-reference|cuda", 0, 0,
          "where it would run (auto)"},
         {"threads", 0, CLI_WHOLE, &o.threads, "N", 0, 4096, "CPU threads; 0: all (0)"},
@@ -193,15 +194,12 @@ int main(int argc, char **argv)
         "Prints parameters, memory and arithmetic of a training run, without data or GPU.", options,
         count};
     const int first = cli_parse(&program, argc, &argv);
-    struct slt_error err;
-    enum slt_method method = SLT_SLTRAIN;
     if (argv[first] != NULL)
         cli_usage("unexpected operand '%s'", argv[first]);
     if (o.table2)
         check_table2(&o);
-    if (o.method != NULL && slt_method_parse(&method, o.method, &err) != 0)
-        cli_usage("%s", err.message);
-    o.model.method = (int)method;
+    if (o.method >= 0)
+        o.model.method = o.method;
     slt_stop_flag *stop = cli_catch_signals();
     return cli_finish(o.table2 ? table2(&o, stop) : plan(&o, stop));
 }

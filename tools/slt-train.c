@@ -213,7 +213,12 @@ static char *default_prefix(const struct options *o)
     if (o->run.checkpoint != NULL || !has_result_file(o))
         return NULL;
     const size_t n = strlen(name);
-    return strndup(name, n > 4 && strcmp(name + n - 4, ".slt") == 0 ? n - 4 : n);
+    char *prefix = strndup(name, n > 4 && strcmp(name + n - 4, ".slt") == 0 ? n - 4 : n);
+    if (prefix == NULL) {
+        cli_say("cannot allocate the prefix of states");
+        exit(1);
+    }
+    return prefix;
 }
 
 // ---- Running ----

@@ -4,24 +4,24 @@
 
 #include "config/linear_kind.h"
 
+#define NAME(id, name) [SLT_##id] = #name,
+static const char *const names[SLT_METHOD_COUNT] = {SLT_METHODS(NAME)};
+
 static const struct slt_kind_info kinds[SLT_METHOD_COUNT] = {
     // W
-    [SLT_FULL] = {"full", {{SLT_ROLE_WEIGHT, false, SLT_START_NORMAL}}, 1},
+    [SLT_FULL] = {{{SLT_ROLE_WEIGHT, false, SLT_START_NORMAL}}, 1},
     // (alpha/r) B A
-    [SLT_LOWRANK] = {"lowrank",
-                     {{SLT_ROLE_LORA_A, false, SLT_START_UNIFORM},
+    [SLT_LOWRANK] = {{{SLT_ROLE_LORA_A, false, SLT_START_UNIFORM},
                       {SLT_ROLE_LORA_B, false, SLT_START_B}},
                      2},
     // (alpha/r) B A + S (arXiv 2406.02214)
-    [SLT_SLTRAIN] = {"sltrain",
-                     {{SLT_ROLE_LORA_A, false, SLT_START_UNIFORM},
+    [SLT_SLTRAIN] = {{{SLT_ROLE_LORA_A, false, SLT_START_UNIFORM},
                       {SLT_ROLE_LORA_B, false, SLT_START_ZERO},
                       {SLT_ROLE_INDEX, true, SLT_START_ZERO},
                       {SLT_ROLE_SPARSE, false, SLT_START_UNIFORM}},
                      4},
     // W + (alpha/r) B A with W frozen (arXiv 2307.05695)
-    [SLT_RELORA] = {"relora",
-                    {{SLT_ROLE_WEIGHT, true, SLT_START_NORMAL},
+    [SLT_RELORA] = {{{SLT_ROLE_WEIGHT, true, SLT_START_NORMAL},
                      {SLT_ROLE_LORA_A, false, SLT_START_UNIFORM},
                      {SLT_ROLE_LORA_B, false, SLT_START_ZERO}},
                     3},
@@ -34,19 +34,19 @@ const struct slt_kind_info *slt_kind_info(enum slt_method method)
 
 const char *slt_method_name(enum slt_method method)
 {
-    return method < SLT_METHOD_COUNT ? kinds[method].name : NULL;
+    return method < SLT_METHOD_COUNT ? names[method] : NULL;
 }
 
 int slt_method_parse(enum slt_method *method, const char *text, struct slt_error *err)
 {
     char known[160] = "";
     for (int i = 0; i < SLT_METHOD_COUNT; i++) {
-        if (strcmp(text, kinds[i].name) == 0) {
+        if (strcmp(text, names[i]) == 0) {
             *method = (enum slt_method)i;
             return 0;
         }
         snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", i > 0 ? ", " : "",
-                 kinds[i].name);
+                 names[i]);
     }
     return slt_error_set(err, SLT_ERR_RANGE, "unknown method '%s' (known: %s)", text, known);
 }

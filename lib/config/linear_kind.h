@@ -1,4 +1,4 @@
-// The kinds of linears as configurations and files know them: what each is called, which tensors it
+// The kinds of linears as configurations and files know them: which tensors each
 // has and how a new model's values start. A kind is one row here and one, of how it computes, in
 // model/linear.h.
 #ifndef SLT_CONFIG_LINEAR_KIND_H
@@ -25,7 +25,6 @@ struct slt_kind_tensor {
 };
 
 struct slt_kind_info {
-    const char *name;
     struct slt_kind_tensor tensor[SLT_KIND_TENSORS]; // in the order of files
     int tensors;
 };

@@ -1,6 +1,6 @@
 // Groups of linears that share an input, and how the kinds they come in compute. A kind (full,
-// lowrank, sltrain, relora) is one file here and a row in each of two tables: this one and the one
-// of its tensors (config/linear_kind.h).
+// lowrank, sltrain, relora) is one file here, slt_linear_NAME, a row in the table of its tensors
+// (config/linear_kind.h) and one in SLT_METHODS.
 //
 // Letters: x (T, in) the shared input; y (T, rows) all outputs side by side, rows = sum of out; r
 // the rank; s = alpha / r. Parameters of the members are stacked in memory: W (rows, in), A
@@ -58,9 +58,6 @@ struct slt_linear_kind {
 const struct slt_linear_kind *slt_linear_kind(enum slt_method method);
 // "full" where there is nothing to choose, else the group's route.
 const char *slt_group_route_name(const struct slt_group *group);
-
-extern const struct slt_linear_kind slt_linear_full, slt_linear_lowrank, slt_linear_sltrain,
-    slt_linear_relora;
 
 // The leading dimension of W and its gradient in the scratch of the dense route: rows start where
 // vectors of 16 bytes may.

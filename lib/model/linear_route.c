@@ -5,14 +5,13 @@
 // = s G A^T, dA = s B^T G, dS = G at the support.
 #include "model/linear.h"
 
+#define DECLARE(id, name) extern const struct slt_linear_kind slt_linear_##name;
+#define KIND(id, name)    [SLT_##id] = &slt_linear_##name,
+SLT_METHODS(DECLARE)
+
 const struct slt_linear_kind *slt_linear_kind(enum slt_method method)
 {
-    static const struct slt_linear_kind *const kinds[SLT_METHOD_COUNT] = {
-        [SLT_FULL] = &slt_linear_full,
-        [SLT_LOWRANK] = &slt_linear_lowrank,
-        [SLT_SLTRAIN] = &slt_linear_sltrain,
-        [SLT_RELORA] = &slt_linear_relora,
-    };
+    static const struct slt_linear_kind *const kinds[] = {SLT_METHODS(KIND)};
     return kinds[method];
 }
 

@@ -10,7 +10,24 @@
 #include "slt/dtype.h"
 #include "slt/error.h"
 
-enum slt_method { SLT_FULL, SLT_LOWRANK, SLT_SLTRAIN, SLT_RELORA, SLT_METHOD_COUNT };
+// What the linears of a model are: enumerator and name. Each is a row of config/linear_kind.c and a
+// file of lib/model with the row slt_linear_NAME.
+#define SLT_METHODS(row)                                                                           \
+    row(FULL, full)                                                                                \
+    row(LOWRANK, lowrank)                                                                          \
+    row(SLTRAIN, sltrain)                                                                          \
+    row(RELORA, relora)
+
+enum slt_method {
+#define SLT_ROW(id, name) SLT_##id,
+    SLT_METHODS(SLT_ROW)
+#undef SLT_ROW
+        SLT_METHOD_COUNT
+};
+
+// "full|lowrank|..."
+#define SLT_METHOD_CHOICE(id, name) "|" #name
+#define SLT_METHOD_CHOICES          (&(SLT_METHODS(SLT_METHOD_CHOICE))[1])
 
 // The positions of an explicit support lie in the checkpoint; the others are functions of a seed.
 enum slt_support_kind {
