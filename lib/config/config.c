@@ -55,11 +55,9 @@ static int check_real(const char *key, double value, double above, double max,
     return slt_error_set(err, SLT_ERR_RANGE, "%s %g is outside (%g, %g]", key, value, above, max);
 }
 
-static int check_method(const struct slt_config *c, struct slt_error *err)
+static int check_factors(const struct slt_config *c, struct slt_error *err)
 {
     int rc;
-    if (!slt_method_has(c->method, SLT_ROLE_LORA_A))
-        return 0;
     if ((rc = check_range("rank", c->rank, 1, MAX_DIM, err)) != 0 ||
         (rc = check_real("alpha", c->alpha, 0, 1e6, err)) != 0)
         return rc;
@@ -68,22 +66,30 @@ static int check_method(const struct slt_config *c, struct slt_error *err)
     if (c->rank > least)
         return slt_error_set(err, SLT_ERR_RANGE, "rank %lld is above the smallest size %lld",
                              (long long)c->rank, (long long)least);
-    if (!slt_method_has(c->method, SLT_ROLE_SPARSE))
-        return 0;
+    return 0;
+}
+
+static int check_sparse(const struct slt_config *c, struct slt_error *err)
+{
     if (c->support.kind == SLT_SUPPORT_NONE)
         return slt_error_set(err, SLT_ERR_RANGE, "method %s needs a support",
                              slt_method_name(c->method));
-    if (c->support.kind == SLT_SUPPORT_BLOCK)
-        for (int kind = 0; kind < SLT_GROUP_KINDS; kind++) {
-            const struct slt_group_shape g = slt_group_shape(c, kind);
-            for (int m = 0; m < g.members; m++)
-                if (c->support.block_rows > g.out[m] || c->support.block_cols > g.in)
-                    return slt_error_set(err, SLT_ERR_RANGE,
-                                         "a block of %dx%d does not fit into a linear of %lldx%lld",
-                                         c->support.block_rows, c->support.block_cols,
-                                         (long long)g.out[m], (long long)g.in);
-        }
+    for (int kind = 0; c->support.kind == SLT_SUPPORT_BLOCK && kind < SLT_GROUP_KINDS; kind++) {
+        const struct slt_group_shape g = slt_group_shape(c, kind);
+        for (int m = 0; m < g.members; m++)
+            if (c->support.block_rows > g.out[m] || c->support.block_cols > g.in)
+                return slt_error_set(err, SLT_ERR_RANGE,
+                                     "a block of %dx%d does not fit into a linear of %lldx%lld",
+                                     c->support.block_rows, c->support.block_cols,
+                                     (long long)g.out[m], (long long)g.in);
+    }
     return check_real("density", c->density, 0, 1, err);
+}
+
+static int check_method(const struct slt_config *c, struct slt_error *err)
+{
+    int rc = slt_method_has(c->method, SLT_ROLE_LORA_A) ? check_factors(c, err) : 0;
+    return rc == 0 && slt_method_has(c->method, SLT_ROLE_SPARSE) ? check_sparse(c, err) : rc;
 }
 
 static int check_quantization(const struct slt_quantization *q, struct slt_error *err)

@@ -153,11 +153,10 @@ static int read_slt(const struct source *s, const json_t *o, struct slt_config *
     c->seed = (uint64_t)seed;
     if ((rc = read_quantization(s, json_object_get(o, "quantization"), &c->quantization)) != 0)
         return rc;
-    if (!slt_method_has(c->method, SLT_ROLE_LORA_A))
-        return 0;
-    if ((rc = get_required(s, o, "rank", &c->rank)) != 0 ||
-        (rc = get_real(s, o, "alpha", (double)c->rank, &c->alpha)) != 0 ||
-        (rc = get_flag(s, o, "lora_b_zero", &c->lora_b_zero)) != 0)
+    if (slt_method_has(c->method, SLT_ROLE_LORA_A) &&
+        ((rc = get_required(s, o, "rank", &c->rank)) != 0 ||
+         (rc = get_real(s, o, "alpha", (double)c->rank, &c->alpha)) != 0 ||
+         (rc = get_flag(s, o, "lora_b_zero", &c->lora_b_zero)) != 0))
         return rc;
     if (!slt_method_has(c->method, SLT_ROLE_SPARSE))
         return 0;
