@@ -122,7 +122,7 @@ static int export_model(const struct options *o, const char *model, slt_stop_fla
     if (code != 0)
         return code;
     int rc = slt_checkpoint_open(&reader, in, &err);
-    if (rc == 0 && o->to == TO_HF && !o->merge && slt_checkpoint_config(reader)->rank > 0)
+    if (rc == 0 && o->to == TO_HF && !o->merge && !slt_method_is_dense(slt_checkpoint_config(reader)->method))
         rc = slt_error_set(&err, SLT_ERR_RANGE,
                            "'%s' is of method %s: --merge makes it dense, --to reference keeps its "
                            "factors",

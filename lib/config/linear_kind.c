@@ -65,6 +65,11 @@ bool slt_method_has(enum slt_method method, enum slt_role role)
     return slt_kind_tensor(method, role) != NULL;
 }
 
+bool slt_method_is_dense(enum slt_method method)
+{
+    return kinds[method].tensors == 1 && kinds[method].tensor[0].role == SLT_ROLE_WEIGHT;
+}
+
 bool slt_kind_of_roles(enum slt_method *method, unsigned roles)
 {
     for (int m = 0; m < SLT_METHOD_COUNT; m++) {

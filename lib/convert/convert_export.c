@@ -205,12 +205,12 @@ int slt_convert_export(const char *directory, struct slt_checkpoint_reader *read
                        .stop = stop,
                        .config = *slt_checkpoint_config(reader)};
     x.config.quantization = (struct slt_quantization){0};
-    const bool factors = slt_method_has(x.config.method, SLT_ROLE_LORA_A);
-    if (!merge && factors && slt_method_has(x.config.method, SLT_ROLE_WEIGHT))
+    const bool dense = slt_method_is_dense(x.config.method);
+    if (!merge && !dense && slt_method_has(x.config.method, SLT_ROLE_WEIGHT))
         return slt_error_set(err, SLT_ERR_RANGE,
-                             "a %s model has a frozen matrix besides its factors: merge them",
+                             "a %s model has a frozen matrix besides what it trains: merge them",
                              slt_method_name(x.config.method));
-    if (merge && factors) {
+    if (merge && !dense) {
         slt_config_make_full(&x.config);
     } else if (slt_method_has(x.config.method, SLT_ROLE_SPARSE)) {
         if (x.config.support.kind == SLT_SUPPORT_BLOCK) // of which there are not density * out * in

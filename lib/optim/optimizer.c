@@ -55,7 +55,7 @@ int64_t slt_optimizer_projects(const struct slt_optimizer_options *o,
 static int check_method(const struct slt_optimizer *o, enum slt_method method,
                         struct slt_error *err)
 {
-    if (o->kind->subspace != NULL && slt_method_has(method, SLT_ROLE_LORA_A))
+    if (o->kind->subspace != NULL && !slt_method_is_dense(method))
         return slt_error_set(err, SLT_ERR_RANGE,
                              "optimizer %s projects full-rank weights, and a model of method %s "
                              "has none to train",

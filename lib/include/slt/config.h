@@ -107,8 +107,9 @@ struct slt_config {
 SLT_API const char *slt_method_name(enum slt_method method);
 // SLT_ERR_RANGE with a sentence that lists the known names.
 SLT_API int slt_method_parse(enum slt_method *method, const char *text, struct slt_error *err);
-// Whether linears of a method have a tensor of this role.
+// Whether linears of a method have a tensor of this role; whether a trained W is all they have.
 SLT_API bool slt_method_has(enum slt_method method, enum slt_role role);
+SLT_API bool slt_method_is_dense(enum slt_method method);
 // "random", "block:RxC", "explicit".
 SLT_API int slt_support_parse(struct slt_support_spec *spec, const char *text,
                               struct slt_error *err);
