@@ -10,7 +10,7 @@ const struct slt_stack *slt_stack(const struct slt_config *config)
     return stacks[config->architecture];
 }
 
-// The next piece of the scratch of unpacked weights.
+// The next view of the scratch of unpacked weights.
 static struct slt_tensor unpack_at(struct slt_model *m, struct slt_tensor t, uint64_t *used)
 {
     if (t.buffer == NULL || t.dtype != SLT_BF16)

@@ -1,7 +1,7 @@
 // A model on a device: parameters as stacked parts, forward and backward of a micro-batch.
 //
 // A *part* is what computation and optimizers see: one tensor, for linears the stacked parameters
-// of a group. A *parameter* is what files see (slt_config_params): a contiguous piece of a part.
+// of a group. A *parameter* is what files see (slt_config_params): contiguous elements of a part.
 #ifndef SLT_MODEL_MODEL_H
 #define SLT_MODEL_MODEL_H
 

@@ -9,20 +9,20 @@
 
 #define CHUNK ((int64_t)1 << 18) // elements that pass through host memory at once
 
-#define PIECE 4096 // BF16 elements that are converted at once on the host
+#define RUN 4096 // BF16 elements that are converted at once on the host
 
 void slt_tensor_write(struct slt_model *m, struct slt_tensor t, int64_t first, const void *values,
                       int64_t count)
 {
     const uint64_t size = slt_dtype_size(t.dtype), at = t.offset + (uint64_t)first * size;
     const float *from = values;
-    uint16_t rounded[PIECE];
+    uint16_t rounded[RUN];
     if (t.dtype != SLT_BF16) {
         m->ops->write(m->ctx, t.buffer, at, values, (uint64_t)count * size);
         return;
     }
-    for (int64_t i = 0; i < count; i += PIECE) {
-        const int64_t n = count - i < PIECE ? count - i : PIECE;
+    for (int64_t i = 0; i < count; i += RUN) {
+        const int64_t n = count - i < RUN ? count - i : RUN;
         for (int64_t k = 0; k < n; k++)
             rounded[k] = slt_bf16_nearest(from[i + k]);
         m->ops->write(m->ctx, t.buffer, at + (uint64_t)i * size, rounded, (uint64_t)n * size);
@@ -34,13 +34,13 @@ void slt_tensor_read(struct slt_model *m, void *values, struct slt_tensor t, int
 {
     const uint64_t size = slt_dtype_size(t.dtype), at = t.offset + (uint64_t)first * size;
     float *to = values;
-    uint16_t stored[PIECE];
+    uint16_t stored[RUN];
     if (t.dtype != SLT_BF16) {
         m->ops->read(m->ctx, values, t.buffer, at, (uint64_t)count * size);
         return;
     }
-    for (int64_t i = 0; i < count; i += PIECE) {
-        const int64_t n = count - i < PIECE ? count - i : PIECE;
+    for (int64_t i = 0; i < count; i += RUN) {
+        const int64_t n = count - i < RUN ? count - i : RUN;
         m->ops->read(m->ctx, stored, t.buffer, at + (uint64_t)i * size, (uint64_t)n * size);
         for (int64_t k = 0; k < n; k++)
             to[i + k] = slt_bf16_value(stored[k]);

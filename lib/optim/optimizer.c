@@ -6,7 +6,7 @@
 #include "optim/optimizer.h"
 
 // Elements of BF16 tensors that are F32 at once: a multiple of any block of moments.
-#define PIECE ((int64_t)1 << 20)
+#define RUN ((int64_t)1 << 20)
 #define SMALL 4096 // elements below which moments stay in 32 bits (bitsandbytes' min_8bit_size)
 
 #define DECLARE(id, name) extern const struct slt_optimizer_kind slt_optimizer_##name;
@@ -132,12 +132,12 @@ void slt_optimizer_layout(struct slt_optimizer *o)
         }
     }
     for (int i = 0; i < 3 && converts(o); i++)
-        o->piece[i] = slt_memory_tensor(memory, SLT_REGION_WORKSPACE, SLT_F32, 1, PIECE);
+        o->unpacked[i] = slt_memory_tensor(memory, SLT_REGION_WORKSPACE, SLT_F32, 1, RUN);
     if (o->kind->layout != NULL)
         o->kind->layout(o, memory);
 }
 
-struct slt_tensor slt_slot_piece(const struct slt_optimizer *o, const struct slt_slot *slot,
+struct slt_tensor slt_slot_view(const struct slt_optimizer *o, const struct slt_slot *slot,
                                  struct slt_tensor part)
 {
     const struct slt_param *p = &o->model->param[slot - o->slot];
@@ -161,8 +161,8 @@ void slt_optimizer_bind(struct slt_optimizer *o, const struct slt_tensor *grad)
 {
     for (size_t i = 0; i < o->slots; i++) {
         struct slt_slot *slot = &o->slot[i];
-        slot->param = slt_slot_piece(o, slot, o->model->part[slot->part].value);
-        slot->grad = slt_slot_piece(o, slot, grad[slot->part]);
+        slot->param = slt_slot_view(o, slot, o->model->part[slot->part].value);
+        slot->grad = slt_slot_view(o, slot, grad[slot->part]);
         slot->master = slt_slot_state(slot, "master");
         slot->rounding = slt_random_key("slt-round-1", slot->info.name, o->seed);
     }
@@ -292,8 +292,8 @@ void slt_optimizer_adam(struct slt_optimizer *o, const struct slt_slot *slot,
         m->ops->adam_step(m->ctx, item, 1, hyper, m->scalars);
         return;
     }
-    for (int64_t at = 0; at < total; at += PIECE) {
-        const int64_t n = total - at < PIECE ? total - at : PIECE, block = hyper->block;
+    for (int64_t at = 0; at < total; at += RUN) {
+        const int64_t n = total - at < RUN ? total - at : RUN, block = hyper->block;
         const int64_t first = at / block, blocks = (n + block - 1) / block;
         struct slt_adam_item part = {.param = range_of(item->param, at, n),
                                      .grad = range_of(item->grad, at, n),
@@ -312,7 +312,7 @@ void slt_optimizer_adam(struct slt_optimizer *o, const struct slt_slot *slot,
                 *stored[i] = range_of(slot->master, at, n);
                 continue;
             }
-            *stored[i] = range_of(o->piece[i], 0, n);
+            *stored[i] = range_of(o->unpacked[i], 0, n);
             m->ops->convert(m->ctx, *stored[i], packed[i], NULL);
         }
         m->ops->adam_step(m->ctx, &part, 1, hyper, m->scalars);

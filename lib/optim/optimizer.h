@@ -73,8 +73,9 @@ struct slt_optimizer {
     struct slt_slot *slot;        // (slots)
     struct slt_adam_item *item;   // (slots): scratch of a multi-tensor step
     struct slt_tensor scratch[2]; // of the kind's layout
-    struct slt_tensor piece[3];   // F32: a piece of a BF16 parameter and of its moments, where the
-                                  // backend does not take them as they are
+    // F32: a run of a BF16 parameter's elements and of its moments', where the backend does not take
+    // them as they are
+    struct slt_tensor unpacked[3];
 };
 
 const struct slt_optimizer_kind *slt_optimizer_kind(enum slt_optimizer_id id);
@@ -82,7 +83,7 @@ const struct slt_optimizer_kind *slt_optimizer_kind(enum slt_optimizer_id id);
 // SLT_ERR_RANGE where the optimizer cannot train such a model.
 int slt_optimizer_init(struct slt_optimizer *optimizer, const struct slt_optimizer_options *options,
                        enum slt_precision precision, uint64_t seed, struct slt_model *model,
-                       struct slt_error *err);
+                       struct slt_error *err) SLT_CHECK_RESULT;
 // Lays out the states in the moments region (runs in both passes of the model's layout).
 void slt_optimizer_layout(struct slt_optimizer *optimizer);
 // The most rows of a projector, if gradients are to be accumulated in the optimizer's subspace,
@@ -93,8 +94,8 @@ int64_t slt_optimizer_projects(const struct slt_optimizer_options *options,
 // low = beta low + the projection of g.
 void slt_optimizer_project(const struct slt_model *model, const struct slt_projection *projection,
                            double beta, struct slt_tensor g);
-// The piece of a tensor over the slot's part that is the slot's own.
-struct slt_tensor slt_slot_piece(const struct slt_optimizer *optimizer, const struct slt_slot *slot,
+// The slot's own share of a tensor over its part.
+struct slt_tensor slt_slot_view(const struct slt_optimizer *optimizer, const struct slt_slot *slot,
                                  struct slt_tensor part);
 // Points the slots at the parameters and at the gradients of their parts, grad (parts).
 void slt_optimizer_bind(struct slt_optimizer *optimizer, const struct slt_tensor *grad);
@@ -135,7 +136,7 @@ void slt_optimizer_set(struct slt_optimizer *optimizer, const struct slt_slot *s
 // take them as they are.
 bool slt_slot_is_converted(const struct slt_optimizer *optimizer, const struct slt_slot *slot);
 // One Adam step of an item of the slot. What of param, m, v is BF16 is given to the backend as it
-// is, or converted to F32 piece by piece, and back; both alike, stochastically with --precision
+// is, or converted to F32 run by run, and back; both alike, stochastically with --precision
 // bf16-sr; a slot's master stands for its param. update is the number of updates before.
 void slt_optimizer_adam(struct slt_optimizer *optimizer, const struct slt_slot *slot,
                         const struct slt_adam_item *item, const struct slt_adam *hyper,
@@ -143,7 +144,7 @@ void slt_optimizer_adam(struct slt_optimizer *optimizer, const struct slt_slot *
 // One multi-tensor step over the slots of parts [first, first + count), of all kinds whose slots
 // are moments of their gradients.
 int slt_optimizer_step_moments(struct slt_optimizer *optimizer, int first, int count,
-                               int64_t update, struct slt_error *err);
+                               int64_t update, struct slt_error *err) SLT_CHECK_RESULT;
 // The item of a step: param and grad as given, the moments from the slot's first
 // states; with the slot's master where param is the slot's own.
 struct slt_adam_item slt_slot_item(const struct slt_slot *slot, struct slt_tensor param,

@@ -186,7 +186,7 @@ void slt_projected_begin(struct slt_projected *p, int64_t update, struct slt_ten
         for (int k = 0; k < part->slots; k++) {
             struct slt_slot *slot = slot_of(p, part, k);
             slot->projected = !part->whole;
-            slot->grad = part->whole ? slt_slot_piece(p->optimizer, slot, part->at)
+            slot->grad = part->whole ? slt_slot_view(p->optimizer, slot, part->at)
                                      : p->low[part->first + k].low;
         }
     }
@@ -218,7 +218,7 @@ void slt_projected_commit(struct slt_projected *p, int i)
     slt_model_set_scalars(model, scalar);
     for (int k = 0; k < part->slots; k++) {
         const struct slt_slot *slot = slot_of(p, part, k);
-        const struct slt_tensor g = slt_slot_piece(p->optimizer, slot, part->at);
+        const struct slt_tensor g = slt_slot_view(p->optimizer, slot, part->at);
         const struct slt_projection *in = &p->low[part->first + k];
         const float bad = NAN;
         if (finite && p->failure.code == 0)

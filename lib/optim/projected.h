@@ -21,7 +21,7 @@ bool slt_projector_is_due(const struct slt_optimizer *optimizer, const struct sl
                           int64_t update);
 
 int slt_projected_init(struct slt_projected *projected, const struct slt_model *model,
-                       struct slt_optimizer *optimizer, struct slt_error *err);
+                       struct slt_optimizer *optimizer, struct slt_error *err) SLT_CHECK_RESULT;
 void slt_projected_free(struct slt_projected *projected);
 // Whether the gradient of this part is projected.
 bool slt_projected_has(const struct slt_projected *projected, int part);

@@ -15,6 +15,6 @@ unsigned slt_trained_roles(enum slt_train_only only);
 // Whether a model can be trained with these options; SLT_ERR_RANGE (of the options) or
 // SLT_ERR_FORMAT (of the model) with the reason.
 int slt_train_check_model(const struct slt_train_options *options, const struct slt_config *config,
-                          struct slt_error *err);
+                          struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif

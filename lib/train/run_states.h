@@ -26,36 +26,36 @@ struct slt_run_states {
 // validation file, which must fit the model of reader. Both fail where a run could not be saved or
 // validated later.
 int slt_run_states_open(struct slt_run_states *states, const struct slt_train_run *how,
-                        const struct slt_checkpoint_reader *reader, struct slt_error *err);
+                        const struct slt_checkpoint_reader *reader, struct slt_error *err) SLT_CHECK_RESULT;
 void slt_run_states_close(struct slt_run_states *states);
 
 // Looks at what lies under the prefix. trainer has its identity. SLT_ERR_MISMATCH if there are
 // states, and only such of other runs: the sentence names one and how it differs.
 int slt_run_states_find(struct slt_run_states *states, const struct slt_trainer *trainer,
-                        struct slt_error *err);
+                        struct slt_error *err) SLT_CHECK_RESULT;
 // The newest state of this run that is whole: its path, or path[0] = 0 if there is none. What is
 // passed over goes to how->on_damaged.
 int slt_run_states_newest(struct slt_run_states *states, char *path, size_t size,
-                          struct slt_error *err);
+                          struct slt_error *err) SLT_CHECK_RESULT;
 // Whether the file at how->result is what this run ends with.
 int slt_run_states_is_finished(const struct slt_run_states *states,
                                const struct slt_trainer *trainer, bool *finished,
-                               struct slt_error *err);
+                               struct slt_error *err) SLT_CHECK_RESULT;
 
 // Whether a state may be written at this step: no file that is not the run's has its name.
 bool slt_run_states_has_room(const struct slt_run_states *states, int64_t step);
 // Writes a state of the trainer as it is, and removes older ones of this run.
 int slt_run_states_write(struct slt_run_states *states, struct slt_trainer *trainer,
-                         const struct slt_attachments *attachments, struct slt_error *err);
+                         const struct slt_attachments *attachments, struct slt_error *err) SLT_CHECK_RESULT;
 // The same if one is due after the step just done.
 int slt_run_states_write_if_due(struct slt_run_states *states, struct slt_trainer *trainer,
-                                const struct slt_attachments *attachments, struct slt_error *err);
+                                const struct slt_attachments *attachments, struct slt_error *err) SLT_CHECK_RESULT;
 
 // Whether a validation follows the step just done.
 bool slt_run_states_validates_at(const struct slt_run_states *states, int64_t step, int64_t steps);
 // The validation that trainer's progress says is due; then it no longer is. SLT_ERR_STOPPED leaves
 // it due.
 int slt_run_states_validate(struct slt_run_states *states, struct slt_trainer *trainer,
-                            slt_stop_flag *stop, struct slt_error *err);
+                            slt_stop_flag *stop, struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif

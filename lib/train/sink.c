@@ -50,7 +50,7 @@ static bool keeps_own(const struct slt_model *model, int part)
     return part == model->head_part && part == model->embedding_part;
 }
 
-// Views of one piece of memory, as large as the largest unit.
+// Views of the same memory, as large as the largest unit.
 static void layout_shared(struct slt_grads *g, struct slt_model *model)
 {
     struct slt_buffer *buffer = model->memory.buffer[SLT_REGION_GRADIENTS];

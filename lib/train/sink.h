@@ -26,7 +26,7 @@ struct slt_grads {
 
 // optimizer: whose subspace gradients are accumulated in, or NULL.
 int slt_grads_init(struct slt_grads *grads, const struct slt_model *model, bool shared,
-                   struct slt_optimizer *optimizer, struct slt_error *err);
+                   struct slt_optimizer *optimizer, struct slt_error *err) SLT_CHECK_RESULT;
 // Lays out the buffers in the gradients region (runs in both passes of the model's layout, after
 // the optimizer's). Tied embeddings contribute at both ends of the backward pass and keep a buffer
 // of their own.

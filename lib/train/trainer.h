@@ -59,22 +59,41 @@ struct slt_trainer {
 // SLT_ERR_RANGE where the options do not fit the model or the device cannot do what they ask for.
 int slt_trainer_prepare(struct slt_trainer **trainer, const struct slt_device *device,
                         const struct slt_config *config, const struct slt_train_options *options,
-                        enum slt_dtype dtype, struct slt_error *err);
+                        enum slt_dtype dtype, struct slt_error *err) SLT_CHECK_RESULT;
 // Allocates it. tokens stay the caller's. The weights are undefined until slt_model_load.
 int slt_trainer_allocate(struct slt_trainer *trainer, struct slt_tokens *tokens,
-                         struct slt_error *err);
+                         struct slt_error *err) SLT_CHECK_RESULT;
 void slt_trainer_free(struct slt_trainer *trainer);
 
 // One optimizer step. Fills record's numbers but not its times, apart from data_seconds.
 // SLT_ERR_STOPPED if stop was set between micro-batches: then the step has not happened.
 // SLT_ERR_RANGE if a stream ended.
 int slt_trainer_step(struct slt_trainer *trainer, struct slt_train_record *record,
-                     slt_stop_flag *stop, struct slt_error *err);
+                     slt_stop_flag *stop, struct slt_error *err) SLT_CHECK_RESULT;
 // Mean loss on a token file from where it is (a mapped one from its start), with the training
 // model.
 int slt_trainer_validate(struct slt_trainer *trainer, struct slt_train_validation *validation,
                          struct slt_tokens *tokens, uint64_t limit, slt_stop_flag *stop,
-                         struct slt_error *err);
+                         struct slt_error *err) SLT_CHECK_RESULT;
+
+// ---- trainer.json (trainer_json.c) ----
+
+// Gives the trainer the identity of its run: the SHA-256 of what the model is that it starts from
+// (reader, read to its end), of the options that change numbers, and of the data.
+int slt_trainer_identify(struct slt_trainer *trainer, const struct slt_checkpoint_reader *reader,
+                         struct slt_error *err) SLT_CHECK_RESULT;
+// Whether the trainer.json that reader has passed is of the same run. SLT_ERR_MISMATCH with a
+// sentence that says how it differs.
+int slt_trainer_is_of_run(const struct slt_trainer *trainer,
+                          const struct slt_checkpoint_reader *reader, struct slt_error *err) SLT_CHECK_RESULT;
+// The options that change numbers, and the run's identity, as a JSON object's text; the caller
+// frees *json.
+int slt_trainer_options_json(const struct slt_trainer *trainer, char **json, struct slt_error *err) SLT_CHECK_RESULT;
+// The text of trainer.json, which the caller frees; and what progress it says, of the one that
+// reader has passed. SLT_ERR_MISMATCH if it is of another run.
+int slt_trainer_json(const struct slt_trainer *trainer, char **json, struct slt_error *err) SLT_CHECK_RESULT;
+int slt_trainer_read_json(struct slt_trainer *trainer, const struct slt_checkpoint_reader *reader,
+                          struct slt_error *err) SLT_CHECK_RESULT;
 
 // ---- State (state.c) ----
 
@@ -86,27 +105,16 @@ struct slt_attachments {
     char *provenance;
 };
 int slt_attachments_take(struct slt_attachments *attachments,
-                         const struct slt_checkpoint_reader *reader, struct slt_error *err);
+                         const struct slt_checkpoint_reader *reader, struct slt_error *err) SLT_CHECK_RESULT;
 void slt_attachments_free(struct slt_attachments *attachments);
 
-// Gives the trainer the identity of its run: the SHA-256 of what the model is that it starts from
-// (reader, read to its end), of the options that change numbers, and of the data.
-int slt_trainer_identify(struct slt_trainer *trainer, const struct slt_checkpoint_reader *reader,
-                         struct slt_error *err);
-// Whether the trainer.json that reader has passed is of the same run. SLT_ERR_MISMATCH with a
-// sentence that says how it differs.
-int slt_trainer_is_of_run(const struct slt_trainer *trainer,
-                          const struct slt_checkpoint_reader *reader, struct slt_error *err);
-// The options that change numbers, and the run's identity, as a JSON object's text; the caller
-// frees *json.
-int slt_trainer_options_json(const struct slt_trainer *trainer, char **json, struct slt_error *err);
 // Writes a checkpoint, with optimizer and trainer state if asked for.
 int slt_trainer_save(struct slt_trainer *trainer, struct slt_output *out,
                      const struct slt_attachments *attachments, bool with_state,
-                     struct slt_error *err);
+                     struct slt_error *err) SLT_CHECK_RESULT;
 // Reads trainer.json and the optimizer's tensors; the reader stands at the first of them.
 // SLT_ERR_MISMATCH if it is of another run.
 int slt_trainer_load_state(struct slt_trainer *trainer, struct slt_checkpoint_reader *reader,
-                           struct slt_error *err);
+                           struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif

@@ -40,7 +40,7 @@ SLT_API void slt_train_defaults(struct slt_train_options *options);
 // Chooses what options leave open (micro_batch, eps, relora_prune_fraction) and checks all of them
 // and their combination, once, before they are given to any other function; SLT_ERR_RANGE names the
 // one that is wrong.
-SLT_API int slt_train_resolve(struct slt_train_options *options, struct slt_error *err);
+SLT_API int slt_train_resolve(struct slt_train_options *options, struct slt_error *err) SLT_CHECK_RESULT;
 
 // ---- The table of options, for programs and their --help ----
 
@@ -139,11 +139,11 @@ struct slt_train_run {
 SLT_API int slt_train(struct slt_output *out, struct slt_device *device,
                       struct slt_checkpoint_reader *reader, struct slt_tokens *tokens,
                       const struct slt_train_options *options, const struct slt_train_run *run,
-                      struct slt_error *err);
+                      struct slt_error *err) SLT_CHECK_RESULT;
 
 // What slt_train would allocate, with options as slt_train_resolve left them. SLT_ERR_RANGE where
 // they do not fit the model or the device cannot do what they ask for.
 SLT_API int slt_train_plan(struct slt_plan *plan, struct slt_device *device,
                            const struct slt_config *config, const struct slt_train_options *options,
-                           struct slt_error *err);
+                           struct slt_error *err) SLT_CHECK_RESULT;
 #endif
