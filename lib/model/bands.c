@@ -24,38 +24,38 @@ int64_t slt_bands_most_parts(int64_t nnz)
     return nnz / SLT_BAND_ROWS;
 }
 
-static int64_t column_at(const void *column, int64_t cols, int64_t k)
+static int64_t group_of(const struct slt_support_rows *rows, int64_t in, int64_t k)
 {
-    return cols <= 65536 ? ((const uint16_t *)column)[k] : ((const int32_t *)column)[k];
+    return slt_support_column(rows, in, k) / SLT_BAND_COLUMNS;
 }
 
 // The first position after k of its row, which ends at last, that is in another group.
-static int64_t part_end(const void *column, int64_t cols, int64_t k, int64_t last)
+static int64_t part_end(const struct slt_support_rows *rows, int64_t in, int64_t k, int64_t last)
 {
-    const int64_t group = column_at(column, cols, k) / SLT_BAND_COLUMNS;
-    while (k < last && column_at(column, cols, k) / SLT_BAND_COLUMNS == group)
+    const int64_t group = group_of(rows, in, k);
+    while (k < last && group_of(rows, in, k) == group)
         k++;
     return k;
 }
 
-int slt_bands_find(struct slt_bands *bands, const int64_t *row_start, const void *column,
-                   int64_t rows, int64_t cols, struct slt_error *err)
+int slt_bands_find(struct slt_bands *bands, const struct slt_support_rows *rows, int64_t out,
+                   int64_t in, struct slt_error *err)
 {
-    struct slt_bands b = {.groups = slt_bands_groups(cols)};
-    b.row = calloc((size_t)slt_bands_most(rows) + 1, sizeof *b.row);
+    struct slt_bands b = {.groups = slt_bands_groups(in)};
+    b.row = calloc((size_t)slt_bands_most(out) + 1, sizeof *b.row);
     b.start = calloc((size_t)b.groups + 1, sizeof *b.start);
     if (b.row == NULL || b.start == NULL)
         goto memory;
     // The first row with positions that is in no band yet starts one.
-    for (int64_t row = 0; row + SLT_BAND_ROWS <= rows;) {
-        const int64_t first = row_start[row], last = row_start[row + 1];
-        for (int64_t k = first; k < last; k = part_end(column, cols, k, last))
-            b.start[column_at(column, cols, k) / SLT_BAND_COLUMNS + 1]++;
+    for (int64_t row = 0; row + SLT_BAND_ROWS <= out;) {
+        const int64_t first = rows->row_start[row], last = rows->row_start[row + 1];
+        for (int64_t k = first; k < last; k = part_end(rows, in, k, last))
+            b.start[group_of(rows, in, k) + 1]++;
         if (first < last)
             b.row[b.bands++] = (int32_t)row;
         row += first < last ? SLT_BAND_ROWS : 1;
     }
-    for (int64_t i = b.bands; i < slt_bands_most(rows); i++)
+    for (int64_t i = b.bands; i < slt_bands_most(out); i++)
         b.row[i] = -1;
     for (int64_t g = 0; g < b.groups; g++)
         b.start[g + 1] += b.start[g];
@@ -69,10 +69,10 @@ int slt_bands_find(struct slt_bands *bands, const int64_t *row_start, const void
     for (int64_t g = 0; g < b.groups; g++)
         next[g] = b.start[g];
     for (int64_t i = 0; i < b.bands; i++) {
-        const int64_t first = row_start[b.row[i]], last = row_start[b.row[i] + 1];
+        const int64_t first = rows->row_start[b.row[i]], last = rows->row_start[b.row[i] + 1];
         for (int64_t k = first, end; k < last; k = end) {
-            int32_t *part = b.part + 3 * next[column_at(column, cols, k) / SLT_BAND_COLUMNS]++;
-            end = part_end(column, cols, k, last);
+            int32_t *part = b.part + 3 * next[group_of(rows, in, k)]++;
+            end = part_end(rows, in, k, last);
             part[0] = b.row[i];
             part[1] = (int32_t)(k - first);
             part[2] = (int32_t)(end - k);

@@ -4,8 +4,7 @@
 #define SLT_MODEL_BANDS_H
 
 #include "kernels/ops.h"
-#include "slt/config.h"
-#include "slt/error.h"
+#include "model/support.h"
 
 struct slt_bands {
     int64_t bands, groups, parts;
@@ -21,10 +20,10 @@ int64_t slt_bands_most(int64_t out);
 int64_t slt_bands_groups(int64_t in);
 int64_t slt_bands_most_parts(int64_t nnz);
 
-// Finds the bands of rows that have them (every row with positions is in one). column (nnz) is
-// uint16_t if cols <= 65536, else int32_t. Free with slt_bands_free.
-int slt_bands_find(struct slt_bands *bands, const int64_t *row_start, const void *column,
-                   int64_t rows, int64_t cols, struct slt_error *err);
+// Finds the bands of a support of out x in that has them (every row with positions is in one). Free
+// with slt_bands_free.
+int slt_bands_find(struct slt_bands *bands, const struct slt_support_rows *rows, int64_t out,
+                   int64_t in, struct slt_error *err) SLT_CHECK_RESULT;
 void slt_bands_free(struct slt_bands *bands);
 
 #endif

@@ -5,7 +5,7 @@
 #include "core/bfloat.h"
 #include "files/param_tensors.h"
 #include "model/model.h"
-#include "slt/support.h"
+#include "model/support.h"
 
 #define CHUNK ((int64_t)1 << 18) // elements that pass through host memory at once
 
@@ -83,48 +83,51 @@ static int64_t first_row(const struct slt_group *g, const struct slt_param *p)
     return row;
 }
 
-static void write_positions(struct slt_model *m, const struct slt_param *p,
-                            const int64_t *row_start, const void *column)
+// A linear's rows to its place in the group's, and from there; row_start counts the positions of
+// the members before it too.
+static void write_rows(struct slt_model *m, const struct slt_param *p,
+                       const struct slt_support_rows *rows)
 {
     const struct slt_group *g = &m->layer[p->info.layer].group[p->info.group];
     const struct slt_csr *s = &g->support;
     const uint64_t width = slt_dtype_size(s->column.dtype);
     m->ops->write(m->ctx, s->row_start.buffer,
-                  s->row_start.offset + (uint64_t)first_row(g, p) * sizeof *row_start, row_start,
-                  ((uint64_t)p->info.out + 1) * sizeof *row_start);
-    m->ops->write(m->ctx, s->column.buffer, s->column.offset + (uint64_t)p->first * width, column,
-                  (uint64_t)p->info.cols * width);
+                  s->row_start.offset + (uint64_t)first_row(g, p) * sizeof *rows->row_start,
+                  rows->row_start, ((uint64_t)p->info.out + 1) * sizeof *rows->row_start);
+    m->ops->write(m->ctx, s->column.buffer, s->column.offset + (uint64_t)p->first * width,
+                  rows->column, (uint64_t)p->info.cols * width);
+}
+
+static void read_rows(struct slt_model *m, const struct slt_param *p, struct slt_support_rows *rows)
+{
+    const struct slt_group *g = &m->layer[p->info.layer].group[p->info.group];
+    const struct slt_csr *s = &g->support;
+    const uint64_t width = slt_dtype_size(s->column.dtype);
+    m->ops->read(m->ctx, rows->row_start, s->row_start.buffer,
+                 s->row_start.offset + (uint64_t)first_row(g, p) * sizeof *rows->row_start,
+                 ((uint64_t)p->info.out + 1) * sizeof *rows->row_start);
+    m->ops->read(m->ctx, rows->column, s->column.buffer,
+                 s->column.offset + (uint64_t)p->first * width, (uint64_t)p->info.cols * width);
+}
+
+static struct slt_support support_of(const struct slt_model *m, const struct slt_param *p)
+{
+    return slt_config_support(&m->config, p->info.name, p->info.out, p->info.in);
 }
 
 int slt_positions_read(struct slt_model *m, int64_t *position, const struct slt_param *p,
                        struct slt_error *err)
 {
-    const struct slt_group *g = &m->layer[p->info.layer].group[p->info.group];
-    const struct slt_csr *s = &g->support;
-    const uint64_t width = slt_dtype_size(s->column.dtype);
-    const size_t rows = (size_t)p->info.out + 1;
-    int64_t *row_start = malloc(rows * sizeof *row_start);
-    void *column = malloc((size_t)p->info.cols * width + 1);
-    int rc = 0;
-    if (row_start == NULL || column == NULL) {
-        rc =
-            slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the support of '%s'", p->info.name);
-        goto out;
+    const struct slt_support support = support_of(m, p);
+    struct slt_support_rows rows;
+    int rc = slt_support_rows_create(&rows, &support, err);
+    if (rc == 0) {
+        read_rows(m, p, &rows);
+        for (int64_t i = 0; i <= support.out; i++)
+            rows.row_start[i] -= p->first;
+        slt_support_flatten(position, &rows, &support);
     }
-    m->ops->read(m->ctx, row_start, s->row_start.buffer,
-                 s->row_start.offset + (uint64_t)first_row(g, p) * sizeof *row_start,
-                 rows * sizeof *row_start);
-    m->ops->read(m->ctx, column, s->column.buffer, s->column.offset + (uint64_t)p->first * width,
-                 (uint64_t)p->info.cols * width);
-    for (int64_t row = 0; row < p->info.out; row++)
-        for (int64_t i = row_start[row]; i < row_start[row + 1]; i++) {
-            const int64_t k = i - p->first;
-            position[k] = row * p->info.in + (width == 2 ? (int64_t)((const uint16_t *)column)[k]
-                                                         : ((const int32_t *)column)[k]);
-        }
-out:
-    free(row_start);
-    free(column);
+    slt_support_rows_free(&rows);
     return rc;
 }
 
@@ -132,24 +135,21 @@ out:
 static int load_positions(struct slt_model *m, const struct slt_param *p,
                           struct slt_checkpoint_reader *reader, struct slt_error *err)
 {
-    int64_t *position, *row_start = malloc(((size_t)p->info.out + 1) * sizeof *row_start);
-    void *column = malloc((size_t)p->info.cols * (p->info.in <= 65536 ? 2 : 4) + 1);
+    const struct slt_support support = support_of(m, p);
+    struct slt_support_rows rows = {0};
+    int64_t *position;
     int rc = slt_positions_load(&position, &p->info, reader, err);
-    if (rc == 0 && (row_start == NULL || column == NULL))
-        rc =
-            slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the support of '%s'", p->info.name);
-    if (rc == 0)
-        rc = slt_support_take(row_start, column, column, position, p->info.cols, p->info.out,
-                              p->info.in, p->info.name, err);
-    for (int64_t i = 0; rc == 0 && i <= p->info.out; i++)
-        row_start[i] += p->first;
-    if (rc == 0)
-        write_positions(m, p, row_start, column);
-    else
+    if (rc == 0 && (rc = slt_support_rows_create(&rows, &support, err)) == 0)
+        rc = slt_support_take(&rows, &support, position, p->info.cols, err);
+    if (rc == 0) {
+        for (int64_t i = 0; i <= support.out; i++)
+            rows.row_start[i] += p->first;
+        write_rows(m, p, &rows);
+    } else {
         slt_error_prefix(err, rc, "'%s'", slt_checkpoint_name(reader));
+    }
     free(position);
-    free(row_start);
-    free(column);
+    slt_support_rows_free(&rows);
     return rc;
 }
 

@@ -7,25 +7,29 @@
 #include "model/layout.h"
 #include "model/support.h"
 
-// Draws the support of one member into row_start (from its first row on) and column (from position
-// at).
-static int draw_member(const struct slt_model *m, int64_t layer, int kind, int member,
-                       int64_t *row_start, void *column, int64_t at, uint32_t *crc,
-                       struct slt_error *err)
+// Draws the supports of a group's members below each other, as those of one linear; crc (members).
+static int draw_members(const struct slt_support_rows *stacked, uint32_t *crc,
+                        const struct slt_model *m, int64_t layer, int kind, struct slt_error *err)
 {
     const struct slt_group *g = &m->layer[layer].group[kind];
-    const int64_t out = g->shape.out[member], in = g->shape.in;
-    uint16_t *column16 = in <= 65536 ? (uint16_t *)column + at : NULL;
-    int32_t *column32 = in <= 65536 ? NULL : (int32_t *)column + at;
+    const size_t width = slt_dtype_size(g->support.column.dtype);
+    int64_t *row_start = stacked->row_start; // of the member's first row
+    int64_t at = 0;                          // positions before the member's
     char name[100];
-    slt_linear_name(name, sizeof name, &m->config, (int32_t)layer, kind, member);
-    int rc = slt_support_draw(row_start, column16, column32, &m->config.support, m->config.density,
-                              out, in, name, m->config.seed, err);
-    if (rc != 0)
-        return rc;
-    *crc = slt_support_linear_crc(row_start, column16, column32, out, in);
-    for (int64_t row = 0; row <= out; row++)
-        row_start[row] += at;
+    for (int i = 0; i < g->shape.members; i++) {
+        const struct slt_support_rows rows = {row_start, (char *)stacked->column + at * width};
+        slt_linear_name(name, sizeof name, &m->config, (int32_t)layer, kind, i);
+        const struct slt_support support =
+            slt_config_support(&m->config, name, g->shape.out[i], g->shape.in);
+        int rc = slt_support_draw(&rows, &support, err);
+        if (rc != 0)
+            return rc;
+        crc[i] = slt_support_linear_crc(&rows, &support);
+        for (int64_t row = 0; row <= support.out; row++)
+            row_start[row] += at;
+        row_start += support.out;
+        at = *row_start;
+    }
     return 0;
 }
 
@@ -44,35 +48,31 @@ static void write_bands(struct slt_model *m, const struct slt_csr *s, const stru
 static int draw_group(struct slt_model *m, int64_t layer, int kind, uint32_t *crc,
                       struct slt_error *err)
 {
-    const struct slt_group *g = &m->layer[layer].group[kind];
-    const struct slt_csr *s = &g->support;
+    const struct slt_csr *s = &m->layer[layer].group[kind].support;
     const size_t width = slt_dtype_size(s->column.dtype);
-    int64_t *row_start = malloc(((size_t)s->rows + 1) * sizeof *row_start);
-    void *column = malloc(((size_t)s->nnz + 1) * width);
+    const struct slt_support_rows rows = {malloc(((size_t)s->rows + 1) * sizeof *rows.row_start),
+                                          malloc(((size_t)s->nnz + 1) * width)};
     struct slt_bands bands = {0};
-    int rc = 0;
-    if (row_start == NULL || column == NULL)
-        rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a support of %lld positions",
-                           (long long)s->nnz);
-    for (int i = 0, row = 0; rc == 0 && i < g->shape.members; row += (int)g->shape.out[i++])
-        rc = draw_member(m, layer, kind, i, row_start + row, column, i == 0 ? 0 : row_start[row],
-                         &crc[i], err);
+    int rc = rows.row_start != NULL && rows.column != NULL
+                 ? draw_members(&rows, crc, m, layer, kind, err)
+                 : slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a support of %lld positions",
+                                 (long long)s->nnz);
     if (rc == 0 && slt_csr_has_bands(s))
-        rc = slt_bands_find(&bands, row_start, column, s->rows, s->cols, err);
+        rc = slt_bands_find(&bands, &rows, s->rows, s->cols, err);
     if (rc == 0) {
 #pragma omp critical(slt_model_write)
         {
-            m->ops->write(m->ctx, s->row_start.buffer, s->row_start.offset, row_start,
-                          ((uint64_t)s->rows + 1) * sizeof *row_start);
-            m->ops->write(m->ctx, s->column.buffer, s->column.offset, column,
+            m->ops->write(m->ctx, s->row_start.buffer, s->row_start.offset, rows.row_start,
+                          ((uint64_t)s->rows + 1) * sizeof *rows.row_start);
+            m->ops->write(m->ctx, s->column.buffer, s->column.offset, rows.column,
                           (uint64_t)s->nnz * width);
             if (slt_csr_has_bands(s))
                 write_bands(m, s, &bands);
         }
     }
     slt_bands_free(&bands);
-    free(row_start);
-    free(column);
+    free(rows.row_start);
+    free(rows.column);
     return rc;
 }
 

@@ -1,4 +1,4 @@
-// Drawing random and block supports; support.h defines the draw.
+// Drawing random and block supports; slt/support.h defines the draw.
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,7 +6,44 @@
 #include "model/support.h"
 #include "slt/digest.h"
 #include "slt/random.h"
-#include "slt/support.h"
+
+struct slt_support slt_config_support(const struct slt_config *config, const char *name,
+                                      int64_t out, int64_t in)
+{
+    return (struct slt_support){.name = name,
+                                .out = out,
+                                .in = in,
+                                .spec = config->support,
+                                .density = config->density,
+                                .seed = config->seed};
+}
+
+int slt_support_rows_create(struct slt_support_rows *rows, const struct slt_support *s,
+                            struct slt_error *err)
+{
+    const int64_t nnz = slt_support_count(&s->spec, s->density, s->out, s->in);
+    rows->row_start = malloc(((size_t)s->out + 1) * sizeof *rows->row_start);
+    rows->column = malloc((size_t)nnz * slt_support_column_size(s->in) + 1);
+    if (rows->row_start != NULL && rows->column != NULL)
+        return 0;
+    return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the support of '%s'", s->name);
+}
+
+void slt_support_rows_free(struct slt_support_rows *rows)
+{
+    free(rows->row_start);
+    free(rows->column);
+}
+
+static void put_column(const struct slt_support_rows *rows, int64_t in, int64_t i, int64_t column)
+{
+    if (in <= 65536)
+        ((uint16_t *)rows->column)[i] = (uint16_t)column;
+    else
+        ((int32_t *)rows->column)[i] = (int32_t)column;
+}
+
+// ---- The draw ----
 
 // count (rows): how many of the nnz cells fall into each row.
 static void draw_counts(int64_t *count, const struct slt_support_grid *g, struct slt_random_key key)
@@ -43,20 +80,16 @@ static void draw_row(uint64_t *map, int64_t count, const struct slt_support_grid
     }
 }
 
-// Appends the columns of the row at position at of either column array and clears the map. Returns
-// the position after the last one.
-static int64_t take_row(uint16_t *column16, int32_t *column32, int64_t at, uint64_t *map,
+// Appends the columns of a row as positions from number at on, and clears the map. Returns the
+// number after the last one.
+static int64_t take_row(const struct slt_support_rows *rows, int64_t in, int64_t at, uint64_t *map,
                         const struct slt_support_grid *g, bool clear)
 {
     for (int64_t i = 0; i < (g->cols + 63) / 64; i++) {
         for (uint64_t bits = map[i]; bits != 0; bits &= bits - 1) {
             const int64_t cell = i * 64 + __builtin_ctzll(bits);
-            for (int64_t c = 0; c < g->block_cols; c++, at++) {
-                if (column16 != NULL)
-                    column16[at] = (uint16_t)(cell * g->block_cols + c);
-                else
-                    column32[at] = (int32_t)(cell * g->block_cols + c);
-            }
+            for (int64_t c = 0; c < g->block_cols; c++, at++)
+                put_column(rows, in, at, cell * g->block_cols + c);
         }
         if (clear)
             map[i] = 0;
@@ -64,64 +97,30 @@ static int64_t take_row(uint16_t *column16, int32_t *column32, int64_t at, uint6
     return at;
 }
 
-int slt_support_take(int64_t *row_start, uint16_t *column16, int32_t *column32,
-                     const int64_t *position, int64_t count, int64_t out, int64_t in,
-                     const char *name, struct slt_error *err)
+int slt_support_draw(const struct slt_support_rows *rows, const struct slt_support *s,
+                     struct slt_error *err)
 {
-    int64_t at = 0;
-    row_start[0] = 0;
-    for (int64_t row = 0; row < out; row++) {
-        for (; at < count && position[at] < (row + 1) * in; at++) {
-            if (position[at] < 0 || (at > 0 && position[at] <= position[at - 1]))
-                return slt_error_set(err, SLT_ERR_FORMAT,
-                                     "position %lld of the support of '%s' is %lld, which does not "
-                                     "ascend",
-                                     (long long)at, name, (long long)position[at]);
-            if (in <= 65536)
-                column16[at] = (uint16_t)(position[at] - row * in);
-            else
-                column32[at] = (int32_t)(position[at] - row * in);
-        }
-        row_start[row + 1] = at;
-    }
-    if (at < count)
-        return slt_error_set(err, SLT_ERR_FORMAT,
-                             "position %lld of the support of '%s' is %lld, beyond its %lld x %lld "
-                             "elements",
-                             (long long)at, name, (long long)position[at], (long long)out,
-                             (long long)in);
-    return 0;
-}
-
-int slt_support_draw(int64_t *row_start, uint16_t *column16, int32_t *column32,
-                     const struct slt_support_spec *spec, double density, int64_t out, int64_t in,
-                     const char *name, uint64_t seed, struct slt_error *err)
-{
-    const struct slt_support_grid g = slt_support_grid(spec, density, out, in);
-    const struct slt_random_key key = slt_random_key("slt-support-1", name, seed);
-    if ((in <= 65536 ? (void *)column16 : (void *)column32) == NULL && g.nnz > 0)
-        return slt_error_set(err, SLT_ERR_RANGE, "no room for the columns of '%s'", name);
-    if (in > 65536)
-        column16 = NULL;
+    const struct slt_support_grid g = slt_support_grid(&s->spec, s->density, s->out, s->in);
+    const struct slt_random_key key = slt_random_key("slt-support-1", s->name, s->seed);
     int64_t *count = calloc((size_t)g.rows + 1, sizeof *count);
     uint64_t *map = calloc((size_t)g.cols / 64 + 1, sizeof *map);
     int rc = 0;
     if (count == NULL || map == NULL) {
-        rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the support of '%s'", name);
+        rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the support of '%s'", s->name);
         goto out;
     }
     if (g.rows > 0 && g.cols > 0)
         draw_counts(count, &g, key);
     int64_t at = 0;
-    row_start[0] = 0;
-    for (int64_t row = 0; row < out; row++) {
+    rows->row_start[0] = 0;
+    for (int64_t row = 0; row < s->out; row++) {
         const int64_t cell = row / g.block_rows;
         if (cell < g.rows) {
             if (row % g.block_rows == 0)
                 draw_row(map, count[cell], &g, cell, key);
-            at = take_row(column16, column32, at, map, &g, row % g.block_rows == g.block_rows - 1);
+            at = take_row(rows, s->in, at, map, &g, row % g.block_rows == g.block_rows - 1);
         }
-        row_start[row + 1] = at;
+        rows->row_start[row + 1] = at;
     }
 out:
     free(count);
@@ -129,37 +128,61 @@ out:
     return rc;
 }
 
-int slt_support_positions(int64_t *position, const struct slt_support_spec *spec, double density,
-                          int64_t out, int64_t in, const char *name, uint64_t seed,
-                          struct slt_error *err)
+// ---- Rows and positions ----
+
+int slt_support_take(const struct slt_support_rows *rows, const struct slt_support *s,
+                     const int64_t *position, int64_t count, struct slt_error *err)
 {
-    const int64_t nnz = slt_support_count(spec, density, out, in);
-    int64_t *row_start = malloc(((size_t)out + 1) * sizeof *row_start);
-    void *column = malloc((size_t)nnz * (in <= 65536 ? 2 : 4) + 1);
-    int rc;
-    if (row_start == NULL || column == NULL)
-        rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the support of '%s'", name);
-    else
-        rc = slt_support_draw(row_start, column, column, spec, density, out, in, name, seed, err);
-    for (int64_t row = 0; rc == 0 && row < out; row++)
-        for (int64_t i = row_start[row]; i < row_start[row + 1]; i++)
-            position[i] = row * in + (in <= 65536 ? (int64_t)((const uint16_t *)column)[i]
-                                                  : ((const int32_t *)column)[i]);
-    free(row_start);
-    free(column);
+    int64_t at = 0;
+    rows->row_start[0] = 0;
+    for (int64_t row = 0; row < s->out; row++) {
+        for (; at < count && position[at] < (row + 1) * s->in; at++) {
+            if (position[at] < 0 || (at > 0 && position[at] <= position[at - 1]))
+                return slt_error_set(err, SLT_ERR_FORMAT,
+                                     "position %lld of the support of '%s' is %lld, which does not "
+                                     "ascend",
+                                     (long long)at, s->name, (long long)position[at]);
+            put_column(rows, s->in, at, position[at] - row * s->in);
+        }
+        rows->row_start[row + 1] = at;
+    }
+    if (at < count)
+        return slt_error_set(err, SLT_ERR_FORMAT,
+                             "position %lld of the support of '%s' is %lld, beyond its %lld x %lld "
+                             "elements",
+                             (long long)at, s->name, (long long)position[at], (long long)s->out,
+                             (long long)s->in);
+    return 0;
+}
+
+void slt_support_flatten(int64_t *position, const struct slt_support_rows *rows,
+                         const struct slt_support *s)
+{
+    for (int64_t row = 0; row < s->out; row++)
+        for (int64_t i = rows->row_start[row]; i < rows->row_start[row + 1]; i++)
+            position[i] = row * s->in + slt_support_column(rows, s->in, i);
+}
+
+int slt_support_positions(int64_t *position, const struct slt_support *s, struct slt_error *err)
+{
+    struct slt_support_rows rows;
+    int rc = slt_support_rows_create(&rows, s, err);
+    if (rc == 0 && (rc = slt_support_draw(&rows, s, err)) == 0)
+        slt_support_flatten(position, &rows, s);
+    slt_support_rows_free(&rows);
     return rc;
 }
 
-uint32_t slt_support_linear_crc(const int64_t *row_start, const uint16_t *column16,
-                                const int32_t *column32, int64_t out, int64_t in)
+// ---- Checks ----
+
+uint32_t slt_support_linear_crc(const struct slt_support_rows *rows, const struct slt_support *s)
 {
     unsigned char byte[8 * 512];
     size_t filled = 0;
     uint32_t crc = 0;
-    for (int64_t row = 0; row < out; row++) {
-        for (int64_t i = row_start[row]; i < row_start[row + 1]; i++) {
-            const uint64_t column = in <= 65536 ? column16[i] : (uint64_t)column32[i];
-            const uint64_t flat = (uint64_t)row * (uint64_t)in + column;
+    for (int64_t row = 0; row < s->out; row++) {
+        for (int64_t i = rows->row_start[row]; i < rows->row_start[row + 1]; i++) {
+            const int64_t flat = row * s->in + slt_support_column(rows, s->in, i);
             for (int b = 0; b < 8; b++)
                 byte[filled++] = (unsigned char)(flat >> (8 * b));
             if (filled == sizeof byte) {
@@ -183,20 +206,13 @@ static int crc_linear(uint32_t *crc, const struct slt_config *c, const struct sl
                       struct slt_error *err)
 {
     char name[100];
+    struct slt_support_rows rows;
     slt_linear_name(name, sizeof name, c, p->layer, p->group, p->member);
-    int64_t *row_start = malloc(((size_t)p->out + 1) * sizeof *row_start);
-    void *column = malloc(((size_t)p->cols + 1) * (p->in <= 65536 ? 2 : 4));
-    int rc;
-    if (row_start == NULL || column == NULL)
-        rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the support of '%s'", name);
-    else
-        rc = slt_support_draw(row_start, column, column, &c->support, c->density, p->out, p->in,
-                              name, c->seed, err);
-    if (rc == 0)
-        *crc = slt_support_crc_add(
-            *crc, slt_support_linear_crc(row_start, column, column, p->out, p->in));
-    free(row_start);
-    free(column);
+    const struct slt_support s = slt_config_support(c, name, p->out, p->in);
+    int rc = slt_support_rows_create(&rows, &s, err);
+    if (rc == 0 && (rc = slt_support_draw(&rows, &s, err)) == 0)
+        *crc = slt_support_crc_add(*crc, slt_support_linear_crc(&rows, &s));
+    slt_support_rows_free(&rows);
     return rc;
 }
 

@@ -87,9 +87,9 @@ static int choose_positions(struct slt_decomposition *d, const char *name,
                             const struct slt_config *c, const float *residual,
                             struct slt_error *err)
 {
+    const struct slt_support support = slt_config_support(c, name, d->out, d->in);
     if (c->support.kind != SLT_SUPPORT_EXPLICIT)
-        return slt_support_positions(d->position, &c->support, c->density, d->out, d->in, name,
-                                     c->seed, err);
+        return slt_support_positions(d->position, &support, err);
     return find_largest(d->position, d->nnz, residual, d->out * d->in, err);
 }
 

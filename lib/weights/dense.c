@@ -59,8 +59,8 @@ static int find_positions(struct slt_dense_linear *l, const struct slt_config *c
     l->position = malloc((size_t)l->nnz * sizeof *l->position + 1);
     if (l->position == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the support of '%s'", l->name);
-    return slt_support_positions(l->position, &c->support, c->density, l->out, l->in, l->name,
-                                 c->seed, err);
+    const struct slt_support support = slt_config_support(c, l->name, l->out, l->in);
+    return slt_support_positions(l->position, &support, err);
 }
 
 int slt_dense_read(struct slt_dense_linear *l, size_t *taken, const struct slt_param_info *param,

@@ -28,7 +28,7 @@
 #include "kernels/ops.h"
 #include "slt/clock.h"
 #include "slt/random.h"
-#include "slt/support.h"
+#include "model/support.h"
 
 #define TOKENS    2048
 #define DENSITY   0.03
@@ -185,16 +185,21 @@ static struct slt_csr random_support(struct layer *l)
 {
     struct slt_error err;
     const int64_t out = l->shape.out, in = l->shape.in;
-    const struct slt_support_spec spec = {.kind = SLT_SUPPORT_RANDOM};
-    struct slt_csr s = {.rows = out, .cols = in, .nnz = slt_support_count(&spec, DENSITY, out, in)};
-    int64_t *row_start = malloc((size_t)(out + 1) * sizeof *row_start);
-    uint16_t *column = malloc((size_t)s.nnz * sizeof *column);
-    if (slt_support_draw(row_start, column, NULL, &spec, DENSITY, out, in, "bench", 1, &err) != 0)
+    const struct slt_support support = {.name = "bench",
+                                        .out = out,
+                                        .in = in,
+                                        .spec.kind = SLT_SUPPORT_RANDOM,
+                                        .density = DENSITY,
+                                        .seed = 1};
+    struct slt_support_rows rows;
+    struct slt_csr s = {.rows = out, .cols = in};
+    if (slt_support_rows_create(&rows, &support, &err) != 0 ||
+        slt_support_draw(&rows, &support, &err) != 0)
         die(&err);
-    s.row_start = host_tensor(l, SLT_I64, out + 1, row_start);
-    s.column = host_tensor(l, SLT_U16, s.nnz, column);
-    free(row_start);
-    free(column);
+    s.nnz = rows.row_start[out];
+    s.row_start = host_tensor(l, SLT_I64, out + 1, rows.row_start);
+    s.column = host_tensor(l, SLT_U16, s.nnz, rows.column);
+    slt_support_rows_free(&rows);
     return s;
 }
 

@@ -107,7 +107,8 @@ static struct slt_csr csr_with_bands(const struct backend *b, const struct matri
     struct slt_csr csr = csr_with(b, m);
     struct slt_bands bands;
     struct slt_error err;
-    CHECK_OK(slt_bands_find(&bands, m->row_start, m->column, m->rows, m->cols, &err), err);
+    const struct slt_support_rows rows = {m->row_start, m->column};
+    CHECK_OK(slt_bands_find(&bands, &rows, m->rows, m->cols, &err), err);
     const int64_t most = slt_bands_most(m->rows);
     CHECK(bands.parts <= slt_bands_most_parts(m->nnz) && bands.bands <= most, "%lld parts",
           (long long)bands.parts);

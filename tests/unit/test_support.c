@@ -4,7 +4,7 @@
 #include <stdlib.h>
 
 #include "check.h"
-#include "slt/support.h"
+#include "model/support.h"
 
 static const struct {
     const char *name;
@@ -44,64 +44,47 @@ static const struct {
     {"rows", 64, 64, 0.25, 9, 16, 1, 1024, 0x3ab28020, {2, 4, 6, 7}, 4094},
 };
 
-struct drawn {
-    int64_t *row_start, nnz, out, in;
-    uint16_t *column16;
-    int32_t *column32;
-};
-
-static struct drawn draw(const struct slt_support_spec *spec, double density, int64_t out,
-                         int64_t in, const char *name, uint64_t seed)
+static struct slt_support_rows draw(const struct slt_support *s)
 {
     struct slt_error err;
-    struct drawn d = {.nnz = slt_support_count(spec, density, out, in), .out = out, .in = in};
-    d.row_start = malloc((size_t)(out + 1) * sizeof *d.row_start);
-    d.column16 = malloc((size_t)(d.nnz + 1) * sizeof *d.column16);
-    d.column32 = malloc((size_t)(d.nnz + 1) * sizeof *d.column32);
-    CHECK_OK(slt_support_draw(d.row_start, d.column16, d.column32, spec, density, out, in, name,
-                              seed, &err),
-             err);
-    CHECK(d.row_start[0] == 0 && d.row_start[out] == d.nnz, "%s: %lld positions", name,
-          (long long)d.row_start[out]);
-    return d;
-}
-
-static int64_t column(const struct drawn *d, int64_t i)
-{
-    return d->in <= 65536 ? d->column16[i] : d->column32[i];
-}
-
-static void release(struct drawn *d)
-{
-    free(d->row_start);
-    free(d->column16);
-    free(d->column32);
+    struct slt_support_rows rows;
+    const int64_t nnz = slt_support_count(&s->spec, s->density, s->out, s->in);
+    CHECK_OK(slt_support_rows_create(&rows, s, &err), err);
+    CHECK_OK(slt_support_draw(&rows, s, &err), err);
+    CHECK(rows.row_start[0] == 0 && rows.row_start[s->out] == nnz, "%s: %lld positions", s->name,
+          (long long)rows.row_start[s->out]);
+    return rows;
 }
 
 static void check_golden(void)
 {
     for (size_t g = 0; g < sizeof golden / sizeof *golden; g++) {
-        const struct slt_support_spec spec = {golden[g].block_rows > 0 ? SLT_SUPPORT_BLOCK
-                                                                       : SLT_SUPPORT_RANDOM,
-                                              golden[g].block_rows, golden[g].block_cols};
-        struct drawn d = draw(&spec, golden[g].density, golden[g].out, golden[g].in, golden[g].name,
-                              golden[g].seed);
-        CHECK(d.nnz == golden[g].nnz, "%s: %lld", golden[g].name, (long long)d.nnz);
-        const uint32_t crc =
-            slt_support_linear_crc(d.row_start, d.column16, d.column32, d.out, d.in);
-        CHECK(crc == golden[g].crc, "%s: %08x", golden[g].name, crc);
-        for (int64_t row = 0, at = 0; row < d.out; row++) {
-            for (int64_t i = d.row_start[row]; i < d.row_start[row + 1]; i++, at++) {
-                const int64_t flat = row * d.in + column(&d, i);
-                CHECK(i == d.row_start[row] || column(&d, i) > column(&d, i - 1),
-                      "%s: columns do not ascend", golden[g].name);
-                CHECK(at >= 4 || flat == golden[g].first[at], "%s: position %lld is %lld",
-                      golden[g].name, (long long)at, (long long)flat);
-                CHECK(at != d.nnz - 1 || flat == golden[g].last, "%s: last is %lld", golden[g].name,
+        const struct slt_support s = {
+            .name = golden[g].name,
+            .out = golden[g].out,
+            .in = golden[g].in,
+            .spec = {golden[g].block_rows > 0 ? SLT_SUPPORT_BLOCK : SLT_SUPPORT_RANDOM,
+                     golden[g].block_rows, golden[g].block_cols},
+            .density = golden[g].density,
+            .seed = golden[g].seed};
+        struct slt_support_rows rows = draw(&s);
+        const int64_t nnz = rows.row_start[s.out];
+        CHECK(nnz == golden[g].nnz, "%s: %lld", s.name, (long long)nnz);
+        const uint32_t crc = slt_support_linear_crc(&rows, &s);
+        CHECK(crc == golden[g].crc, "%s: %08x", s.name, crc);
+        for (int64_t row = 0, at = 0; row < s.out; row++) {
+            for (int64_t i = rows.row_start[row]; i < rows.row_start[row + 1]; i++, at++) {
+                const int64_t column = slt_support_column(&rows, s.in, i);
+                const int64_t flat = row * s.in + column;
+                CHECK(i == rows.row_start[row] || column > slt_support_column(&rows, s.in, i - 1),
+                      "%s: columns do not ascend", s.name);
+                CHECK(at >= 4 || flat == golden[g].first[at], "%s: position %lld is %lld", s.name,
+                      (long long)at, (long long)flat);
+                CHECK(at != nnz - 1 || flat == golden[g].last, "%s: last is %lld", s.name,
                       (long long)flat);
             }
         }
-        release(&d);
+        slt_support_rows_free(&rows);
     }
 }
 
@@ -110,14 +93,14 @@ static void check_golden(void)
 static void check_uniform(void)
 {
     enum { OUT = 6, IN = 8, SEEDS = 4000 };
-    const struct slt_support_spec spec = {SLT_SUPPORT_RANDOM, 0, 0};
+    struct slt_support s = {"cells", OUT, IN, .spec.kind = SLT_SUPPORT_RANDOM, .density = 0.25};
     int hits[OUT * IN] = {0};
-    for (uint64_t seed = 0; seed < SEEDS; seed++) {
-        struct drawn d = draw(&spec, 0.25, OUT, IN, "cells", seed);
-        for (int64_t row = 0; row < OUT; row++)
-            for (int64_t i = d.row_start[row]; i < d.row_start[row + 1]; i++)
-                hits[row * IN + column(&d, i)]++;
-        release(&d);
+    for (s.seed = 0; s.seed < SEEDS; s.seed++) {
+        int64_t position[OUT * IN / 4];
+        struct slt_error err;
+        CHECK_OK(slt_support_positions(position, &s, &err), err);
+        for (int i = 0; i < OUT * IN / 4; i++)
+            hits[position[i]]++;
     }
     double chi = 0;
     for (int i = 0; i < OUT * IN; i++)
@@ -129,12 +112,13 @@ int main(void)
 {
     check_golden();
     check_uniform();
-    const struct slt_support_spec spec = {SLT_SUPPORT_RANDOM, 0, 0};
-    struct drawn all = draw(&spec, 1, 5, 7, "all", 1);
-    CHECK(all.nnz == 35, "a density of 1 takes every position");
-    release(&all);
-    struct drawn none = draw(&spec, 0.001, 5, 7, "none", 1);
-    CHECK(none.nnz == 0, "a density below one position takes none");
-    release(&none);
+    struct slt_support s = {"all", 5, 7, .spec.kind = SLT_SUPPORT_RANDOM, .density = 1, .seed = 1};
+    struct slt_support_rows rows = draw(&s);
+    CHECK(rows.row_start[5] == 35, "a density of 1 takes every position");
+    slt_support_rows_free(&rows);
+    s.density = 0.001;
+    rows = draw(&s);
+    CHECK(rows.row_start[5] == 0, "a density below one position takes none");
+    slt_support_rows_free(&rows);
     return TEST_END();
 }
