@@ -40,7 +40,7 @@ int slt_subspace_exact(const struct slt_subspace *s, struct slt_tensor p, struct
                              (long long)m, (long long)n);
     float *u = a + m * n, *v = u + m * k, *values = v + k * n, *turned = values + k;
     read_tensor(s, a, g);
-    int rc = slt_svd(u, values, v, a, m, n, err);
+    int rc = slt_svd(u, values, v, slt_matrix(a, m, n), err);
     for (int64_t i = 0; rc == 0 && !right && i < r; i++)
         for (int64_t j = 0; j < m; j++)
             turned[i * m + j] = u[j * k + i];
@@ -60,7 +60,7 @@ static int orthonormalize(const struct slt_subspace *s, struct slt_tensor y, flo
                           struct slt_error *err)
 {
     read_tensor(s, host, y);
-    int rc = slt_orthonormalize(host, y.rows, y.cols, err);
+    int rc = slt_orthonormalize(slt_matrix(host, y.rows, y.cols), err);
     if (rc == 0)
         write_tensor(s, y, host);
     return rc;

@@ -69,7 +69,7 @@ static int split(struct slt_decomposition *d, float *w, const struct slt_config 
                              (long long)m, (long long)n);
     float *u = copy + m * n, *v = u + m * k, *sigma = v + k * n;
     memcpy(copy, w, (size_t)(m * n) * sizeof *w);
-    int rc = slt_svd(u, sigma, v, copy, m, n, err);
+    int rc = slt_svd(u, sigma, v, slt_matrix(copy, m, n), err);
     for (int64_t i = 0; rc == 0 && i < r; i++) {
         const float root = i < k ? (float)sqrt((double)sigma[i] / scale) : 0;
         for (int64_t j = 0; j < n; j++)
@@ -79,7 +79,8 @@ static int split(struct slt_decomposition *d, float *w, const struct slt_config 
     }
     free(copy);
     if (rc == 0)
-        slt_product(w, 1, d->b, false, d->a, false, m, n, r, -scale);
+        slt_product(slt_matrix(w, m, n), 1, slt_matrix(d->b, m, r), false, slt_matrix(d->a, r, n),
+                    false, -scale);
     return rc;
 }
 

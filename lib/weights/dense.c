@@ -111,5 +111,6 @@ void slt_dense_merge(float *w, const struct slt_dense_linear *l, int parts)
         for (int64_t i = 0; i < l->nnz; i++)
             w[l->position[i]] += l->values[i];
     if (l->a != NULL && (parts & SLT_DENSE_BA))
-        slt_product(w, 1, l->b, false, l->a, false, l->out, l->in, l->rank, l->scale);
+        slt_product(slt_matrix(w, l->out, l->in), 1, slt_matrix(l->b, l->out, l->rank), false,
+                    slt_matrix(l->a, l->rank, l->in), false, l->scale);
 }

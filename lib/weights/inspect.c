@@ -5,9 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "files/param_tensors.h"
 #include "linalg/spectrum.h"
 #include "linalg/svd.h"
-#include "files/param_tensors.h"
 #include "weights/dense.h"
 
 #define MARGIN 16 // vectors that the range finder keeps besides
@@ -41,14 +41,12 @@ static int take_spectrum(struct job *j, struct slt_spectrum *s, bool vectors, st
     const int64_t k = least(r->out, r->in), wanted = least(r->rank + MARGIN, k) - MARGIN;
     const double square = square_of(j->rest, r->out * r->in);
     const bool randomized = j->options->randomized && wanted > 0 && wanted + MARGIN < k;
-    int rc;
-    if (randomized)
-        rc =
-            slt_svd_leading(j->u, j->sigma, j->v, &s->error, j->rest, r->out, r->in, wanted, MARGIN,
-                            POWER, slt_random_key("slt-inspect-1", r->name, j->options->seed), err);
-    else
-        rc = slt_svd(vectors ? j->u : NULL, j->sigma, vectors ? j->v : NULL, j->rest, r->out, r->in,
-                     err);
+    const struct slt_matrix rest = slt_matrix(j->rest, r->out, r->in);
+    const struct slt_range_finder finder = {
+        wanted, MARGIN, POWER, slt_random_key("slt-inspect-1", r->name, j->options->seed)};
+    int rc = randomized
+                 ? slt_svd_leading(j->u, j->sigma, j->v, &s->error, rest, &finder, err)
+                 : slt_svd(vectors ? j->u : NULL, j->sigma, vectors ? j->v : NULL, rest, err);
     if (rc != 0)
         return rc;
     s->count = randomized ? wanted : k;
@@ -66,7 +64,8 @@ static void split_values(const struct job *j, double *share, float *p)
 {
     const struct slt_inspection *r = &j->result;
     const int64_t k = r->w.count, n = r->in;
-    slt_product(p, 0, j->u, true, j->rest, false, k, n, r->out, 1);
+    slt_product(slt_matrix(p, k, n), 0, slt_matrix(j->u, r->out, k), true,
+                slt_matrix(j->rest, r->out, n), false, 1);
     for (int64_t i = 0; i < k; i++) {
         share[i] = 0;
         for (int64_t c = 0; c < n; c++)
@@ -74,17 +73,18 @@ static void split_values(const struct job *j, double *share, float *p)
     }
 }
 
-// Shares of S, which is in rest; p = U^T S (w.count, in) as split_values left it, q scratch (out,
-// r).
-static void measure_overlap(struct job *j, const float *p, float *q)
+// Shares of S, which is in rest; p = U^T S (w.count, in) as split_values left it, q scratch
+// (out, r).
+static void measure_overlap(struct job *j, float *p, float *q)
 {
     struct slt_inspection *r = &j->result;
     const int64_t k = least(r->rank, r->w.count);
+    const struct slt_matrix v = slt_matrix(j->v, k, r->in);
     const double all = square_of(j->rest, r->out * r->in);
     r->s_left = all > 0 ? square_of(p, k * r->in) / all : NAN;
-    slt_product(q, 0, j->rest, false, j->v, true, r->out, k, r->in, 1);
+    slt_product(slt_matrix(q, r->out, k), 0, slt_matrix(j->rest, r->out, r->in), false, v, true, 1);
     r->s_right = all > 0 ? square_of(q, r->out * k) / all : NAN;
-    slt_product(q, 0, p, false, j->v, true, k, k, r->in, 1);
+    slt_product(slt_matrix(q, k, k), 0, slt_matrix(p, k, r->in), false, v, true, 1);
     r->s_both = all > 0 ? square_of(q, k * k) / all : NAN;
 }
 
@@ -136,7 +136,8 @@ static int take_residual(struct job *j, struct slt_error *err)
         for (int64_t c = 0; c < used; c++)
             j->u[i * used + c] = j->u[i * k + c] * (float)r->w.value[c];
     memcpy(j->rest, j->weight, (size_t)n * sizeof *j->rest);
-    slt_product(j->rest, 1, j->u, false, j->v, false, r->out, r->in, used, -1);
+    slt_product(slt_matrix(j->rest, r->out, r->in), 1, slt_matrix(j->u, r->out, used), false,
+                slt_matrix(j->v, used, r->in), false, -1);
     const double all = square_of(j->weight, n);
     r->residual.share = all > 0 ? square_of(j->rest, n) / all : 0;
     r->weight = j->weight;

@@ -54,7 +54,7 @@ static void check_values(const struct vector_file *v, int seed, int64_t m, int64
     snprintf(name, sizeof name, "%dx%dx%d", (int)m, (int)n, (int)r);
     const double *want = vector_find(v, "", name, &count);
     CHECK((int64_t)count == k, "%s: %zu values", name, count);
-    CHECK_OK(slt_svd(NULL, s, NULL, a, m, n, &err), err);
+    CHECK_OK(slt_svd(NULL, s, NULL, slt_matrix(a, m, n), &err), err);
     CHECK(difference(s, want, k) <= 1e-5, "%s: off NumPy's by %g", name, difference(s, want, k));
     CHECK(LAPACKE_dgesdd(LAPACK_ROW_MAJOR, 'N', (int)m, (int)n, copy, (int)n, all, NULL, (int)m,
                          NULL, (int)n) == 0,
@@ -75,13 +75,14 @@ static void check_leading(int64_t m, int64_t n, int64_t k)
     float *s = malloc((size_t)full * sizeof *s), *v = malloc((size_t)(full * n) * sizeof *v);
     double error;
     make_matrix(a, 7, m, n);
-    CHECK_OK(slt_svd(u, s, v, a, m, n, &err), err);
+    CHECK_OK(slt_svd(u, s, v, slt_matrix(a, m, n), &err), err);
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < full; j++)
             u[i * full + j] *= (float)pow(0.8, (double)j);
-    slt_product(a, 0, u, false, v, false, m, n, full, 1);
-    CHECK_OK(slt_svd_leading(u, s, v, &error, a, m, n, k, 8, 2, slt_random_key("t", "l", 1), &err),
-             err);
+    slt_product(slt_matrix(a, m, n), 0, slt_matrix(u, m, full), false, slt_matrix(v, full, n),
+                false, 1);
+    const struct slt_range_finder finder = {k, 8, 2, slt_random_key("t", "l", 1)};
+    CHECK_OK(slt_svd_leading(u, s, v, &error, slt_matrix(a, m, n), &finder, &err), err);
     const double next = pow(0.8, (double)(k + 8));
     CHECK(error >= next && error <= 300 * next, "bound %g, next value %g", error, next);
     for (int64_t i = 0; i < k; i++) {
@@ -90,7 +91,8 @@ static void check_leading(int64_t m, int64_t n, int64_t k)
               want);
     }
     float *product = malloc((size_t)(m * k) * sizeof *product);
-    slt_product(product, 0, a, false, v, true, m, k, n, 1);
+    slt_product(slt_matrix(product, m, k), 0, slt_matrix(a, m, n), false, slt_matrix(v, k, n), true,
+                1);
     double off = 0;
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < k; j++)

@@ -24,7 +24,7 @@ static void check_svd(int64_t m, int64_t n, int64_t rank)
             for (int64_t r = 0; r < rank; r++)
                 a[i * n + j] += left[i * rank + r] * right[r * n + j];
     memcpy(spent, a, (size_t)(m * n) * sizeof *a);
-    CHECK_OK(slt_svd(u, s, v, spent, m, n, &err), err);
+    CHECK_OK(slt_svd(u, s, v, slt_matrix(spent, m, n), &err), err);
     double error = 0, norm = 0, crooked = 0;
     for (int64_t i = 0; i < m; i++)
         for (int64_t j = 0; j < n; j++) {
@@ -51,7 +51,7 @@ static void check_svd(int64_t m, int64_t n, int64_t rank)
         CHECK(s[r] <= 1e-5f * s[0], "rank %d: value %d is %g", (int)rank, (int)r, (double)s[r]);
     memcpy(spent, a, (size_t)(m * n) * sizeof *a);
     spent[m * n - 1] = NAN;
-    CHECK(slt_svd(u, s, v, spent, m, n, &err) == SLT_ERR_NUMERIC, "NaN");
+    CHECK(slt_svd(u, s, v, slt_matrix(spent, m, n), &err) == SLT_ERR_NUMERIC, "NaN");
     free(left);
     free(right);
     free(a);
@@ -87,7 +87,7 @@ static void check_subspace(int64_t m, int64_t n, int64_t r, bool right)
     float *spent = random_matrix("subspace", m * n), *g = calloc((size_t)(m * n), sizeof *g);
     float *u = malloc((size_t)(m * k) * sizeof *u), *s = malloc((size_t)k * sizeof *s);
     float *v = malloc((size_t)(k * n) * sizeof *v);
-    CHECK_OK(slt_svd(u, s, v, spent, m, n, &err), err);
+    CHECK_OK(slt_svd(u, s, v, slt_matrix(spent, m, n), &err), err);
     double best = 0;
     for (int64_t x = 0; x < k; x++) {
         const double value = 1 / (1 + (double)x / 4);

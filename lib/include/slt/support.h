@@ -53,8 +53,8 @@ SLT_API int slt_support_positions(int64_t *position, const struct slt_support *s
 // Fills rows from positions row * in + column (count), of a support whose name, out and in alone
 // count. SLT_ERR_FORMAT if they do not ascend within [0, out * in).
 SLT_API int slt_support_take(const struct slt_support_rows *rows, const struct slt_support *support,
-                             const int64_t *position, int64_t count, struct slt_error *err)
-    SLT_CHECK_RESULT;
+                             const int64_t *position, int64_t count,
+                             struct slt_error *err) SLT_CHECK_RESULT;
 
 // The CRC-32 of a linear's positions: of each row*in + column as 8 little-endian bytes.
 SLT_API uint32_t slt_support_linear_crc(const struct slt_support_rows *rows,
@@ -63,7 +63,7 @@ SLT_API uint32_t slt_support_linear_crc(const struct slt_support_rows *rows,
 // The check of a model's supports: the CRC-32 over the CRC-32 of each linear in file order, as 4
 // little-endian bytes each. Stored in config.json, so that a reader that would draw other positions
 // finds out; 0 for explicit positions.
-SLT_API int slt_support_crc(uint32_t *crc, const struct slt_config *config, struct slt_error *err)
-    SLT_CHECK_RESULT;
+SLT_API int slt_support_crc(uint32_t *crc, const struct slt_config *config,
+                            struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif
