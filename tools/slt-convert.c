@@ -67,7 +67,6 @@ static int load_tokenizer(struct slt_tokenizer **tokenizer, const char *named,
 static int import_model(struct options *o, const char *directory, const void *data, uint64_t bytes,
                         slt_stop_flag *stop)
 {
-    const struct slt_convert_hints hints = {o->alpha, o->density};
     struct slt_error err;
     struct slt_tokenizer *tokenizer = NULL;
     struct slt_output *out = NULL;
@@ -81,10 +80,16 @@ static int import_model(struct options *o, const char *directory, const void *da
                            &err) != 0)
         code = cli_error(&err);
     if (code == 0) {
-        const int rc = data != NULL ? slt_convert_llama2c(out, directory, data, bytes, tokenizer,
-                                                          provenance, &err)
-                                    : slt_convert_import(out, directory, &hints, tokenizer,
-                                                         provenance, on_ignored, o, stop, &err);
+        const struct slt_convert_options options = {.alpha = o->alpha,
+                                                    .density = o->density,
+                                                    .tokenizer = tokenizer,
+                                                    .provenance = provenance,
+                                                    .on_ignored = on_ignored,
+                                                    .user = o,
+                                                    .stop = stop};
+        const int rc = data != NULL
+                           ? slt_convert_llama2c(out, directory, data, bytes, &options, &err)
+                           : slt_convert_import(out, directory, &options, &err);
         code = rc == SLT_ERR_RANGE ? (cli_error(&err), 2) : rc != 0 ? cli_error(&err) : 0;
     }
     if (out != NULL)

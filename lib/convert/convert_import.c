@@ -20,9 +20,9 @@
 
 struct import {
     const char *directory;
+    const struct slt_convert_options *options;
     struct slt_tensor_directory tensors;
     struct slt_config config;
-    slt_stop_flag *stop;
     struct slt_checkpoint_writer *writer;
     float *chunk;
     int64_t *order; // of the positions that are being written, sorted
@@ -41,8 +41,7 @@ static struct slt_directory_tensor *find(const struct import *m, const char *lin
 
 // The kind of linears, and their rank, by the tensors of the first one. Weights beside factors are
 // those of a merged model.
-static int find_method(struct import *m, const struct slt_convert_hints *hints,
-                       struct slt_error *err)
+static int find_method(struct import *m, struct slt_error *err)
 {
     static const struct {
         const char *suffix;
@@ -64,7 +63,7 @@ static int find_method(struct import *m, const struct slt_convert_hints *hints,
     }
     const struct slt_directory_tensor *a = find(m, linear, "lora_A");
     c->rank = a->info.dims == 2 ? a->info.shape[0] : 0;
-    c->alpha = hints->alpha > 0 ? hints->alpha : c->alpha;
+    c->alpha = m->options->alpha > 0 ? m->options->alpha : c->alpha;
     if (!(c->alpha > 0))
         return slt_error_set(err, SLT_ERR_RANGE, "'%s' does not say its alpha: give it",
                              m->directory);
@@ -75,21 +74,20 @@ static int find_method(struct import *m, const struct slt_convert_hints *hints,
     }
     c->support = (struct slt_support_spec){SLT_SUPPORT_EXPLICIT, 0, 0};
     c->support_crc = 0;
-    c->density = hints->density > 0 ? hints->density : c->density;
+    c->density = m->options->density > 0 ? m->options->density : c->density;
     if (!(c->density > 0))
         return slt_error_set(err, SLT_ERR_RANGE, "'%s' does not say its density: give it",
                              m->directory);
     return 0;
 }
 
-static int read_config(struct import *m, const struct slt_convert_hints *hints,
-                       struct slt_error *err)
+static int read_config(struct import *m, struct slt_error *err)
 {
     char path[PATH_MAX];
     void *text;
     size_t bytes;
     snprintf(path, sizeof path, "%s/config.json", m->directory);
-    int rc = slt_file_read(&text, &bytes, path, CONFIG_MAX, m->stop, err);
+    int rc = slt_file_read(&text, &bytes, path, CONFIG_MAX, m->options->stop, err);
     if (rc != 0)
         return rc;
     rc = slt_config_parse(&m->config, path, text, bytes, err);
@@ -98,7 +96,7 @@ static int read_config(struct import *m, const struct slt_convert_hints *hints,
         return rc;
     if (m->config.quantization.type != SLT_QUANT_NONE)
         return slt_error_set(err, SLT_ERR_FORMAT, "'%s' is quantized, which is not read", path);
-    if ((rc = find_method(m, hints, err)) != 0)
+    if ((rc = find_method(m, err)) != 0)
         return rc;
     return slt_config_check(&m->config, err);
 }
@@ -128,7 +126,7 @@ static int write_values(struct import *m, const struct slt_directory_tensor *t, 
     int rc = 0;
     for (int64_t at = 0; rc == 0 && at < count; at += CHUNK) {
         const int64_t n = count - at < CHUNK ? count - at : CHUNK;
-        if ((rc = slt_error_stopped(m->stop, err)) != 0)
+        if ((rc = slt_error_stopped(m->options->stop, err)) != 0)
             return rc;
         for (int64_t i = 0; i < n; i++)
             m->chunk[i] = value_at(t, order != NULL ? order[at + i] : at + i);
@@ -188,7 +186,7 @@ static int write_positions(struct import *m, const struct slt_directory_tensor *
     return rc == 0 ? slt_positions_store(m->writer, m->position, p, err) : rc;
 }
 
-// ---- The whole ----
+// ---- Parameters ----
 
 static int write_param(struct import *m, const struct slt_param_info *p, struct slt_error *err)
 {
@@ -234,8 +232,9 @@ static void set_id(int64_t *id, const struct import *m, const struct slt_tokeniz
         *id = -1;
 }
 
-static int find_ids(struct import *m, const struct slt_tokenizer *t, struct slt_error *err)
+static int find_ids(struct import *m, struct slt_error *err)
 {
+    const struct slt_tokenizer *t = m->options->tokenizer;
     const struct slt_tokenizer_info *info = slt_tokenizer_info(t);
     char path[PATH_MAX];
     struct stat st;
@@ -244,7 +243,7 @@ static int find_ids(struct import *m, const struct slt_tokenizer *t, struct slt_
     size_t bytes;
     snprintf(path, sizeof path, "%s/tokenizer_config.json", m->directory);
     if (stat(path, &st) == 0) {
-        int rc = slt_file_read(&data, &bytes, path, TOKENIZER_CONFIG_MAX, m->stop, err);
+        int rc = slt_file_read(&data, &bytes, path, TOKENIZER_CONFIG_MAX, m->options->stop, err);
         if (rc != 0)
             return rc;
         rc = slt_json_parse(&json, path, data, bytes, err);
@@ -261,9 +260,7 @@ static int find_ids(struct import *m, const struct slt_tokenizer *t, struct slt_
 
 // ---- The whole ----
 
-static int write_all(struct import *m, struct slt_output *out,
-                     const struct slt_tokenizer *tokenizer, const char *provenance,
-                     struct slt_error *err)
+static int write_all(struct import *m, struct slt_output *out, struct slt_error *err)
 {
     struct slt_param_info *params;
     size_t count = 0;
@@ -271,11 +268,11 @@ static int write_all(struct import *m, struct slt_output *out,
     if (m->chunk == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a buffer for values");
     int rc = slt_checkpoint_start(&m->writer, &params, &count, out, &m->config,
-                                  slt_tokenizer_file(tokenizer), err);
+                                  slt_tokenizer_file(m->options->tokenizer), err);
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = write_param(m, &params[i], err);
     if (rc == 0) {
-        rc = slt_checkpoint_finish(m->writer, provenance, err);
+        rc = slt_checkpoint_finish(m->writer, m->options->provenance, err);
         m->writer = NULL;
     }
     free(params);
@@ -283,19 +280,17 @@ static int write_all(struct import *m, struct slt_output *out,
 }
 
 int slt_convert_import(struct slt_output *out, const char *directory,
-                       const struct slt_convert_hints *hints, const struct slt_tokenizer *tokenizer,
-                       const char *provenance, void (*on_ignored)(void *user, const char *tensor),
-                       void *user, slt_stop_flag *stop, struct slt_error *err)
+                       const struct slt_convert_options *options, struct slt_error *err)
 {
-    struct import m = {.directory = directory, .stop = stop};
-    int rc = slt_tensor_directory_open(&m.tensors, directory, stop, err);
-    if (rc == 0 && (rc = read_config(&m, hints, err)) == 0 && tokenizer != NULL)
-        rc = find_ids(&m, tokenizer, err);
+    struct import m = {.directory = directory, .options = options};
+    int rc = slt_tensor_directory_open(&m.tensors, directory, options->stop, err);
+    if (rc == 0 && (rc = read_config(&m, err)) == 0 && options->tokenizer != NULL)
+        rc = find_ids(&m, err);
     if (rc == 0)
-        rc = write_all(&m, out, tokenizer, provenance, err);
-    for (size_t i = 0; rc == 0 && on_ignored != NULL && i < m.tensors.tensors; i++)
+        rc = write_all(&m, out, err);
+    for (size_t i = 0; rc == 0 && options->on_ignored != NULL && i < m.tensors.tensors; i++)
         if (!m.tensors.tensor[i].used)
-            on_ignored(user, m.tensors.tensor[i].info.name);
+            options->on_ignored(options->user, m.tensors.tensor[i].info.name);
     slt_checkpoint_abandon(m.writer);
     slt_tensor_directory_close(&m.tensors);
     free(m.chunk);

@@ -72,9 +72,9 @@ static uint64_t place_of(const struct places *p, const struct slt_param_info *i)
         return p->head;
     if (i->norm == SLT_NORM_FINAL)
         return p->norm;
-    const uint64_t first = i->role == SLT_ROLE_WEIGHT           ? linears[i->group][i->member]
-                           : i->norm == SLT_NORM_ATTENTION      ? p->norm1
-                                                                : p->norm2;
+    const uint64_t first = i->role == SLT_ROLE_WEIGHT      ? linears[i->group][i->member]
+                           : i->norm == SLT_NORM_ATTENTION ? p->norm1
+                                                           : p->norm2;
     return first + (uint64_t)i->layer * (uint64_t)(i->rows * i->cols);
 }
 
@@ -119,8 +119,7 @@ bool slt_convert_is_llama2c(const void *data, uint64_t bytes)
 }
 
 int slt_convert_llama2c(struct slt_output *out, const char *name, const void *data, uint64_t bytes,
-                        const struct slt_tokenizer *tokenizer, const char *provenance,
-                        struct slt_error *err)
+                        const struct slt_convert_options *options, struct slt_error *err)
 {
     struct slt_config c;
     struct slt_param_info *params = NULL;
@@ -129,13 +128,13 @@ int slt_convert_llama2c(struct slt_output *out, const char *name, const void *da
     if (!fits(&c, data, bytes))
         return slt_error_set(err, SLT_ERR_FORMAT, "'%s' is no model file of llama2.c", name);
     const struct places places = places_of(&c);
-    int rc = slt_checkpoint_start(&writer, &params, &count, out, &c, slt_tokenizer_file(tokenizer),
-                                  err);
+    int rc = slt_checkpoint_start(&writer, &params, &count, out, &c,
+                                  slt_tokenizer_file(options->tokenizer), err);
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = write_param(writer, &c, &params[i], (const unsigned char *)data + HEADER,
                          place_of(&places, &params[i]), err);
     if (rc == 0) {
-        rc = slt_checkpoint_finish(writer, provenance, err);
+        rc = slt_checkpoint_finish(writer, options->provenance, err);
         writer = NULL;
     }
     slt_checkpoint_abandon(writer);

@@ -33,7 +33,8 @@ static int fuzz_read_llama2c(const uint8_t *data, size_t size)
         return SLT_ERR_FORMAT;
     if (slt_output_open(&out, "/dev/null", NULL, &err) != 0)
         return 0;
-    const int rc = slt_convert_llama2c(out, "input", data, size, NULL, NULL, &err);
+    const struct slt_convert_options none = {0};
+    const int rc = slt_convert_llama2c(out, "input", data, size, &none, &err);
     slt_output_abandon(out);
     if (rc == SLT_ERR_FORMAT || rc == SLT_ERR_RANGE)
         abort(); // it said that it is one

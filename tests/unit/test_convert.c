@@ -53,12 +53,12 @@ static struct slt_model *load(struct slt_device **device, const char *directory,
     struct slt_checkpoint_reader *reader;
     struct slt_model *model;
     int more;
-    const struct slt_convert_hints none = {0, 0};
+    const struct slt_convert_options none = {0};
     const int fd = mkstemp(path);
     CHECK(fd >= 0, "%s", path);
     close(fd);
     CHECK_OK(slt_output_open(&out, path, NULL, &err), err);
-    CHECK_OK(slt_convert_import(out, directory, &none, NULL, NULL, NULL, NULL, NULL, &err), err);
+    CHECK_OK(slt_convert_import(out, directory, &none, &err), err);
     CHECK_OK(slt_output_publish(out, &err), err);
     CHECK_OK(slt_input_open(&in, path, NULL, &err), err);
     CHECK_OK(slt_checkpoint_open(&reader, in, &err), err);
@@ -76,7 +76,7 @@ static struct slt_model *load(struct slt_device **device, const char *directory,
 static void check_golden(const char *shared)
 {
     struct slt_error err;
-    char path[4096], directory[4096];
+    char directory[4000], path[4096];
     void *text;
     size_t bytes;
     json_t *golden;

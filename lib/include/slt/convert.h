@@ -8,9 +8,19 @@
 #include "slt/stream.h"
 #include "slt/tokenizer.h"
 
-// What a directory does not say of itself, for models with factors; 0 where it is not given.
-struct slt_convert_hints {
+// How a model of another program becomes a checkpoint. All of it may be 0.
+struct slt_convert_options {
+    // What a directory does not say of itself, for models with factors; 0 where it is not given.
     double alpha, density;
+    // What the checkpoint is given besides; with a tokenizer, ids of BOS, EOS and PAD that a
+    // directory's config.json lacks are those of the tokens which its tokenizer_config.json names,
+    // else the tokenizer's.
+    const struct slt_tokenizer *tokenizer;
+    const char *provenance; // JSON lines
+    // Told the names of tensors that the configuration does not ask for, which are passed over.
+    void (*on_ignored)(void *user, const char *tensor);
+    void *user;
+    slt_stop_flag *stop;
 };
 
 // Reads a directory with config.json and safetensors (model.safetensors, or the files that
@@ -18,23 +28,19 @@ struct slt_convert_hints {
 // out, which the caller publishes. Where linears have lora_A and lora_B instead of weight, it is a
 // low-rank model, and with sparse_index and sparse_value as well (the published SLTrain code) a
 // sparse plus low-rank one with an explicit support; alpha and density are then in config.json's
-// "slt" object or in the hints. tokenizer and provenance (JSON lines) may be NULL; with a
-// tokenizer, ids of BOS, EOS and PAD that config.json lacks are those of the tokens which
-// tokenizer_config.json names, else the tokenizer's. Tensors that the configuration does not ask
-// for are passed over, and on_ignored (may be NULL) is told their names. Errors: SLT_ERR_FORMAT,
-// SLT_ERR_RANGE where a hint is missing or does not fit.
+// "slt" object or in the options. Errors: SLT_ERR_FORMAT, SLT_ERR_RANGE where one of the two is
+// missing or does not fit.
 SLT_API int slt_convert_import(struct slt_output *out, const char *directory,
-                               const struct slt_convert_hints *hints,
-                               const struct slt_tokenizer *tokenizer, const char *provenance,
-                               void (*on_ignored)(void *user, const char *tensor), void *user,
-                               slt_stop_flag *stop, struct slt_error *err);
+                               const struct slt_convert_options *options,
+                               struct slt_error *err) SLT_CHECK_RESULT;
 
 // Whether a whole file is a model of llama2.c (version 0), by its header and its size, and the same
-// model as a checkpoint; name is for messages. SLT_ERR_FORMAT if it is none.
+// model as a checkpoint, with the options' tokenizer and provenance; name is for messages.
+// SLT_ERR_FORMAT if it is none.
 SLT_API bool slt_convert_is_llama2c(const void *data, uint64_t bytes);
 SLT_API int slt_convert_llama2c(struct slt_output *out, const char *name, const void *data,
-                                uint64_t bytes, const struct slt_tokenizer *tokenizer,
-                                const char *provenance, struct slt_error *err);
+                                uint64_t bytes, const struct slt_convert_options *options,
+                                struct slt_error *err) SLT_CHECK_RESULT;
 
 // Writes model.safetensors of dtype (F32, F16 or BF16), config.json and the tokenizer into a
 // directory, which is made if it is missing. merge: linears as one matrix (any method); without it
@@ -42,7 +48,7 @@ SLT_API int slt_convert_llama2c(struct slt_output *out, const char *name, const 
 // code. SLT_ERR_RANGE for what has no such layout (relora without merge).
 SLT_API int slt_convert_export(const char *directory, struct slt_checkpoint_reader *reader,
                                enum slt_dtype dtype, bool merge, slt_stop_flag *stop,
-                               struct slt_error *err);
+                               struct slt_error *err) SLT_CHECK_RESULT;
 
 // Writes the model, its linears merged, and its tokenizer as one GGUF file (version 3) for
 // llama.cpp's architecture "llama": rows of q and k in the order of its rotation, norms in F32,
@@ -51,6 +57,7 @@ SLT_API int slt_convert_export(const char *directory, struct slt_checkpoint_read
 // ones, and for those that split text in a way that llama.cpp has no name for.
 enum slt_gguf_type { SLT_GGUF_F32, SLT_GGUF_F16, SLT_GGUF_BF16, SLT_GGUF_Q8_0 };
 SLT_API int slt_convert_gguf(struct slt_output *out, struct slt_checkpoint_reader *reader,
-                             enum slt_gguf_type type, slt_stop_flag *stop, struct slt_error *err);
+                             enum slt_gguf_type type, slt_stop_flag *stop,
+                             struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif
