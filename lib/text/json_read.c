@@ -47,11 +47,14 @@ static int put_piece(struct bpe *b, uint32_t id, const char *text, size_t bytes,
     size_t count = 0, n;
     unsigned char byte;
     bool is_key = true;
+    struct vocab_entry entry = {.id = id, .text = text, .text_bytes = bytes, .raw = raw};
     if (b->byte_fallback && is_byte(text, bytes, &byte)) {
-        raw[count++] = (char)byte;
+        raw[0] = (char)byte;
         b->byte_id[byte] = b->by_bytes ? b->byte_id[byte] : id;
-        return vocabulary_put(&b->vocabulary, id, SLT_PIECE_BYTE, text, bytes, raw, count, true,
-                              err);
+        entry.type = SLT_PIECE_BYTE;
+        entry.raw_bytes = 1;
+        entry.is_key = true;
+        return vocabulary_put(&b->vocabulary, &entry, err);
     }
     for (size_t at = 0; at < bytes; at += n) {
         n = slt_utf8_length(text + at, bytes - at);
@@ -72,8 +75,10 @@ static int put_piece(struct bpe *b, uint32_t id, const char *text, size_t bytes,
         memcpy(raw, text, count = bytes);
     if (b->by_bytes && is_key && count == 1)
         b->byte_id[(unsigned char)raw[0]] = id;
-    return vocabulary_put(&b->vocabulary, id, SLT_PIECE_NORMAL, text, bytes, raw, count, is_key,
-                          err);
+    entry.type = SLT_PIECE_NORMAL;
+    entry.raw_bytes = count;
+    entry.is_key = is_key;
+    return vocabulary_put(&b->vocabulary, &entry, err);
 }
 
 // Puts NULs back in place; returns the bytes.
@@ -267,9 +272,14 @@ static int read_added(struct json_tokenizer *t, const json_t *added, const json_
             continue;
         if (piece != NULL && json_integer_value(piece) != id)
             return slt_error_set(err, SLT_ERR_FORMAT, "its added token '%.40s' has two ids", text);
+        const struct vocab_entry entry = {.id = id,
+                                          .type = SLT_PIECE_USER,
+                                          .text = text,
+                                          .text_bytes = strlen(text),
+                                          .raw = text,
+                                          .raw_bytes = strlen(text)};
         if (piece == NULL)
-            rc = vocabulary_put(v, id, SLT_PIECE_USER, text, strlen(text), text, strlen(text),
-                                false, err);
+            rc = vocabulary_put(v, &entry, err);
         if (rc == 0)
             rc = put_added(t, json, text, normal, id, err);
         if (rc != 0)

@@ -103,21 +103,20 @@ static int put_token(struct encoder *e, uint32_t id, struct slt_error *err)
     return rc;
 }
 
-// Text between added tokens, which is UTF-8. starts: it is not the rest of one; is_first: it is the
-// start of the whole.
-static int put_text(struct encoder *e, const char *text, size_t bytes, bool starts, bool is_first,
-                    struct slt_error *err)
+// Text between added tokens, which is UTF-8.
+static int put_text(struct encoder *e, struct words_text w, struct slt_error *err)
 {
     const struct json_tokenizer *t = e->tokenizer;
     struct added_cursor cursor = {.is_text = e->is_text};
     struct added_stretch s;
-    int rc = normalize(&t->normalizer, e->normal, &text, &bytes, starts, err);
-    while (rc == 0 && added_next(&t->normal, &cursor, text, bytes, &s)) {
-        if (s.token != NULL)
-            rc = put_token(e, s.token->id, err);
-        else
-            rc = words_split(&t->words, &e->words, text + s.from, s.to - s.from,
-                             starts || s.from > 0, is_first && s.from == 0, put_word, e, err);
+    int rc = normalize(&t->normalizer, e->normal, &w.text, &w.bytes, w.starts, err);
+    while (rc == 0 && added_next(&t->normal, &cursor, w.text, w.bytes, &s)) {
+        const struct words_text part = {.text = w.text + s.from,
+                                        .bytes = s.to - s.from,
+                                        .starts = w.starts || s.from > 0,
+                                        .is_first = w.is_first && s.from == 0};
+        rc = s.token != NULL ? put_token(e, s.token->id, err)
+                             : words_split(&t->words, &e->words, &part, put_word, e, err);
     }
     return rc;
 }
@@ -130,7 +129,7 @@ static int put_bytes(struct encoder *e, const char *text, size_t bytes, bool is_
     for (size_t at = 0, n; rc == 0 && at < bytes; at += n) {
         n = slt_utf8_valid(text + at, bytes - at);
         if (n > 0)
-            rc = put_text(e, text + at, n, at == 0, is_first && at == 0, err);
+            rc = put_text(e, (struct words_text){text + at, n, at == 0, is_first && at == 0}, err);
         for (at += n, n = 0; at + n < bytes && slt_utf8_length(text + at + n, bytes - at - n) == 0;)
             n++;
         if (rc == 0)

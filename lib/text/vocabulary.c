@@ -21,31 +21,30 @@ void vocabulary_free(struct vocabulary *v)
     free(v->slot);
 }
 
-int vocabulary_put(struct vocabulary *v, uint32_t id, enum slt_piece_type type, const char *text,
-                   size_t text_bytes, const char *raw, size_t raw_bytes, bool is_key,
-                   struct slt_error *err)
+int vocabulary_put(struct vocabulary *v, const struct vocab_entry *e, struct slt_error *err)
 {
-    struct vocab_piece *p = &v->piece[id];
+    struct vocab_piece *p = &v->piece[e->id];
+    const char *there = vocabulary_text(v, e->id);
     if (p->is_there &&
-        (p->text_bytes != text_bytes || memcmp(vocabulary_text(v, id), text, text_bytes) != 0))
-        return slt_error_set(err, SLT_ERR_FORMAT, "'%.40s' and '%.40s' have the same id %u",
-                             vocabulary_text(v, id), text, id);
-    if (v->arena.bytes + text_bytes + raw_bytes + 1 > UINT32_MAX)
+        (p->text_bytes != e->text_bytes || memcmp(there, e->text, e->text_bytes) != 0))
+        return slt_error_set(err, SLT_ERR_FORMAT, "'%.40s' and '%.40s' have the same id %u", there,
+                             e->text, e->id);
+    if (v->arena.bytes + e->text_bytes + e->raw_bytes + 1 > UINT32_MAX)
         return slt_error_set(err, SLT_ERR_FORMAT, "its pieces are too long");
     const size_t at = v->arena.bytes;
-    int rc = text_buffer_add(&v->arena, text, text_bytes, err);
+    int rc = text_buffer_add(&v->arena, e->text, e->text_bytes, err);
     if (rc == 0)
         rc = text_buffer_add(&v->arena, "", 1, err);
     if (rc == 0)
-        rc = text_buffer_add(&v->arena, raw, raw_bytes, err);
+        rc = text_buffer_add(&v->arena, e->raw, e->raw_bytes, err);
     if (rc == 0)
-        *p = (struct vocab_piece){(uint32_t)at,
-                                  (uint32_t)text_bytes,
-                                  (uint32_t)(at + text_bytes + 1),
-                                  (uint32_t)raw_bytes,
-                                  type,
-                                  true,
-                                  is_key};
+        *p = (struct vocab_piece){.text = (uint32_t)at,
+                                  .text_bytes = (uint32_t)e->text_bytes,
+                                  .raw = (uint32_t)(at + e->text_bytes + 1),
+                                  .raw_bytes = (uint32_t)e->raw_bytes,
+                                  .type = e->type,
+                                  .is_there = true,
+                                  .is_key = e->is_key};
     return rc;
 }
 

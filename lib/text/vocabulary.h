@@ -27,9 +27,18 @@ struct vocabulary {
 // An empty one for ids below count.
 int vocabulary_create(struct vocabulary *v, uint32_t count, struct slt_error *err) SLT_CHECK_RESULT;
 void vocabulary_free(struct vocabulary *v);
+// A piece to be put in: its text, as the file has it, and the bytes that it decodes to.
+struct vocab_entry {
+    uint32_t id;
+    enum slt_piece_type type;
+    const char *text;
+    size_t text_bytes;
+    const char *raw;
+    size_t raw_bytes;
+    bool is_key; // is found by its key
+};
 // Sets a piece. SLT_ERR_FORMAT if its id is taken by another text, or the arena overflows.
-int vocabulary_put(struct vocabulary *v, uint32_t id, enum slt_piece_type type, const char *text,
-                   size_t text_bytes, const char *raw, size_t raw_bytes, bool is_key,
+int vocabulary_put(struct vocabulary *v, const struct vocab_entry *entry,
                    struct slt_error *err) SLT_CHECK_RESULT;
 // Builds the table of all pieces that are keys, once they are all there.
 int vocabulary_index(struct vocabulary *v, bool by_raw, struct slt_error *err) SLT_CHECK_RESULT;

@@ -198,10 +198,15 @@ static int split(const struct splitting *p, size_t step, const char *text, size_
     return split_by_pattern(&s, bytes, err);
 }
 
-int words_split(const struct words *w, struct words_scratch *s, const char *text, size_t bytes,
-                bool starts, bool is_first, words_sink *sink, void *user, struct slt_error *err)
+int words_split(const struct words *w, struct words_scratch *s, const struct words_text *t,
+                words_sink *sink, void *user, struct slt_error *err)
 {
-    const struct splitting p = {w, s, starts ? NULL : text, is_first, sink, user};
+    const struct splitting p = {.words = w,
+                                .scratch = s,
+                                .no_prefix = t->starts ? NULL : t->text,
+                                .is_first = t->is_first,
+                                .sink = sink,
+                                .user = user};
     const int rc = prepare(s, err);
-    return rc == 0 && bytes > 0 ? split(&p, 0, text, bytes, err) : rc;
+    return rc == 0 && t->bytes > 0 ? split(&p, 0, t->text, t->bytes, err) : rc;
 }

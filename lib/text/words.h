@@ -53,11 +53,16 @@ void words_scratch_free(struct words_scratch *s);
 // Called with one word after the other.
 typedef int words_sink(void *user, const char *word, size_t bytes, struct slt_error *err);
 
-// Splits text, which must be UTF-8. starts: it is the start of a text between added tokens, and may
-// get a prefix; is_first: and of the whole one. Errors: the sink's, SLT_ERR_FORMAT where a pattern
-// takes too long.
-int words_split(const struct words *w, struct words_scratch *s, const char *text, size_t bytes,
-                bool starts, bool is_first, words_sink *sink, void *user,
-                struct slt_error *err) SLT_CHECK_RESULT;
+// A text to be split, which must be UTF-8.
+struct words_text {
+    const char *text;
+    size_t bytes;
+    bool starts;   // it is the start of a text between added tokens, and may get a prefix
+    bool is_first; // and of the whole one
+};
+
+// Splits a text. Errors: the sink's, SLT_ERR_FORMAT where a pattern takes too long.
+int words_split(const struct words *w, struct words_scratch *s, const struct words_text *text,
+                words_sink *sink, void *user, struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif
