@@ -13,11 +13,20 @@
 #define MARGIN 16 // vectors that the range finder keeps besides
 #define POWER  4  // its power steps
 
-struct job {
+// What is looked at, how, and who is told.
+struct request {
+    struct slt_checkpoint_reader *reader;
     const struct slt_inspect_options *options;
+    int64_t rank; // that is asked for
+    int (*on_linear)(void *user, const struct slt_inspection *inspection, struct slt_error *err);
+    void *user;
+};
+
+// One linear.
+struct job {
+    const struct request *request;
     struct slt_dense_linear linear;
     struct slt_inspection result;
-    int64_t rank;                         // that is asked for
     float *weight, *rest, *u, *sigma, *v; // rest is scratch until it is the residual
 };
 
@@ -40,10 +49,11 @@ static int take_spectrum(struct job *j, struct slt_spectrum *s, bool vectors, st
     const struct slt_inspection *r = &j->result;
     const int64_t k = least(r->out, r->in), wanted = least(r->rank + MARGIN, k) - MARGIN;
     const double square = square_of(j->rest, r->out * r->in);
-    const bool randomized = j->options->randomized && wanted > 0 && wanted + MARGIN < k;
+    const struct slt_inspect_options *options = j->request->options;
+    const bool randomized = options->randomized && wanted > 0 && wanted + MARGIN < k;
     const struct slt_matrix rest = slt_matrix(j->rest, r->out, r->in);
     const struct slt_range_finder finder = {
-        wanted, MARGIN, POWER, slt_random_key("slt-inspect-1", r->name, j->options->seed)};
+        wanted, MARGIN, POWER, slt_random_key("slt-inspect-1", r->name, options->seed)};
     int rc = randomized
                  ? slt_svd_leading(j->u, j->sigma, j->v, &s->error, rest, &finder, err)
                  : slt_svd(vectors ? j->u : NULL, j->sigma, vectors ? j->v : NULL, rest, err);
@@ -143,7 +153,7 @@ static int take_residual(struct job *j, struct slt_error *err)
     r->weight = j->weight;
     r->rest = j->rest;
     return slt_magnitudes_measure(r->residual.magnitude, &r->residual.below, j->rest, n,
-                                  j->options->cutoff, err);
+                                  j->request->options->cutoff, err);
 }
 
 static int allocate(struct job *j, struct slt_error *err)
@@ -165,7 +175,7 @@ static int work(struct job *j, struct slt_error *err)
     struct slt_inspection *r = &j->result;
     const struct slt_dense_linear *l = &j->linear;
     *r = (struct slt_inspection){.name = l->name, .out = l->out, .in = l->in, .nnz = l->nnz};
-    r->rank = least(j->rank, least(r->out, r->in));
+    r->rank = least(j->request->rank, least(r->out, r->in));
     int rc = allocate(j, err);
     if (rc != 0)
         return rc;
@@ -190,7 +200,7 @@ static int work(struct job *j, struct slt_error *err)
     return rc == 0 ? 0 : slt_error_prefix(err, rc, "'%s'", l->name);
 }
 
-static void finish(struct job *j)
+static void release(struct job *j)
 {
     struct slt_inspection *r = &j->result;
     free(r->w.value);
@@ -204,25 +214,23 @@ static void finish(struct job *j)
     free(j->sigma);
     free(j->v);
     slt_dense_free(&j->linear);
-    *j = (struct job){.options = j->options, .rank = j->rank};
 }
 
 // ---- The file ----
 
-static int inspect_linear(struct job *j, const struct slt_param_info *params, size_t *taken,
-                          struct slt_checkpoint_reader *reader,
-                          int (*on_linear)(void *user, const struct slt_inspection *inspection,
-                                           struct slt_error *err),
-                          void *user, bool *matched, struct slt_error *err)
+// The linear whose first parameter is param, which has *taken of them, if the pattern matches it.
+static int inspect_linear(const struct request *q, const struct slt_param_info *param,
+                          size_t *taken, bool *matched, struct slt_error *err)
 {
-    const char *pattern = j->options->linears;
-    int rc = slt_dense_read(&j->linear, taken, params, reader, err);
+    const char *pattern = q->options->linears;
+    struct job j = {.request = q};
+    int rc = slt_dense_read(&j.linear, taken, param, q->reader, err);
     if (rc != 0)
         return rc;
-    *matched = pattern == NULL || fnmatch(pattern, j->linear.name, 0) == 0;
-    if (*matched && (rc = work(j, err)) == 0)
-        rc = on_linear(user, &j->result, err);
-    finish(j);
+    *matched = pattern == NULL || fnmatch(pattern, j.linear.name, 0) == 0;
+    if (*matched && (rc = work(&j, err)) == 0)
+        rc = q->on_linear(q->user, &j.result, err);
+    release(&j);
     return rc;
 }
 
@@ -233,7 +241,11 @@ int slt_inspect(struct slt_checkpoint_reader *reader, const struct slt_inspect_o
 {
     const struct slt_config *c = slt_checkpoint_config(reader);
     const int64_t usual = c->rank > 0 ? c->rank : c->hidden_size / 4;
-    struct job j = {.options = options, .rank = options->rank > 0 ? options->rank : usual};
+    const struct request q = {.reader = reader,
+                              .options = options,
+                              .rank = options->rank > 0 ? options->rank : usual,
+                              .on_linear = on_linear,
+                              .user = user};
     struct slt_param_info *params;
     size_t count, taken;
     bool matched, any = false;
@@ -248,7 +260,7 @@ int slt_inspect(struct slt_checkpoint_reader *reader, const struct slt_inspect_o
         if (params[i].group < 0)
             rc = slt_param_expect(reader, &params[i], err);
         else
-            rc = inspect_linear(&j, &params[i], &taken, reader, on_linear, user, &matched, err);
+            rc = inspect_linear(&q, &params[i], &taken, &matched, err);
         any |= matched;
     }
     free(params);
