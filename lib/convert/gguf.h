@@ -37,7 +37,8 @@ void gguf_key_array(struct gguf *g, const char *name, uint32_t type, uint64_t co
 
 // Whether llama.cpp has the kind of tokenizer and splits text as it does; SLT_ERR_RANGE with the
 // reason if not.
-int gguf_check_tokenizer(const struct slt_tokenizer *tokenizer, struct slt_error *err);
+int gguf_check_tokenizer(const struct slt_tokenizer *tokenizer,
+                         struct slt_error *err) SLT_CHECK_RESULT;
 // The keys of a tokenizer, with pieces for all ids of the configuration.
 void gguf_put_tokenizer(struct gguf *g, const struct slt_tokenizer *tokenizer);
 

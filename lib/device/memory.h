@@ -32,7 +32,7 @@ static inline uint64_t slt_memory_rounded(uint64_t bytes)
 
 void slt_memory_init(struct slt_memory *memory, const struct slt_device *device);
 // Creates the buffers that the calls so far have counted and starts over at offset 0.
-int slt_memory_commit(struct slt_memory *memory, struct slt_error *err);
+int slt_memory_commit(struct slt_memory *memory, struct slt_error *err) SLT_CHECK_RESULT;
 void slt_memory_free(struct slt_memory *memory);
 
 // The next bytes of a region; the views of the following functions.

@@ -14,6 +14,6 @@ void slt_spectrum_measure(struct slt_spectrum *spectrum, double square, int64_t 
 // magnitude (SLT_INSPECT_SHARES + 1) = below which shares 0, 1/SHARES, ..., 1 of |x| (n) lie: the
 // element at that share of the sorted ones, rounded down. *below = the share of |x| <= cutoff.
 int slt_magnitudes_measure(double *magnitude, double *below, const float *x, int64_t n,
-                           double cutoff, struct slt_error *err);
+                           double cutoff, struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif

@@ -22,11 +22,11 @@ int64_t slt_subspace_scratch(int64_t m, int64_t n, int64_t r);
 // p's rows = the leading singular vectors of g (m, n), F32: the right ones, p (r, n), if right,
 // else the left ones, p (r, m). r <= min(m, n). By a full SVD on the host:
 int slt_subspace_exact(const struct slt_subspace *s, struct slt_tensor p, struct slt_tensor g,
-                       bool right, struct slt_error *err);
+                       bool right, struct slt_error *err) SLT_CHECK_RESULT;
 // By a randomized range finder with one power step (Halko, Martinsson, Tropp 2011, algorithm 4.4
 // with q = 1): products on the device, orthonormalization of r + SLT_SUBSPACE_MARGIN vectors on the
 // host.
 int slt_subspace_randomized(const struct slt_subspace *s, struct slt_tensor p, struct slt_tensor g,
-                            bool right, struct slt_error *err);
+                            bool right, struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif

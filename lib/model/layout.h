@@ -15,7 +15,7 @@ struct slt_tensor slt_model_kept(struct slt_model *model, enum slt_dtype dtype, 
 
 // What comes from no file (model_values.c): draws the supports, whose CRC must be the
 // configuration's, and writes them to the device; writes the table of rotations.
-int slt_model_draw_supports(struct slt_model *model, struct slt_error *err);
-int slt_model_write_rope(struct slt_model *model, struct slt_error *err);
+int slt_model_draw_supports(struct slt_model *model, struct slt_error *err) SLT_CHECK_RESULT;
+int slt_model_write_rope(struct slt_model *model, struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif

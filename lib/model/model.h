@@ -122,14 +122,14 @@ struct slt_model {
 int slt_model_prepare(struct slt_model **model, const struct slt_device *device,
                       const struct slt_config *config, enum slt_dtype dtype,
                       const struct slt_model_shape *shape, slt_model_layout_fn *extra, void *user,
-                      struct slt_error *err);
+                      struct slt_error *err) SLT_CHECK_RESULT;
 struct slt_plan slt_model_plan(const struct slt_model *model);
-int slt_model_allocate(struct slt_model *model, struct slt_error *err);
+int slt_model_allocate(struct slt_model *model, struct slt_error *err) SLT_CHECK_RESULT;
 // Both steps.
 int slt_model_create(struct slt_model **model, const struct slt_device *device,
                      const struct slt_config *config, enum slt_dtype dtype,
                      const struct slt_model_shape *shape, slt_model_layout_fn *extra, void *user,
-                     struct slt_error *err);
+                     struct slt_error *err) SLT_CHECK_RESULT;
 void slt_model_free(struct slt_model *model);
 
 // Whether the device has an operation for values of this type.
@@ -146,7 +146,7 @@ void slt_model_loss(struct slt_model *model, struct slt_sink *sink);
 void slt_model_backward(struct slt_model *model, struct slt_sink *sink);
 // logits (T, V), row-major floats (doubles for F64), of the last forward; the shape must ask for
 // them.
-int slt_model_logits(struct slt_model *model, void *logits, struct slt_error *err);
+int slt_model_logits(struct slt_model *model, void *logits, struct slt_error *err) SLT_CHECK_RESULT;
 
 // From now on micro-batches have batch sequences of seq tokens, in all at most as many as the model
 // was created for.
@@ -157,7 +157,7 @@ void slt_model_set_position(struct slt_model *model, int64_t position);
 // Reads the model section of a checkpoint, which must hold exactly the model's parameters, into the
 // weights. On return the reader stands at the first optimizer tensor (*more = 1) or at its end.
 int slt_model_load(struct slt_model *model, struct slt_checkpoint_reader *reader, int *more,
-                   struct slt_error *err);
+                   struct slt_error *err) SLT_CHECK_RESULT;
 // An F32 view of a tensor's values to compute with: itself, or a copy of a BF16 one that is good
 // until the next group is bound.
 struct slt_tensor slt_model_unpack(struct slt_model *model, struct slt_tensor t);
@@ -173,7 +173,7 @@ void slt_tensor_read(struct slt_model *model, void *values, struct slt_tensor t,
 
 // Host copy of the positions row * in + column of an explicit support, whose parameter p is.
 int slt_positions_read(struct slt_model *model, int64_t *position, const struct slt_param *p,
-                       struct slt_error *err);
+                       struct slt_error *err) SLT_CHECK_RESULT;
 
 void slt_model_set_scalar(struct slt_model *model, enum slt_scalar which, double value);
 double slt_model_get_scalar(struct slt_model *model, enum slt_scalar which);

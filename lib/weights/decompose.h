@@ -17,7 +17,7 @@ struct slt_decomposition {
 // Decomposes w, which becomes R, for a linear of config (method lowrank or sltrain); an explicit
 // support gets the positions of R's largest magnitudes. Errors: SLT_ERR_MEMORY, SLT_ERR_NUMERIC.
 int slt_decompose(struct slt_decomposition *d, float *w, int64_t out, int64_t in, const char *name,
-                  const struct slt_config *config, struct slt_error *err);
+                  const struct slt_config *config, struct slt_error *err) SLT_CHECK_RESULT;
 void slt_decomposition_free(struct slt_decomposition *d);
 
 #endif

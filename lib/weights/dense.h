@@ -20,7 +20,7 @@ struct slt_dense_linear {
 // Reads the linear whose first parameter is param; *taken parameters belong to it.
 int slt_dense_read(struct slt_dense_linear *linear, size_t *taken,
                    const struct slt_param_info *param, struct slt_checkpoint_reader *reader,
-                   struct slt_error *err);
+                   struct slt_error *err) SLT_CHECK_RESULT;
 void slt_dense_free(struct slt_dense_linear *linear);
 
 // w (out, in) = the parts that are asked for, zeros where there are none.

@@ -106,13 +106,14 @@ struct slt_config {
 // "full", "lowrank", "sltrain", "relora"; NULL behind the last one.
 SLT_API const char *slt_method_name(enum slt_method method);
 // SLT_ERR_RANGE with a sentence that lists the known names.
-SLT_API int slt_method_parse(enum slt_method *method, const char *text, struct slt_error *err);
+SLT_API int slt_method_parse(enum slt_method *method, const char *text,
+                             struct slt_error *err) SLT_CHECK_RESULT;
 // Whether linears of a method have a tensor of this role; whether a trained W is all they have.
 SLT_API bool slt_method_has(enum slt_method method, enum slt_role role);
 SLT_API bool slt_method_is_dense(enum slt_method method);
 // "random", "block:RxC", "explicit".
 SLT_API int slt_support_parse(struct slt_support_spec *spec, const char *text,
-                              struct slt_error *err);
+                              struct slt_error *err) SLT_CHECK_RESULT;
 SLT_API char *slt_support_format(char *text, size_t size, const struct slt_support_spec *spec);
 
 #define SLT_QUANT_BLOCK_MAX ((int64_t)1 << 16)
@@ -120,13 +121,15 @@ SLT_API char *slt_support_format(char *text, size_t size, const struct slt_suppo
 // "int8", "dyn8", "nf4"; "none" for SLT_QUANT_NONE.
 SLT_API const char *slt_quant_name(enum slt_quant_type type);
 // SLT_ERR_RANGE with a sentence that lists the known names, of which "none" is not one.
-SLT_API int slt_quant_parse(enum slt_quant_type *type, const char *text, struct slt_error *err);
+SLT_API int slt_quant_parse(enum slt_quant_type *type, const char *text,
+                            struct slt_error *err) SLT_CHECK_RESULT;
 
 // Preset number index (nano 9m 20m 35m 60m 130m 350m 1b 7b), or NULL after the last one.
 SLT_API const char *slt_config_preset_name(size_t index);
 // Fills a full-rank configuration: the paper's sizes, vocabulary 32000 (nano: 4096), eps 1e-6,
 // theta 10000.
-SLT_API int slt_config_preset(struct slt_config *config, const char *name, struct slt_error *err);
+SLT_API int slt_config_preset(struct slt_config *config, const char *name,
+                              struct slt_error *err) SLT_CHECK_RESULT;
 // Sets rank, density and alpha to the paper's for a preset; for other sizes (preset NULL) to a
 // quarter of the hidden size, .03 and a quarter of the rank.
 SLT_API void slt_config_method_defaults(struct slt_config *config, const char *preset);
@@ -138,11 +141,13 @@ SLT_API void slt_config_make_full(struct slt_config *config);
 // method is full). Unknown keys are ignored, keys that change the function computed (rope_scaling,
 // biases, another activation) are refused.
 SLT_API int slt_config_parse(struct slt_config *config, const char *name, const char *json,
-                             size_t bytes, struct slt_error *err);
+                             size_t bytes, struct slt_error *err) SLT_CHECK_RESULT;
 // Writes config.json text; the caller frees *json (NUL-terminated).
-SLT_API int slt_config_write(const struct slt_config *config, char **json, struct slt_error *err);
+SLT_API int slt_config_write(const struct slt_config *config, char **json,
+                             struct slt_error *err) SLT_CHECK_RESULT;
 // Checks every field and their combination; the sentence names the field.
-SLT_API int slt_config_check(const struct slt_config *config, struct slt_error *err);
+SLT_API int slt_config_check(const struct slt_config *config,
+                             struct slt_error *err) SLT_CHECK_RESULT;
 
 // ---- The list of parameters that a configuration stands for ----
 
@@ -164,7 +169,7 @@ SLT_API enum slt_dtype slt_param_dtype(const struct slt_param_info *param);
 // All tensors in file order (embedding, layers with W, A, B, positions and values of S adjacent,
 // final norm, head). The caller frees *list.
 SLT_API int slt_config_params(const struct slt_config *config, struct slt_param_info **list,
-                              size_t *count, struct slt_error *err);
+                              size_t *count, struct slt_error *err) SLT_CHECK_RESULT;
 // The number of trained values: the sum of rows*cols over that list, without what is frozen.
 SLT_API uint64_t slt_config_param_count(const struct slt_config *config);
 // The name of a linear without the tensor's suffix ("model.layers.0.self_attn.q_proj"): the layer

@@ -14,10 +14,10 @@ struct slt_device;
 // must run on a stack of their own (sigaltstack, SA_ONSTACK): the generated code of products
 // demands it. SLT_ERR_DEVICE with the reason if it cannot be used.
 SLT_API int slt_device_open(struct slt_device **device, const char *name, int threads,
-                            struct slt_error *err);
+                            struct slt_error *err) SLT_CHECK_RESULT;
 // As slt_device_open, for plans only: a GPU need not be there, and nothing can be computed.
 SLT_API int slt_device_open_to_plan(struct slt_device **device, const char *name, int threads,
-                                    struct slt_error *err);
+                                    struct slt_error *err) SLT_CHECK_RESULT;
 // Bytes that a run may allocate on the device now; UINT64_MAX where that is not known (a CPU).
 SLT_API uint64_t slt_device_available(const struct slt_device *device);
 // One line for people: name, instruction set, threads. Owned by the device.

@@ -37,6 +37,7 @@ struct slt_eval_result {
 // position. The tokenizer's digest must match (SLT_ERR_MISMATCH) where both are known.
 SLT_API int slt_evaluate(struct slt_eval_result *result, struct slt_device *device,
                          struct slt_checkpoint_reader *reader, struct slt_tokens *tokens,
-                         const struct slt_eval_options *options, struct slt_error *err);
+                         const struct slt_eval_options *options,
+                         struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif

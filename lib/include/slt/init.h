@@ -32,6 +32,6 @@ struct slt_init_from {
 SLT_API int slt_init_write(struct slt_output *out, const struct slt_config *config,
                            const struct slt_tokenizer *tokenizer, const struct slt_init_from *from,
                            const char *provenance, int threads, slt_stop_flag *stop,
-                           struct slt_error *err);
+                           struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif

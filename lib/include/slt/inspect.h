@@ -62,6 +62,6 @@ SLT_API int slt_inspect(struct slt_checkpoint_reader *reader,
                         const struct slt_inspect_options *options,
                         int (*on_linear)(void *user, const struct slt_inspection *inspection,
                                          struct slt_error *err),
-                        void *user, struct slt_error *err);
+                        void *user, struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif
