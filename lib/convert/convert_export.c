@@ -13,8 +13,6 @@
 #include "weights/dense.h"
 #include "slt/convert.h"
 
-#define CHUNK ((int64_t)1 << 16)
-
 struct export
 {
     const char *directory;
@@ -30,8 +28,9 @@ struct export
 
 // ---- Values ----
 
-static int put(struct export *x, const float *values, int64_t count, struct slt_error *err)
+static int put(void *user, const float *values, int64_t count, struct slt_error *err)
 {
+    struct export *x = user;
     uint16_t half[4096];
     int rc = slt_error_stopped(x->stop, err);
     if (rc != 0)
@@ -51,18 +50,8 @@ static int put(struct export *x, const float *values, int64_t count, struct slt_
 // An embedding, a norm or the head.
 static int copy_param(struct export *x, const struct slt_param_info *p, struct slt_error *err)
 {
-    float *chunk = malloc((size_t)CHUNK * sizeof *chunk);
-    const int64_t total = p->rows * p->cols;
-    int rc = chunk == NULL ? slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a buffer")
-                           : slt_param_expect(x->reader, p, err);
-    for (int64_t at = 0; rc == 0 && at < total; at += CHUNK) {
-        const int64_t n = total - at < CHUNK ? total - at : CHUNK;
-        rc = slt_checkpoint_read(x->reader, chunk, (size_t)n * sizeof *chunk, err);
-        if (rc == 0)
-            rc = put(x, chunk, n, err);
-    }
-    free(chunk);
-    return rc;
+    int rc = slt_param_expect(x->reader, p, err);
+    return rc == 0 ? slt_values_read(x->reader, p->rows * p->cols, put, x, x->stop, err) : rc;
 }
 
 // A linear as one matrix, or as its parts in the order of target.

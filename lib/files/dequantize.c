@@ -3,13 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/least.h"
 #include "files/quantized.h"
 #include "slt/quantize.h"
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 int slt_dequantizer_start(struct slt_dequantizer *d, const struct slt_quantization *how,
                           struct slt_archive_in *archive, const char *file,
@@ -43,7 +39,7 @@ int slt_dequantizer_start(struct slt_dequantizer *d, const struct slt_quantizati
 static int decode_chunk(struct slt_dequantizer *d, struct slt_archive_in *archive, uint64_t *left,
                         struct slt_error *err)
 {
-    const int64_t n = least(slt_quant_chunk(&d->how), d->count - d->decoded);
+    const int64_t n = slt_least(slt_quant_chunk(&d->how), d->count - d->decoded);
     const size_t bytes = (size_t)slt_quant_bytes(&d->how, n);
     int rc = slt_archive_in_read(archive, d->codes, bytes, err);
     if (rc != 0)

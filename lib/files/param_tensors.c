@@ -2,7 +2,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/least.h"
 #include "files/param_tensors.h"
+
+#define VALUES_CHUNK ((int64_t)1 << 18) // that are in memory at once
 
 void slt_param_tensor(struct slt_tensor_info *tensor, const struct slt_param_info *p)
 {
@@ -54,6 +57,38 @@ int slt_param_expect(struct slt_checkpoint_reader *reader, const struct slt_para
         return slt_error_set(err, SLT_ERR_MISMATCH, "'%s' has no tensor '%s' where it is due",
                              slt_checkpoint_name(reader), param->name);
     return slt_param_check(param, t, slt_checkpoint_name(reader), err);
+}
+
+// ---- Values ----
+
+int slt_values_read(struct slt_checkpoint_reader *reader, int64_t count, slt_values_take *take,
+                    void *user, slt_stop_flag *stop, struct slt_error *err)
+{
+    const int64_t most = slt_least(count, VALUES_CHUNK);
+    float *chunk = malloc((size_t)most * sizeof *chunk + 1);
+    int rc = 0;
+    if (chunk == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a buffer for reading '%s'",
+                             slt_checkpoint_name(reader));
+    for (int64_t at = 0, n; rc == 0 && at < count; at += n) {
+        n = slt_least(count - at, most);
+        if ((rc = slt_error_stopped(stop, err)) == 0 &&
+            (rc = slt_checkpoint_read(reader, chunk, (size_t)n * sizeof *chunk, err)) == 0)
+            rc = take(user, chunk, n, err);
+    }
+    free(chunk);
+    return rc;
+}
+
+static int write_values(void *user, const float *values, int64_t count, struct slt_error *err)
+{
+    return slt_checkpoint_write(user, values, (size_t)count * sizeof *values, err);
+}
+
+int slt_values_copy(struct slt_checkpoint_writer *writer, struct slt_checkpoint_reader *reader,
+                    int64_t count, slt_stop_flag *stop, struct slt_error *err)
+{
+    return slt_values_read(reader, count, write_values, writer, stop, err);
 }
 
 // ---- Positions ----

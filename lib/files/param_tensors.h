@@ -17,6 +17,14 @@ int slt_param_check(const struct slt_param_info *param, const struct slt_tensor_
 int slt_param_expect(struct slt_checkpoint_reader *reader, const struct slt_param_info *param,
                      struct slt_error *err) SLT_CHECK_RESULT;
 
+// Reads count values of the tensor that the reader stands at, and hands them to take by chunks, or
+// copies them; other words of 4 bytes do as well. stop may be NULL.
+typedef int slt_values_take(void *user, const float *values, int64_t count, struct slt_error *err);
+int slt_values_read(struct slt_checkpoint_reader *reader, int64_t count, slt_values_take *take,
+                    void *user, slt_stop_flag *stop, struct slt_error *err) SLT_CHECK_RESULT;
+int slt_values_copy(struct slt_checkpoint_writer *writer, struct slt_checkpoint_reader *reader,
+                    int64_t count, slt_stop_flag *stop, struct slt_error *err) SLT_CHECK_RESULT;
+
 // Positions of an explicit support: read from the tensor that the reader stands at, the caller
 // frees *position (cols), NULL after an error; and written.
 int slt_positions_load(int64_t **position, const struct slt_param_info *param,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/json.h"
+#include "files/provenance.h"
 #include "slt/checkpoint.h"
 #include "slt/version.h"
 
@@ -23,26 +24,32 @@ static int make_line(char **line, const char *tool, const char *options_json, st
     return rc;
 }
 
+int slt_provenance_join(char **text, const char *old, const char *lines, struct slt_error *err)
+{
+    const char *parts[] = {old != NULL ? old : "", lines};
+    size_t used = 0;
+    char *joined = malloc(strlen(parts[0]) + strlen(parts[1]) + 3);
+    if (joined == NULL)
+        return slt_error_errno(err, "cannot allocate a line of provenance");
+    for (int i = 0; i < 2; i++) {
+        const size_t bytes = strlen(parts[i]);
+        memcpy(joined + used, parts[i], bytes);
+        used += bytes;
+        if (bytes > 0 && joined[used - 1] != '\n')
+            joined[used++] = '\n';
+    }
+    joined[used] = '\0';
+    *text = joined;
+    return 0;
+}
+
 int slt_provenance_add(char **text, const char *old, const char *tool, const char *options_json,
                        struct slt_error *err)
 {
     char *line = NULL;
     int rc = make_line(&line, tool, options_json, err);
-    if (rc != 0)
-        return rc;
-    const size_t before = old != NULL ? strlen(old) : 0, length = strlen(line);
-    const size_t newline = before > 0 && old[before - 1] != '\n';
-    char *joined = malloc(before + newline + length + 2);
-    if (joined == NULL) {
-        free(line);
-        return slt_error_errno(err, "cannot allocate a line of provenance");
-    }
-    if (before > 0)
-        memcpy(joined, old, before);
-    memset(joined + before, '\n', newline);
-    memcpy(joined + before + newline, line, length);
-    memcpy(joined + before + newline + length, "\n", 2);
+    if (rc == 0)
+        rc = slt_provenance_join(text, old, line, err);
     free(line);
-    *text = joined;
-    return 0;
+    return rc;
 }

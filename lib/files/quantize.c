@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "core/codes.h"
+#include "core/least.h"
 #include "core/threads.h"
 #include "slt/quantize.h"
 
@@ -36,11 +37,6 @@ static int make_map(float map[SLT_CODES_8BIT], enum slt_quant_type type)
     else if (type == SLT_QUANT_NF4)
         slt_codes_nf4(map);
     return type == SLT_QUANT_DYN8 ? SLT_CODES_8BIT : SLT_CODES_NF4;
-}
-
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
 }
 
 static float largest_magnitude(const float *values, int64_t count)
@@ -98,8 +94,8 @@ int64_t slt_quantize(void *codes, float *absmax, const struct slt_quantization *
 #pragma omp parallel for schedule(static) num_threads(slt_thread_count(threads))
     for (int64_t pair = 0; pair < count; pair += 2 * block) {
         // Two blocks at a time begin and end with whole bytes, so that threads share none.
-        for (int64_t at = pair; at < least(pair + 2 * block, count); at += block) {
-            const int64_t n = least(block, count - at);
+        for (int64_t at = pair; at < slt_least(pair + 2 * block, count); at += block) {
+            const int64_t n = slt_least(block, count - at);
             absmax[at / block] = largest_magnitude(values + at, n);
             encode(codes, at, how->type, map, map_count, values + at, absmax[at / block], n);
         }
@@ -116,5 +112,5 @@ void slt_dequantize(float *values, const struct slt_quantization *how, const voi
 #pragma omp parallel for schedule(static) num_threads(slt_thread_count(threads))
     for (int64_t at = 0; at < count; at += block)
         decode(values + at, how->type, map, codes, at, absmax[at / block],
-               least(block, count - at));
+               slt_least(block, count - at));
 }

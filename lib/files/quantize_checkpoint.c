@@ -107,18 +107,6 @@ static int read_chunk(struct job *j, int64_t count, struct slt_error *err)
     return slt_checkpoint_read(j->reader, j->values, (size_t)count * sizeof *j->values, err);
 }
 
-// total words of 4 bytes as they are.
-static int copy_tensor(struct job *j, int64_t total, struct slt_error *err)
-{
-    int rc = 0;
-    for (int64_t at = 0; rc == 0 && at < total; at += SLT_QUANT_CHUNK) {
-        const int64_t n = total - at < SLT_QUANT_CHUNK ? total - at : SLT_QUANT_CHUNK;
-        if ((rc = read_chunk(j, n, err)) == 0)
-            rc = slt_checkpoint_write(j->writer, j->values, (size_t)n * sizeof *j->values, err);
-    }
-    return rc;
-}
-
 // In the order of the values, so that the sums are the same with any number of threads.
 static void add_errors(struct slt_quant_error *e, const float *values, const float *stored,
                        int64_t count)
@@ -191,8 +179,9 @@ static int convert(struct job *j, struct slt_error *err)
            section == SLT_SECTION_MODEL) {
         const struct slt_param_info *param = slt_param_names_find(&j->names, info->name);
         const bool quantized = is_quantizing(j) && slt_param_is_quantized(param);
+        const int64_t words = (int64_t)(info->bytes / sizeof *j->values);
         int rc = quantized ? quantize_tensor(j, info->name, param->rows * param->cols, err)
-                           : copy_tensor(j, (int64_t)(info->bytes / sizeof *j->values), err);
+                           : slt_values_copy(j->writer, j->reader, words, j->run->stop, err);
         if (rc != 0)
             return rc;
     }

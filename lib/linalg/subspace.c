@@ -1,18 +1,14 @@
 // Leading singular subspaces, exact and randomized.
 #include <stdlib.h>
 
+#include "core/least.h"
 #include "linalg/subspace.h"
 #include "linalg/svd.h"
-
-static int64_t min64(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
 
 int64_t slt_subspace_scratch(int64_t m, int64_t n, int64_t r)
 {
     const int64_t most = m > n ? m : n;
-    return min64(r + SLT_SUBSPACE_MARGIN, min64(m, n)) * most;
+    return slt_least(r + SLT_SUBSPACE_MARGIN, slt_least(m, n)) * most;
 }
 
 static uint64_t bytes_of(int64_t elements)
@@ -33,7 +29,7 @@ static void write_tensor(const struct slt_subspace *s, struct slt_tensor t, cons
 int slt_subspace_exact(const struct slt_subspace *s, struct slt_tensor p, struct slt_tensor g,
                        bool right, struct slt_error *err)
 {
-    const int64_t m = g.rows, n = g.cols, k = min64(m, n), r = p.rows;
+    const int64_t m = g.rows, n = g.cols, k = slt_least(m, n), r = p.rows;
     float *a = malloc(bytes_of(m * n + m * k + k * n + k + r * m));
     if (a == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the SVD of a %lld x %lld matrix",
@@ -72,7 +68,7 @@ int slt_subspace_randomized(const struct slt_subspace *s, struct slt_tensor p, s
                             bool right, struct slt_error *err)
 {
     const int64_t z = right ? g.cols : g.rows, o = right ? g.rows : g.cols, r = p.rows;
-    const int64_t k = min64(r + SLT_SUBSPACE_MARGIN, min64(z, o)), most = z > o ? z : o;
+    const int64_t k = slt_least(r + SLT_SUBSPACE_MARGIN, slt_least(z, o)), most = z > o ? z : o;
     const struct slt_tensor y = view(s->scratch[0], k, z), x = view(s->scratch[1], k, o);
     const struct slt_tensor square = view(s->scratch[0], k, k);
     float *host = malloc(bytes_of(k * most + 2 * k * k)), *e = host + k * most, *gram = e + k * k;

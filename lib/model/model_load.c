@@ -7,8 +7,6 @@
 #include "model/model.h"
 #include "model/support.h"
 
-#define CHUNK ((int64_t)1 << 18) // elements that pass through host memory at once
-
 #define RUN 4096 // BF16 elements that are converted at once on the host
 
 void slt_tensor_write(struct slt_model *m, struct slt_tensor t, int64_t first, const void *values,
@@ -58,18 +56,27 @@ static const struct slt_param *find_param(const struct slt_model *m, const char 
     return NULL;
 }
 
-static int load_tensor(struct slt_model *m, const struct slt_param *p,
-                       struct slt_checkpoint_reader *reader, void *chunk, struct slt_error *err)
+// A parameter that is being loaded, and where its next value goes in its part.
+struct loading {
+    struct slt_model *model;
+    const struct slt_param *param;
+    int64_t at;
+};
+
+static int take_values(void *user, const float *values, int64_t count, struct slt_error *err)
 {
-    const int64_t total = p->info.rows * p->info.cols;
-    for (int64_t at = 0; at < total; at += CHUNK) {
-        const int64_t count = total - at < CHUNK ? total - at : CHUNK;
-        int rc = slt_checkpoint_read(reader, chunk, (size_t)count * sizeof(float), err);
-        if (rc != 0)
-            return rc;
-        slt_tensor_write(m, m->part[p->part].value, p->first + at, chunk, count);
-    }
+    struct loading *l = user;
+    (void)err;
+    slt_tensor_write(l->model, l->model->part[l->param->part].value, l->at, values, count);
+    l->at += count;
     return 0;
+}
+
+static int load_tensor(struct slt_model *m, const struct slt_param *p,
+                       struct slt_checkpoint_reader *reader, struct slt_error *err)
+{
+    struct loading l = {.model = m, .param = p, .at = p->first};
+    return slt_values_read(reader, p->info.rows * p->info.cols, take_values, &l, NULL, err);
 }
 
 // ---- Explicit supports ----
@@ -158,9 +165,8 @@ int slt_model_load(struct slt_model *m, struct slt_checkpoint_reader *reader, in
 {
     const char *file = slt_checkpoint_name(reader);
     bool *seen = calloc(m->param_count, sizeof *seen);
-    void *chunk = malloc((size_t)CHUNK * sizeof(float));
     int rc = 0;
-    if (seen == NULL || chunk == NULL) {
+    if (seen == NULL) {
         rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a buffer for reading '%s'", file);
         goto out;
     }
@@ -179,7 +185,7 @@ int slt_model_load(struct slt_model *m, struct slt_checkpoint_reader *reader, in
         }
         if ((rc = slt_param_check(&p->info, t, file, err)) != 0 ||
             (rc = p->info.role == SLT_ROLE_INDEX ? load_positions(m, p, reader, err)
-                                                 : load_tensor(m, p, reader, chunk, err)) != 0)
+                                                 : load_tensor(m, p, reader, err)) != 0)
             goto out;
         seen[p - m->param] = true;
         count++;
@@ -199,6 +205,5 @@ int slt_model_load(struct slt_model *m, struct slt_checkpoint_reader *reader, in
     rc = m->ops->synchronize(m->ctx, err);
 out:
     free(seen);
-    free(chunk);
     return rc;
 }

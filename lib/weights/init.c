@@ -1,13 +1,13 @@
 // Writing a new checkpoint: values by chunks, as functions of seed, name and element, or from a
 // model to start from.
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config/linear_kind.h"
 #include "core/threads.h"
 #include "files/param_tensors.h"
+#include "files/provenance.h"
 #include "slt/checkpoint.h"
 #include "slt/init.h"
 #include "slt/random.h"
@@ -81,17 +81,11 @@ static int write_new(struct maker *k, const struct slt_param_info *p, struct slt
 // Copies an embedding, a norm or the head.
 static int copy_tensor(struct maker *k, const struct slt_param_info *p, struct slt_error *err)
 {
-    const uint64_t total = (uint64_t)(p->rows * p->cols) * sizeof *k->chunk;
     int rc = slt_param_expect(k->from->reader, p, err);
     k->next++;
-    for (uint64_t at = 0, n; rc == 0 && at < total; at += n) {
-        n = total - at < CHUNK * sizeof *k->chunk ? total - at : CHUNK * sizeof *k->chunk;
-        if ((rc = slt_error_stopped(k->stop, err)) != 0 ||
-            (rc = slt_checkpoint_read(k->from->reader, k->chunk, n, err)) != 0)
-            return rc;
-        rc = slt_checkpoint_write(k->writer, k->chunk, n, err);
-    }
-    return rc;
+    if (rc != 0)
+        return rc;
+    return slt_values_copy(k->writer, k->from->reader, p->rows * p->cols, k->stop, err);
 }
 
 // Reads the linear that p is the first parameter of, and makes what the new model has of it.
@@ -160,13 +154,8 @@ static int finish(struct maker *k, const char *provenance, struct slt_error *err
     const char *before = from != NULL ? slt_checkpoint_provenance(from) : NULL;
     if (provenance == NULL)
         provenance = before;
-    else if (rc == 0 && before != NULL) {
-        const size_t size = strlen(before) + strlen(provenance) + 1;
-        if ((text = malloc(size)) == NULL)
-            rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate %zu bytes", size);
-        else
-            snprintf(text, size, "%s%s", before, provenance);
-    }
+    else if (rc == 0 && before != NULL)
+        rc = slt_provenance_join(&text, before, provenance, err);
     if (rc == 0) {
         rc = slt_checkpoint_finish(k->writer, text != NULL ? text : provenance, err);
         k->writer = NULL;

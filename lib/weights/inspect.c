@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/least.h"
 #include "files/param_tensors.h"
 #include "linalg/spectrum.h"
 #include "linalg/svd.h"
@@ -30,11 +31,6 @@ struct job {
     float *weight, *rest, *u, *sigma, *v; // rest is scratch until it is the residual
 };
 
-static int64_t least(int64_t a, int64_t b)
-{
-    return a < b ? a : b;
-}
-
 static double square_of(const float *x, int64_t n)
 {
     double sum = 0;
@@ -47,7 +43,7 @@ static double square_of(const float *x, int64_t n)
 static int take_spectrum(struct job *j, struct slt_spectrum *s, bool vectors, struct slt_error *err)
 {
     const struct slt_inspection *r = &j->result;
-    const int64_t k = least(r->out, r->in), wanted = least(r->rank + MARGIN, k) - MARGIN;
+    const int64_t k = slt_least(r->out, r->in), wanted = slt_least(r->rank + MARGIN, k) - MARGIN;
     const double square = square_of(j->rest, r->out * r->in);
     const struct slt_inspect_options *options = j->request->options;
     const bool randomized = options->randomized && wanted > 0 && wanted + MARGIN < k;
@@ -88,7 +84,7 @@ static void split_values(const struct job *j, double *share, float *p)
 static void measure_overlap(struct job *j, float *p, float *q)
 {
     struct slt_inspection *r = &j->result;
-    const int64_t k = least(r->rank, r->w.count);
+    const int64_t k = slt_least(r->rank, r->w.count);
     const struct slt_matrix v = slt_matrix(j->v, k, r->in);
     const double all = square_of(j->rest, r->out * r->in);
     r->s_left = all > 0 ? square_of(p, k * r->in) / all : NAN;
@@ -141,7 +137,7 @@ static int inspect_spectra_of_parts(struct job *j, struct slt_error *err)
 static int take_residual(struct job *j, struct slt_error *err)
 {
     struct slt_inspection *r = &j->result;
-    const int64_t k = r->w.count, used = least(r->rank, k), n = r->out * r->in;
+    const int64_t k = r->w.count, used = slt_least(r->rank, k), n = r->out * r->in;
     for (int64_t i = 0; i < r->out; i++)
         for (int64_t c = 0; c < used; c++)
             j->u[i * used + c] = j->u[i * k + c] * (float)r->w.value[c];
@@ -159,7 +155,7 @@ static int take_residual(struct job *j, struct slt_error *err)
 static int allocate(struct job *j, struct slt_error *err)
 {
     const struct slt_inspection *r = &j->result;
-    const size_t n = (size_t)(r->out * r->in), k = (size_t)least(r->out, r->in);
+    const size_t n = (size_t)(r->out * r->in), k = (size_t)slt_least(r->out, r->in);
     j->weight = malloc(n * sizeof *j->weight);
     j->rest = malloc(n * sizeof *j->rest);
     j->u = malloc((size_t)r->out * k * sizeof *j->u);
@@ -175,7 +171,7 @@ static int work(struct job *j, struct slt_error *err)
     struct slt_inspection *r = &j->result;
     const struct slt_dense_linear *l = &j->linear;
     *r = (struct slt_inspection){.name = l->name, .out = l->out, .in = l->in, .nnz = l->nnz};
-    r->rank = least(j->request->rank, least(r->out, r->in));
+    r->rank = slt_least(j->request->rank, slt_least(r->out, r->in));
     int rc = allocate(j, err);
     if (rc != 0)
         return rc;
