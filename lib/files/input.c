@@ -47,14 +47,9 @@ static int open_descriptor(struct slt_input *i, const char *path, struct slt_err
     if (strcmp(path, "-") == 0) {
         i->fd = STDIN_FILENO;
     } else {
-        do {
-            int rc = slt_error_stopped(i->stop, err);
-            if (rc != 0)
-                return rc;
-            i->fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-        } while (i->fd < 0 && errno == EINTR);
-        if (i->fd < 0)
-            return slt_error_errno(err, "cannot open '%s'", i->name);
+        int rc = slt_open_waiting(&i->fd, path, O_RDONLY, i->stop, err);
+        if (rc != 0)
+            return rc;
         i->owns_fd = true;
     }
     struct stat st;
@@ -118,15 +113,21 @@ bool slt_input_is_terminal(const struct slt_input *in)
     return in->fd >= 0 && isatty(in->fd);
 }
 
+// The next bytes of memory, as many as there are; returns their number.
+static size_t peek_memory(const struct slt_input *in, void *data, size_t bytes)
+{
+    const size_t left = in->memory_bytes - in->memory_read, n = bytes < left ? bytes : left;
+    if (n > 0)
+        memcpy(data, in->memory + in->memory_read, n);
+    return n;
+}
+
 // One read call, or its like from memory; *got is 0 only at the end.
 static int read_some(struct slt_input *in, void *data, size_t bytes, size_t *got,
                      struct slt_error *err)
 {
     if (in->fd < 0) {
-        const size_t left = in->memory_bytes - in->memory_read;
-        *got = bytes < left ? bytes : left;
-        if (*got > 0)
-            memcpy(data, in->memory + in->memory_read, *got);
+        *got = peek_memory(in, data, bytes);
         in->memory_read += *got;
         return 0;
     }
@@ -174,10 +175,7 @@ int slt_input_peek(struct slt_input *in, void *data, size_t bytes, size_t *got,
 {
     assert(bytes <= SLT_PEEK_MAX);
     if (in->fd < 0) {
-        const size_t left = in->memory_bytes - in->memory_read;
-        *got = bytes < left ? bytes : left;
-        if (*got > 0)
-            memcpy(data, in->memory + in->memory_read, *got);
+        *got = peek_memory(in, data, bytes);
         return 0;
     }
     if (in->end - in->start < bytes && in->start > 0) {

@@ -109,15 +109,8 @@ static int open_path(struct slt_output *o, const char *path, struct slt_error *e
         errno = *path == '\0' ? ENOENT : EISDIR;
         return slt_error_errno(err, "cannot create '%s'", path);
     }
-    if (exists && !S_ISREG(st.st_mode)) {
-        do {
-            int rc = slt_error_stopped(o->stop, err);
-            if (rc != 0)
-                return rc;
-            o->fd = open(path, O_WRONLY | O_CLOEXEC | O_NOCTTY);
-        } while (o->fd < 0 && errno == EINTR);
-        return o->fd >= 0 ? 0 : slt_error_errno(err, "cannot open '%s'", path);
-    }
+    if (exists && !S_ISREG(st.st_mode))
+        return slt_open_waiting(&o->fd, path, O_WRONLY, o->stop, err);
     // Renaming would replace a file that its owner has made read-only.
     if (exists && access(path, W_OK) != 0)
         return slt_error_errno(err, "cannot write '%s'", path);

@@ -1,4 +1,5 @@
-// Waiting for a pipe or terminal without missing a signal.
+// Waiting for a FIFO, pipe or terminal without missing a signal.
+#include <fcntl.h>
 #include <poll.h>
 
 #include "files/wait.h"
@@ -30,4 +31,16 @@ int slt_wait_readable(int fd, const char *name, slt_stop_flag *stop, struct slt_
 int slt_wait_writable(int fd, const char *name, slt_stop_flag *stop, struct slt_error *err)
 {
     return wait_for(POLLOUT, fd, name, stop, err);
+}
+
+int slt_open_waiting(int *fd, const char *path, int flags, slt_stop_flag *stop,
+                     struct slt_error *err)
+{
+    do {
+        int rc = slt_error_stopped(stop, err);
+        if (rc != 0)
+            return rc;
+        *fd = open(path, flags | O_CLOEXEC | O_NOCTTY);
+    } while (*fd < 0 && errno == EINTR);
+    return *fd >= 0 ? 0 : slt_error_errno(err, "cannot open '%s'", path);
 }

@@ -14,5 +14,9 @@ int slt_wait_readable(int fd, const char *name, slt_stop_flag *stop,
                       struct slt_error *err) SLT_CHECK_RESULT;
 int slt_wait_writable(int fd, const char *name, slt_stop_flag *stop,
                       struct slt_error *err) SLT_CHECK_RESULT;
+// Opens a file with open's flags: a FIFO waits for its other end, or until the flag is set. Errors
+// as above.
+int slt_open_waiting(int *fd, const char *path, int flags, slt_stop_flag *stop,
+                     struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif

@@ -156,8 +156,16 @@ static int rewrite(struct text_buffer *out, const char *p, struct slt_error *err
     return rc;
 }
 
-static int compile(pcre2_code **code, const char *pattern, size_t bytes, struct slt_error *err)
+static int check_length(const char *pattern, struct slt_error *err)
 {
+    if (strlen(pattern) <= LONGEST)
+        return 0;
+    return slt_error_set(err, SLT_ERR_FORMAT, "a pattern is longer than %zu bytes", LONGEST);
+}
+
+static int compile(pcre2_code **code, const struct text_buffer *pattern, struct slt_error *err)
+{
+    const char *text = pattern->data != NULL ? pattern->data : "";
     int number;
     PCRE2_SIZE offset;
     PCRE2_UCHAR reason[200];
@@ -165,7 +173,7 @@ static int compile(pcre2_code **code, const char *pattern, size_t bytes, struct 
     if (context == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a pattern");
     pcre2_set_newline(context, PCRE2_NEWLINE_LF);
-    *code = pcre2_compile((PCRE2_SPTR)pattern, bytes, PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE,
+    *code = pcre2_compile((PCRE2_SPTR)text, pattern->bytes, PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE,
                           &number, &offset, context);
     pcre2_compile_context_free(context);
     if (*code == NULL) {
@@ -181,11 +189,9 @@ static int compile(pcre2_code **code, const char *pattern, size_t bytes, struct 
 int pattern_compile(pcre2_code **code, const char *pattern, struct slt_error *err)
 {
     struct text_buffer out = {0};
-    if (strlen(pattern) > LONGEST)
-        return slt_error_set(err, SLT_ERR_FORMAT, "a pattern is longer than %zu bytes", LONGEST);
-    int rc = rewrite(&out, pattern, err);
-    if (rc == 0)
-        rc = compile(code, out.data != NULL ? out.data : "", out.bytes, err);
+    int rc = check_length(pattern, err);
+    if (rc == 0 && (rc = rewrite(&out, pattern, err)) == 0)
+        rc = compile(code, &out, err);
     free(out.data);
     return rc;
 }
@@ -193,9 +199,7 @@ int pattern_compile(pcre2_code **code, const char *pattern, struct slt_error *er
 int pattern_compile_text(pcre2_code **code, const char *text, struct slt_error *err)
 {
     struct text_buffer out = {0};
-    int rc = 0;
-    if (strlen(text) > LONGEST)
-        return slt_error_set(err, SLT_ERR_FORMAT, "a pattern is longer than %zu bytes", LONGEST);
+    int rc = check_length(text, err);
     for (const char *p = text; rc == 0 && *p != '\0'; p++) {
         if (ispunct((unsigned char)*p))
             rc = put(&out, "\\", err);
@@ -203,7 +207,7 @@ int pattern_compile_text(pcre2_code **code, const char *text, struct slt_error *
             rc = text_buffer_add(&out, p, 1, err);
     }
     if (rc == 0)
-        rc = compile(code, out.data != NULL ? out.data : "", out.bytes, err);
+        rc = compile(code, &out, err);
     free(out.data);
     return rc;
 }
