@@ -215,7 +215,7 @@ size_t cli_add_options(struct cli_option *rows, size_t count, const struct cli_o
 int cli_parse(const struct cli_program *p, int argc, char ***argv)
 {
     struct option longs[CLI_MAX_OPTIONS + 3] = {{"help", no_argument, NULL, HELP_CODE},
-                                            {"version", no_argument, NULL, VERSION_CODE}};
+                                                {"version", no_argument, NULL, VERSION_CODE}};
     char shorts[2 * CLI_MAX_OPTIONS + 8] = ":hV";
     program = p;
     cli_name = p->name;
@@ -227,7 +227,7 @@ int cli_parse(const struct cli_program *p, int argc, char ***argv)
         if (o->kind == CLI_HEADING)
             continue;
         longs[n++] = (struct option){o->name, takes ? required_argument : no_argument, NULL,
-                                       ROW_CODE + (int)i};
+                                     ROW_CODE + (int)i};
         if (o->letter != 0)
             snprintf(shorts + strlen(shorts), 4, "%c%s", o->letter, takes ? ":" : "");
     }

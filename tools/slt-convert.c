@@ -127,7 +127,8 @@ static int export_model(const struct options *o, const char *model, slt_stop_fla
     if (code != 0)
         return code;
     int rc = slt_checkpoint_open(&reader, in, &err);
-    if (rc == 0 && o->to == TO_HF && !o->merge && !slt_method_is_dense(slt_checkpoint_config(reader)->method))
+    if (rc == 0 && o->to == TO_HF && !o->merge &&
+        !slt_method_is_dense(slt_checkpoint_config(reader)->method))
         rc = slt_error_set(&err, SLT_ERR_RANGE,
                            "'%s' is of method %s: --merge makes it dense, --to reference keeps its "
                            "factors",

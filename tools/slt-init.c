@@ -200,7 +200,8 @@ int main(int argc, char **argv)
                   "--vocab-size with it");
     if (o.from != NULL && o.model.lora_b >= 0)
         cli_usage("--lora-b says how a new model starts, and goes without --from");
-    if (o.sparse >= 0 && (o.from == NULL || !slt_method_has((enum slt_method)o.model.method, SLT_ROLE_SPARSE)))
+    if (o.sparse >= 0 &&
+        (o.from == NULL || !slt_method_has((enum slt_method)o.model.method, SLT_ROLE_SPARSE)))
         cli_usage("--sparse goes with --from and --method sltrain");
     if (o.from == NULL && o.model.support != NULL && strcmp(o.model.support, "top") == 0)
         cli_usage(

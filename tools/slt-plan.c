@@ -168,7 +168,8 @@ static void check_table2(const struct options *o)
 
 int main(int argc, char **argv)
 {
-    struct options o = {.common = {.output = "-"}, .model = CLI_MODEL_DEFAULTS, .method = -1, .device = "auto"};
+    struct options o = {
+        .common = {.output = "-"}, .model = CLI_MODEL_DEFAULTS, .method = -1, .device = "auto"};
     slt_train_defaults(&o.train);
     o.train.steps = 1;
     const struct cli_option own[] = {

@@ -365,8 +365,7 @@ int main(int argc, char **argv)
     count = cli_train_options(options, count, &o.train, false);
     const struct cli_program program = {
         "slt-train", "[options] --data FILE --steps N [[FILE ...] MODEL.slt]",
-        "Trains a checkpoint on a token file and writes the trained one.", options,
-        count};
+        "Trains a checkpoint on a token file and writes the trained one.", options, count};
     const int first = cli_parse(&program, argc, &argv);
     const char *model = cli_data_and_model(&o.data, argv, first);
     if (o.metrics != NULL && strcmp(o.metrics, "-") == 0 && strcmp(o.common.output, "-") == 0)

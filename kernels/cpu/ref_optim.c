@@ -18,8 +18,10 @@ void REF(ref_grad_norm)(struct slt_ctx *ctx, struct slt_tensor scalars,
 }
 
 struct rates {
-    double scale, lr, rate, eps, keep; // of gradients, of steps (Adam's: rate), under the division, of
-                                       // parameters
+    double scale;    // of gradients
+    double lr, rate; // of steps, and of those of Adam
+    double eps;      // under the division
+    double keep;     // of parameters
 };
 
 static struct rates rates_of(const struct slt_adam *h, const double *scalar)

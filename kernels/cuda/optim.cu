@@ -93,7 +93,7 @@ template <class P, class M> struct item {
     P *param;
     float *master; // or NULL
     const float *grad;
-    M *m, *v; // no v: SGD with momentum
+    M *m, *v;         // no v: SGD with momentum
     float *direction; // or NULL
     struct cuda_rounding rounding;
 };

@@ -4,23 +4,24 @@
 
 #include "config/architecture.h"
 
-static const struct slt_architecture architectures[SLT_ARCHITECTURES] = {[SLT_LLAMA] = {
-    .model_type = "llama",
-    .class_name = "LlamaForCausalLM",
-    .embedding = "model.embed_tokens.weight",
-    .norm = "model.norm.weight",
-    .head = "lm_head.weight",
-    .layer = "model.layers",
-    .item = {{SLT_ROLE_NORM, SLT_NORM_ATTENTION, {"input_layernorm"}},
-             {SLT_ROLE_WEIGHT,
-              SLT_GROUP_QKV,
-              {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}},
-             {SLT_ROLE_WEIGHT, SLT_GROUP_O, {"self_attn.o_proj"}},
-             {SLT_ROLE_NORM, SLT_NORM_MLP, {"post_attention_layernorm"}},
-             {SLT_ROLE_WEIGHT, SLT_GROUP_GATE_UP, {"mlp.gate_proj", "mlp.up_proj"}},
-             {SLT_ROLE_WEIGHT, SLT_GROUP_DOWN, {"mlp.down_proj"}}},
-    .items = 6,
-}};
+static const struct slt_architecture architectures[SLT_ARCHITECTURES] = {
+    [SLT_LLAMA] = {
+        .model_type = "llama",
+        .class_name = "LlamaForCausalLM",
+        .embedding = "model.embed_tokens.weight",
+        .norm = "model.norm.weight",
+        .head = "lm_head.weight",
+        .layer = "model.layers",
+        .item = {{SLT_ROLE_NORM, SLT_NORM_ATTENTION, {"input_layernorm"}},
+                 {SLT_ROLE_WEIGHT,
+                  SLT_GROUP_QKV,
+                  {"self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj"}},
+                 {SLT_ROLE_WEIGHT, SLT_GROUP_O, {"self_attn.o_proj"}},
+                 {SLT_ROLE_NORM, SLT_NORM_MLP, {"post_attention_layernorm"}},
+                 {SLT_ROLE_WEIGHT, SLT_GROUP_GATE_UP, {"mlp.gate_proj", "mlp.up_proj"}},
+                 {SLT_ROLE_WEIGHT, SLT_GROUP_DOWN, {"mlp.down_proj"}}},
+        .items = 6,
+    }};
 
 const struct slt_architecture *slt_architecture(const struct slt_config *config)
 {

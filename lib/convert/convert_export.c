@@ -10,8 +10,8 @@
 #include "core/half.h"
 #include "files/param_tensors.h"
 #include "files/safetensors.h"
-#include "weights/dense.h"
 #include "slt/convert.h"
+#include "weights/dense.h"
 
 struct export
 {

@@ -7,12 +7,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "convert/gguf.h"
 #include "core/bfloat.h"
 #include "core/bytes.h"
 #include "core/half.h"
 #include "files/param_tensors.h"
 #include "weights/dense.h"
-#include "convert/gguf.h"
 
 #define ALIGNMENT 32
 #define Q8_BLOCK  32 // values, stored in 34 bytes
@@ -57,9 +57,9 @@ static const char *gguf_name(char *text, size_t size, const struct slt_param_inf
     if (p->layer < 0)
         return "output_norm.weight";
     snprintf(text, size, "blk.%d.%s.weight", p->layer,
-             p->role != SLT_ROLE_NORM             ? linears[p->group][p->member]
+             p->role != SLT_ROLE_NORM        ? linears[p->group][p->member]
              : p->norm == SLT_NORM_ATTENTION ? "attn_norm"
-                                                  : "ffn_norm");
+                                             : "ffn_norm");
     return text;
 }
 

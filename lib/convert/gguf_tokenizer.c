@@ -3,10 +3,10 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "convert/gguf.h"
 #include "core/utf8.h"
 #include "text/json_tokenizer.h"
 #include "text/kinds.h"
-#include "convert/gguf.h"
 
 int gguf_check_tokenizer(const struct slt_tokenizer *tokenizer, struct slt_error *err)
 {

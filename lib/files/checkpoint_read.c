@@ -40,7 +40,7 @@ struct slt_checkpoint_reader {
     uint64_t values_left;       // bytes of it that can be read: the same, unless it is decoded
     bool decoding;              // the current tensor is decoded
     struct slt_dequantizer dequantizer;
-    bool done;                // the manifest was verified
+    bool done; // the manifest was verified
     bool has_digest;
     unsigned char model_digest[SLT_SHA256_BYTES];
     struct slt_error failure; // the first error; there is no way on after it

@@ -3,9 +3,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "slt/digest.h"
 #include "files/sampler.h"
 #include "model/evaluate.h"
+#include "slt/digest.h"
 
 int slt_tokens_match(const struct slt_tokens *tokens, const struct slt_checkpoint_reader *reader,
                      struct slt_error *err)

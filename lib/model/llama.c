@@ -58,12 +58,14 @@ static void layout(struct slt_model *m, const struct slt_model_shape *shape)
         m->dres = slt_model_act(m, t, d);
         m->dn = slt_model_act(m, t, d);
         m->dqkv = slt_model_act(m, t, qkv_features(c));
-        m->dbranch = slt_model_act(m, t, heads > c->intermediate_size ? heads : c->intermediate_size);
+        m->dbranch =
+            slt_model_act(m, t, heads > c->intermediate_size ? heads : c->intermediate_size);
     }
-    m->rope = slt_model_kept(m, m->dtype, c->head_dim, shape->cache > 0 ? shape->cache : shape->seq);
+    m->rope =
+        slt_model_kept(m, m->dtype, c->head_dim, shape->cache > 0 ? shape->cache : shape->seq);
     if (shape->cache > 0)
-        m->cache =
-            slt_model_act(m, shape->cache, c->num_hidden_layers * 2 * c->num_key_value_heads * c->head_dim);
+        m->cache = slt_model_act(m, shape->cache,
+                                 c->num_hidden_layers * 2 * c->num_key_value_heads * c->head_dim);
 }
 
 static void resize_layer(struct slt_layer_acts *s, int64_t t)
@@ -80,8 +82,8 @@ static void resize(struct slt_model *m, int64_t t)
 {
     for (int64_t l = 0; l < (m->training ? m->config.num_hidden_layers : 1); l++)
         resize_layer(&m->acts[l], t);
-    struct slt_act *const acts[] = {&m->zf, &m->nf, &m->branch, &m->dres, &m->dn, &m->dqkv,
-                                    &m->dbranch};
+    struct slt_act *const acts[] = {&m->zf, &m->nf,   &m->branch, &m->dres,
+                                    &m->dn, &m->dqkv, &m->dbranch};
     for (size_t i = 0; i < sizeof acts / sizeof *acts; i++)
         acts[i]->tokens = t;
     m->rstd_f.cols = m->rstd_f.ld = t;
@@ -123,7 +125,8 @@ static void layer_inner(struct slt_model *m, int64_t l, struct slt_act z, struct
     const struct slt_layer_acts *s = acts_of(m, l);
     const double eps = m->config.rms_norm_eps;
 
-    ops->rmsnorm_forward(m->ctx, s->n1, s->z1, s->rstd1, z, r, gain(m, layer, SLT_NORM_ATTENTION), eps);
+    ops->rmsnorm_forward(m->ctx, s->n1, s->z1, s->rstd1, z, r, gain(m, layer, SLT_NORM_ATTENTION),
+                         eps);
     const struct slt_group *g = bind(m, l, SLT_GROUP_QKV);
     g->kind->forward(&pass, g, s->qkv, s->n1);
     if (m->cache.buffer != NULL) {
@@ -135,7 +138,8 @@ static void layer_inner(struct slt_model *m, int64_t l, struct slt_act z, struct
     }
     g = bind(m, l, SLT_GROUP_O);
     g->kind->forward(&pass, g, m->branch, s->o);
-    ops->rmsnorm_forward(m->ctx, s->n2, s->z2, s->rstd2, s->z1, m->branch, gain(m, layer, SLT_NORM_MLP), eps);
+    ops->rmsnorm_forward(m->ctx, s->n2, s->z2, s->rstd2, s->z1, m->branch,
+                         gain(m, layer, SLT_NORM_MLP), eps);
     g = bind(m, l, SLT_GROUP_GATE_UP);
     g->kind->forward(&pass, g, s->gu, s->n2);
     ops->swiglu_forward(m->ctx, s->a, s->gu);

@@ -5,8 +5,8 @@
 #ifndef SLT_MODEL_MODEL_H
 #define SLT_MODEL_MODEL_H
 
-#include "model/linear.h"
 #include "device/memory.h"
+#include "model/linear.h"
 #include "model/sink.h"
 #include "slt/checkpoint.h"
 #include "slt/config.h"

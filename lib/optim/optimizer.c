@@ -6,7 +6,7 @@
 #include "optim/optimizer.h"
 
 // Elements of BF16 tensors that are F32 at once: a multiple of any block of moments.
-#define RUN ((int64_t)1 << 20)
+#define RUN   ((int64_t)1 << 20)
 #define SMALL 4096 // elements below which moments stay in 32 bits (bitsandbytes' min_8bit_size)
 
 #define DECLARE(id, name) extern const struct slt_optimizer_kind slt_optimizer_##name;
@@ -138,7 +138,7 @@ void slt_optimizer_layout(struct slt_optimizer *o)
 }
 
 struct slt_tensor slt_slot_view(const struct slt_optimizer *o, const struct slt_slot *slot,
-                                 struct slt_tensor part)
+                                struct slt_tensor part)
 {
     const struct slt_param *p = &o->model->param[slot - o->slot];
     if (part.buffer == NULL)
@@ -218,10 +218,8 @@ void slt_slot_add_moments(const struct slt_optimizer *o, struct slt_slot *slot, 
 struct slt_adam_item slt_slot_item(const struct slt_slot *slot, struct slt_tensor param,
                                    struct slt_tensor grad)
 {
-    struct slt_adam_item item = {.param = param,
-                                 .grad = grad,
-                                 .m = slot->state[0].tensor,
-                                 .rounding = slot->rounding};
+    struct slt_adam_item item = {
+        .param = param, .grad = grad, .m = slot->state[0].tensor, .rounding = slot->rounding};
     if (param.buffer == slot->param.buffer && param.offset == slot->param.offset)
         item.master = slot->master;
     if (slot->moments > 1)

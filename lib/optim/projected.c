@@ -107,9 +107,8 @@ static uint64_t area_bytes(const struct slt_projected *p, const struct slt_model
     for (size_t k = 0; k < p->optimizer->slots; k++) {
         uint64_t sum = 0;
         for (int i = 0; p->due[k] > 0 && i < model->part_count; i++)
-            sum += p->part[i].slots > 0 && is_due(p, &p->part[i], p->due[k])
-                       ? whole_bytes(model, i)
-                       : 0;
+            sum += p->part[i].slots > 0 && is_due(p, &p->part[i], p->due[k]) ? whole_bytes(model, i)
+                                                                             : 0;
         most = sum > most ? sum : most;
     }
     return most;

@@ -122,9 +122,8 @@ static enum slt_scheme scheme_of(enum slt_method method, enum slt_optimizer_id o
 int slt_estimate_paper(struct slt_estimate *estimate, const struct slt_config *config,
                        enum slt_optimizer_id optimizer, struct slt_error *err)
 {
-    const enum slt_accounting accounting = slt_optimizer_has(optimizer, SLT_TRAIT_CODES)
-                                               ? SLT_ACCOUNT_PAPER_8BIT
-                                               : SLT_ACCOUNT_PAPER;
+    const enum slt_accounting accounting =
+        slt_optimizer_has(optimizer, SLT_TRAIT_CODES) ? SLT_ACCOUNT_PAPER_8BIT : SLT_ACCOUNT_PAPER;
     int rc = slt_estimate_memory(estimate, config, scheme_of(config->method, optimizer), accounting,
                                  err);
     if (rc == 0 && !slt_optimizer_has(optimizer, SLT_TRAIT_SECOND_MOMENT))

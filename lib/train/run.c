@@ -78,8 +78,8 @@ static int load_state(struct run *r, const char *path, struct slt_error *err)
         return rc;
     if ((rc = slt_model_load(r->trainer->model, state, &more, err)) == 0)
         rc = more ? slt_trainer_load_state(r->trainer, state, err)
-                  : slt_error_set(err, SLT_ERR_FORMAT,
-                                  "'%s' has no optimizer state to resume from", path);
+                  : slt_error_set(err, SLT_ERR_FORMAT, "'%s' has no optimizer state to resume from",
+                                  path);
     if (rc == 0)
         rc = slt_checkpoint_verify(state, err);
     slt_attachments_free(&r->attachments);
@@ -118,8 +118,7 @@ static int start(struct run *r, struct slt_device *device, struct slt_checkpoint
             return rc;
     }
     if ((rc = slt_run_states_find(&r->states, r->trainer, err)) != 0 ||
-        (r->how->resume &&
-         (rc = slt_run_states_newest(&r->states, path, sizeof path, err)) != 0))
+        (r->how->resume && (rc = slt_run_states_newest(&r->states, path, sizeof path, err)) != 0))
         return rc;
     if (path[0] != '\0')
         rc = load_state(r, path, err);

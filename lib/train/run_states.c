@@ -50,7 +50,8 @@ static int lock_prefix(struct slt_run_states *s, struct slt_error *err)
             close(s->lock);
         s->lock = open(s->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
         if (s->lock < 0)
-            return slt_error_errno(err, "states '%s-<step>.slt' cannot be written: cannot open '%s'",
+            return slt_error_errno(err,
+                                   "states '%s-<step>.slt' cannot be written: cannot open '%s'",
                                    s->how->checkpoint, s->lock_path);
         if (flock(s->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
             const ssize_t n = pread(s->lock, owner, sizeof owner - 1, 0);
@@ -113,8 +114,8 @@ int slt_run_states_open(struct slt_run_states *s, const struct slt_train_run *ho
     int rc = 0;
     *s = (struct slt_run_states){.how = how, .lock = -1};
     if ((how->checkpoint != NULL && (rc = lock_prefix(s, err)) != 0) ||
-        (how->valid != NULL && ((rc = open_valid(s, err)) != 0 ||
-                                (rc = slt_tokens_match(s->valid, reader, err)) != 0)))
+        (how->valid != NULL &&
+         ((rc = open_valid(s, err)) != 0 || (rc = slt_tokens_match(s->valid, reader, err)) != 0)))
         slt_run_states_close(s);
     return rc;
 }
@@ -125,7 +126,8 @@ void slt_run_states_close(struct slt_run_states *s)
     s->valid = NULL;
     free(s->found);
     s->found = NULL;
-    if (s->lock >= 0 && is_same_file(s->lock, s->lock_path) && flock(s->lock, LOCK_EX | LOCK_NB) == 0)
+    if (s->lock >= 0 && is_same_file(s->lock, s->lock_path) &&
+        flock(s->lock, LOCK_EX | LOCK_NB) == 0)
         unlink(s->lock_path);
     if (s->lock >= 0)
         close(s->lock);

@@ -11,7 +11,7 @@
 // ---- Attachments ----
 
 int slt_attachments_take(struct slt_attachments *l, const struct slt_checkpoint_reader *reader,
-                     struct slt_error *err)
+                         struct slt_error *err)
 {
     const char *member, *provenance = slt_checkpoint_provenance(reader);
     const void *data = slt_checkpoint_tokenizer(reader, &l->tokenizer_bytes, &member);
@@ -60,7 +60,7 @@ struct stored {
 // The values of the parameters, or the states of the optimizer, in the order of files. The caller
 // frees *all.
 static int list_tensors(struct stored **all, size_t *count, const struct slt_trainer *t,
-                       enum slt_section section, struct slt_error *err)
+                        enum slt_section section, struct slt_error *err)
 {
     const struct slt_model *m = t->model;
     struct stored *list = calloc(m->param_count * SLT_OPTIMIZER_STATES, sizeof *list);
@@ -115,8 +115,8 @@ static void copy_in(struct slt_trainer *t, const struct stored *p, int64_t at, i
 typedef int chunk_fn(struct slt_trainer *t, const struct stored *p, int64_t at, int64_t count,
                      void *chunk, void *user, struct slt_error *err);
 
-static int each_chunk(struct slt_trainer *t, const struct stored *p, chunk_fn *do_chunk, void *chunk,
-                      void *user, struct slt_error *err)
+static int each_chunk(struct slt_trainer *t, const struct stored *p, chunk_fn *do_chunk,
+                      void *chunk, void *user, struct slt_error *err)
 {
     const int64_t total =
         p->tensor.buffer == NULL ? 0 : (int64_t)(p->info.bytes / slt_dtype_size(p->info.dtype));
@@ -174,14 +174,15 @@ static int write_section(struct slt_trainer *t, struct slt_checkpoint_writer *wr
         rc = slt_checkpoint_begin(writer, section, trainer, infos, count, err);
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = list[i].support != NULL ? write_positions(t, list[i].support, writer, err)
-                                       : each_chunk(t, &list[i], write_chunk, chunk, writer, err);
+                                     : each_chunk(t, &list[i], write_chunk, chunk, writer, err);
     free(infos);
     free(list);
     return rc;
 }
 
 int slt_trainer_save(struct slt_trainer *t, struct slt_output *out,
-                     const struct slt_attachments *attachments, bool with_state, struct slt_error *err)
+                     const struct slt_attachments *attachments, bool with_state,
+                     struct slt_error *err)
 {
     struct slt_checkpoint_writer *writer = NULL;
     char *trainer = NULL;
@@ -192,7 +193,8 @@ int slt_trainer_save(struct slt_trainer *t, struct slt_output *out,
         goto out;
     }
     if ((rc = slt_checkpoint_create(&writer, out, &t->model->config, attachments->tokenizer_member,
-                                    attachments->tokenizer, attachments->tokenizer_bytes, err)) != 0 ||
+                                    attachments->tokenizer, attachments->tokenizer_bytes, err)) !=
+            0 ||
         (rc = write_section(t, writer, SLT_SECTION_MODEL, NULL, chunk, err)) != 0)
         goto out;
     if (with_state &&
@@ -226,7 +228,8 @@ static int read_states(struct slt_trainer *t, struct slt_checkpoint_reader *read
             rc = slt_error_set(err, SLT_ERR_MISMATCH,
                                "'%s' does not hold the state of optimizer %s: tensor %zu is not "
                                "'%s'",
-                               slt_checkpoint_name(reader), slt_optimizer_name(t->optimizer.id), i, want->name);
+                               slt_checkpoint_name(reader), slt_optimizer_name(t->optimizer.id), i,
+                               want->name);
         else
             rc = each_chunk(t, &list[i], read_chunk, chunk, reader, err);
         if (rc == 0)

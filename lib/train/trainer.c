@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "optim/relora.h"
 #include "model/evaluate.h"
+#include "optim/relora.h"
 #include "train/trainer.h"
 
 // With clip_exact the gradients that are small, of factors or projected, wait for their norm.
@@ -125,7 +125,7 @@ static void set_scalars(struct slt_trainer *t, uint64_t predicted, struct slt_tr
     const double count = (double)(t->progress.updates + 1);
     double scalar[SLT_SCALARS] = {0};
     record->lr = o->lr * slt_schedule_factor(&o->schedule, o->steps, o->optimizer.relora_every,
-                                               t->progress.step + 1);
+                                             t->progress.step + 1);
     scalar[SLT_SCALAR_LR] = record->lr;
     scalar[SLT_SCALAR_C1] = 1 - pow(o->optimizer.beta1, count);
     scalar[SLT_SCALAR_C2] = 1 - pow(o->optimizer.beta2, count);
@@ -304,8 +304,8 @@ int slt_trainer_validate(struct slt_trainer *t, struct slt_train_validation *val
     int rc = slt_evaluate_model(&result, t->model, tokens, &options, err);
     slt_model_resize(t->model, o->micro_batch, o->seq);
     if (rc == 0)
-        *validation = (struct slt_train_validation){t->progress.step, result.loss,
-                                                    result.perplexity, result.tokens,
-                                                    slt_clock_now() - start};
+        *validation =
+            (struct slt_train_validation){t->progress.step, result.loss, result.perplexity,
+                                          result.tokens, slt_clock_now() - start};
     return rc;
 }

@@ -12,10 +12,11 @@
 
 static json_t *progress_object(const struct slt_progress *p)
 {
-    return json_pack("{s:I s:I s:I s:I s:I s:I s:I s:f s:b}", "step", (json_int_t)p->step, "updates",
-                     (json_int_t)p->updates, "tokens", (json_int_t)p->tokens, "sequences",
-                     (json_int_t)p->sequences, "skipped_losses", (json_int_t)p->skipped_losses,
-                     "skipped_updates", (json_int_t)p->skipped_updates, "skipped_in_row",
+    return json_pack("{s:I s:I s:I s:I s:I s:I s:I s:f s:b}", "step", (json_int_t)p->step,
+                     "updates", (json_int_t)p->updates, "tokens", (json_int_t)p->tokens,
+                     "sequences", (json_int_t)p->sequences, "skipped_losses",
+                     (json_int_t)p->skipped_losses, "skipped_updates",
+                     (json_int_t)p->skipped_updates, "skipped_in_row",
                      (json_int_t)p->skipped_in_row, "norm", p->norm, "validation_is_due",
                      (int)p->validation_is_due);
 }
@@ -74,9 +75,9 @@ int slt_trainer_identify(struct slt_trainer *t, const struct slt_checkpoint_read
     unsigned char digest[SLT_SHA256_BYTES];
     char hex[SLT_SHA256_HEX], *text = NULL;
     assert(model != NULL);
-    json_t *o = json_pack("{s:s, s:o, s:o}", "model", slt_sha256_hex(hex, model), "options",
-                          slt_train_options_object(&t->options), "data",
-                          data_object(t->sampler.tokens));
+    json_t *o =
+        json_pack("{s:s, s:o, s:o}", "model", slt_sha256_hex(hex, model), "options",
+                  slt_train_options_object(&t->options), "data", data_object(t->sampler.tokens));
     int rc = dump(&text, o, JSON_COMPACT | JSON_SORT_KEYS, err);
     if (rc != 0)
         return rc;
@@ -122,8 +123,7 @@ static int compare(const char *file, const char *what, const char *prefix, const
     char text[600] = "";
     const char *key;
     json_t *value;
-    json_object_foreach(mine, key, value)
-    {
+    json_object_foreach (mine, key, value) {
         const json_t *old = json_object_get(saved, key);
         if (old == NULL || !json_equal((json_t *)old, value))
             name_difference(text, sizeof text, prefix, key, value, old);
@@ -210,7 +210,7 @@ int slt_trainer_is_of_run(const struct slt_trainer *t, const struct slt_checkpoi
 }
 
 int slt_trainer_read_json(struct slt_trainer *t, const struct slt_checkpoint_reader *reader,
-                        struct slt_error *err)
+                          struct slt_error *err)
 {
     const char *file = slt_checkpoint_name(reader);
     struct slt_progress progress;

@@ -26,9 +26,9 @@
 
 #include "bench.h"
 #include "kernels/ops.h"
+#include "model/support.h"
 #include "slt/clock.h"
 #include "slt/random.h"
-#include "model/support.h"
 
 #define TOKENS    2048
 #define DENSITY   0.03

@@ -160,7 +160,9 @@ static void test_flops(struct slt_device *device)
             CHECK(flops.model == 6 * linears + rest, "method %d", method);
             CHECK(fabs(flops.computed - want) < 1e-9 * want, "method %d: %.17g for %.17g", method,
                   flops.computed, want);
-            CHECK(strcmp(flops.route[SLT_GROUP_DOWN], method == SLT_FULL ? "full" : dense ? "dense" : "factored") == 0,
+            CHECK(strcmp(flops.route[SLT_GROUP_DOWN], method == SLT_FULL ? "full"
+                                                      : dense            ? "dense"
+                                                                         : "factored") == 0,
                   "method %d: %s", method, flops.route[SLT_GROUP_DOWN]);
         }
     }

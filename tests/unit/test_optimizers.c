@@ -145,8 +145,8 @@ static void galore_steps(struct slt_trainer *t, int steps)
     }
 }
 
-static void check_galore(const struct vector_file *v, const char *device_name, enum slt_galore_svd svd,
-                         double limit)
+static void check_galore(const struct vector_file *v, const char *device_name,
+                         enum slt_galore_svd svd, double limit)
 {
     static const char *const names[] = {"embed", "norm1", "q",  "k",    "v",    "o",
                                         "norm2", "gate",  "up", "down", "norm", "head"};
@@ -197,8 +197,8 @@ static void check_galore(const struct vector_file *v, const char *device_name, e
             error += ((double)got[k] - want[k]) * ((double)got[k] - want[k]);
             norm += (double)want[k] * want[k];
         }
-        CHECK(sqrt(error / norm) <= limit, "%s on %s, svd %d: error %g", names[i], device_name, (int)svd,
-              sqrt(error / norm));
+        CHECK(sqrt(error / norm) <= limit, "%s on %s, svd %d: error %g", names[i], device_name,
+              (int)svd, sqrt(error / norm));
     }
     slt_trainer_free(t);
     slt_tokens_close(tokens);
@@ -222,8 +222,10 @@ static void check_sgd(const struct slt_ops *ops)
                                        .grad = device_tensor(&d, 1, N, NULL),
                                        .m = device_bytes(&d, SLT_F32, N, zero)};
     const struct slt_adam hyper = {.beta1 = 0.9, .weight_decay = 0.1, .scale = 1, .block = 256};
-    double scalar[SLT_SCALARS] = {
-        [SLT_SCALAR_LR] = 0.2, [SLT_SCALAR_C1] = 1, [SLT_SCALAR_C2] = 1, [SLT_SCALAR_GRAD_SCALE] = 0.5};
+    double scalar[SLT_SCALARS] = {[SLT_SCALAR_LR] = 0.2,
+                                  [SLT_SCALAR_C1] = 1,
+                                  [SLT_SCALAR_C2] = 1,
+                                  [SLT_SCALAR_GRAD_SCALE] = 0.5};
     const struct slt_tensor scalars = device_bytes(&d, SLT_F64, SLT_SCALARS, scalar);
     for (int step = 0; step < STEPS; step++) {
         scalar[SLT_SCALAR_SKIP] = step == SKIPPED;

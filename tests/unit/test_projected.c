@@ -59,7 +59,8 @@ static void create(struct side *s, struct slt_device *device, bool stagger, bool
     const struct slt_model_shape shape = {.batch = BATCH,
                                           .seq = SEQ,
                                           .training = true,
-                                          .projected = slt_optimizer_projects(&s->options, &c, false)};
+                                          .projected =
+                                              slt_optimizer_projects(&s->options, &c, false)};
     CHECK_OK(slt_model_create(&s->model, device, &c, SLT_F32, &shape, layout, s, &err), err);
     for (int i = 0; i < SLT_REGIONS; i++)
         CHECK(s->model->memory.used[i] == s->model->memory.capacity[i],

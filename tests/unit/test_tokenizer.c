@@ -24,8 +24,9 @@ static void thin_out(json_t *model, const char *characters)
     const char *key;
     json_t *value;
     void *next;
-    json_object_foreach_safe(vocab, next, key, value) if (has_one_of(key, characters))
-        json_object_del(vocab, key);
+    json_object_foreach_safe (vocab, next, key, value)
+        if (has_one_of(key, characters))
+            json_object_del(vocab, key);
     for (size_t i = json_array_size(merges); i-- > 0;) {
         const json_t *pair = json_array_get(merges, i);
         if (has_one_of(json_string_value(json_array_get(pair, 0)), characters) ||

@@ -151,7 +151,7 @@ static void check_schedules(void)
         int64_t t;
         double factor;
     } want[] = {
-        {SLT_SCHEDULE_COSINE, 1, 0.1},  {SLT_SCHEDULE_COSINE, 10, 1},
+        {SLT_SCHEDULE_COSINE, 1, 0.1},   {SLT_SCHEDULE_COSINE, 10, 1},
         {SLT_SCHEDULE_COSINE, 55, 0.55}, {SLT_SCHEDULE_COSINE, 100, 0.1},
         {SLT_SCHEDULE_LINEAR, 55, 0.55}, {SLT_SCHEDULE_LINEAR, 100, 0.1},
         {SLT_SCHEDULE_CONSTANT, 100, 1},

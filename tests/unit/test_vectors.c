@@ -108,8 +108,8 @@ static void check_gradients(struct slt_trainer *t, const struct vectors *v, cons
 static int layout_extra(struct slt_model *model, void *user, struct slt_error *err)
 {
     struct slt_trainer *t = user;
-    if (t->grads.grad == NULL && (slt_optimizer_init(&t->optimizer, &t->options.optimizer, SLT_PRECISION_F32,
-                                                     0, model, err) != 0 ||
+    if (t->grads.grad == NULL && (slt_optimizer_init(&t->optimizer, &t->options.optimizer,
+                                                     SLT_PRECISION_F32, 0, model, err) != 0 ||
                                   slt_grads_init(&t->grads, model, false, NULL, err) != 0))
         return err->code;
     slt_grads_layout(&t->grads, model);
