@@ -17,7 +17,8 @@ setup() {
 
 loss() { slt-eval --data "$DATA/valid.tok" --seq 32 "$1" | value_of loss | grep . || echo "no loss of $1"; }
 near() { awk -v a="$1" -v b="$2" -v limit="$3" 'BEGIN { exit !(a > 0 && (a - b) ^ 2 < (limit * a) ^ 2) }'; }
-less() { awk -v a="$1" -v b="$2" 'BEGIN { exit !(a > 0 && a < b) }'; }
+# Whether b is nearer to a than c is.
+nearer() { awk -v a="$1" -v b="$2" -v c="$3" 'BEGIN { exit !(a > 0 && b > 0 && c > 0 && (a - b) ^ 2 < (a - c) ^ 2) }'; }
 from() { slt-init --from "$DATA/dense.slt" "$@"; }
 
 # The kinds of tensors ("lora_A", "weight") in which two checkpoints differ.
@@ -56,8 +57,8 @@ changed() {
     from --rank 4 --density 0.2 --sparse zero -o zero.slt
     from --rank 4 --density 0.2 --sparse random -o fresh.slt
     near "$(loss low.slt)" "$(loss zero.slt)" 1e-6
-    less "$(loss top.slt)" "$(loss random.slt)"
-    less "$(loss "$DATA/dense.slt")" "$(loss top.slt)"
+    nearer "$(loss "$DATA/dense.slt")" "$(loss top.slt)" "$(loss random.slt)"
+    nearer "$(loss "$DATA/dense.slt")" "$(loss random.slt)" "$(loss low.slt)"
     if near "$(loss low.slt)" "$(loss fresh.slt)" 1e-6; then false; fi
     from --rank 4 --support top >a
     from --rank 4 --support top | cmp - a

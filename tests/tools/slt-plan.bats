@@ -201,7 +201,7 @@ END
     echo '{}' >c.json
     for how in '' '--preset nano --config c.json' '--preset 3b' '--preset nano --method dense' \
         '--preset nano --method full --rank 4' '--preset nano --method lowrank --density 0.1' \
-        '--preset nano --support round' '--preset nano --optimizer sgd' '--preset nano --batch 4 --micro-batch 3' \
+        '--preset nano --support round' '--preset nano --optimizer adam' '--preset nano --batch 4 --micro-batch 3' \
         '--preset nano --density 0' '--preset nano --route scenic' '--preset nano --memory much' '--preset nano extra' \
         '--table2 --preset nano' '--table2 --json' '--table2 --memory 1G' '--table2 --method full'; do
         run slt-plan $how
