@@ -97,7 +97,7 @@ static __global__ void add_losses(double *scalars, const float *loss, int64_t to
         scalars[SLT_SCALAR_LOSS] += sum;
 }
 
-template <class T> static void lose(struct slt_ctx *ctx, const struct chunk &c)
+template <class T> static void cross_entropy(struct slt_ctx *ctx, const struct chunk &c)
 {
     SLT_LAUNCH(ctx, cross_entropy_rows<T>, (unsigned)c.tokens, CUDA_BLOCK, c);
 }
@@ -171,7 +171,7 @@ void cuda_head_loss(struct slt_ctx *ctx, struct slt_tensor scalars, struct slt_a
                                 scalar,
                                 dx.buffer != NULL};
         compute_logits(ctx, c, in, head, d);
-        CUDA_TYPED(x.dtype, lose, ctx, c);
+        CUDA_TYPED(x.dtype, cross_entropy, ctx, c);
         if (dx.buffer == NULL)
             continue;
         if (dw.buffer != NULL)

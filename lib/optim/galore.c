@@ -17,10 +17,27 @@ static bool is_projected(const struct slt_slot *slot)
     return slot->info.role == SLT_ROLE_WEIGHT;
 }
 
+// The rank that is asked for; it may be more than a matrix has.
+static int64_t wanted_rank(const struct slt_optimizer_options *o, const struct slt_config *c)
+{
+    return o->galore_rank > 0 ? o->galore_rank : c->hidden_size / 4;
+}
+
 static int64_t rank_of(const struct slt_optimizer *o, const struct slt_param_info *p)
 {
+    const int64_t rank = wanted_rank(&o->options, &o->model->config);
     const int64_t least = p->rows < p->cols ? p->rows : p->cols;
-    return o->options.galore_rank < least ? o->options.galore_rank : least;
+    return rank < least ? rank : least;
+}
+
+// Refreshes all at once need all gradients whole at once.
+static int64_t accumulates(const struct slt_optimizer_options *o, const struct slt_config *c,
+                           bool whole_norm)
+{
+    const int64_t rank = wanted_rank(o, c);
+    if (!o->galore_stagger || whole_norm)
+        return 0;
+    return rank < c->hidden_size ? rank : c->hidden_size; // a side of every linear
 }
 
 static bool projects_right(const struct slt_param_info *p)
@@ -170,7 +187,8 @@ static int step(struct slt_optimizer *o, int first, int count, int64_t done, str
 
 #define TRAITS (SLT_TRAIT_SUBSPACE | SLT_TRAIT_SECOND_MOMENT)
 
-static const struct slt_optimizer_subspace subspace = {projection, due_at, gap, refresh};
+static const struct slt_optimizer_subspace subspace = {accumulates, projection, due_at, gap,
+                                                       refresh};
 
 const struct slt_optimizer_kind slt_optimizer_galore = {.eps = 1e-6,
                                                         .traits = TRAITS,

@@ -36,19 +36,11 @@ bool slt_optimizer_has(enum slt_optimizer_id id, enum slt_optimizer_trait trait)
     return (kinds[id]->traits & (unsigned)trait) != 0;
 }
 
-static int64_t galore_rank(const struct slt_optimizer_options *options,
-                           const struct slt_config *config)
-{
-    return options->galore_rank > 0 ? options->galore_rank : config->hidden_size / 4;
-}
-
 int64_t slt_optimizer_projects(const struct slt_optimizer_options *o,
                                const struct slt_config *config, bool whole_norm)
 {
-    const int64_t rank = galore_rank(o, config);
-    if (!slt_optimizer_has(o->kind, SLT_TRAIT_SUBSPACE) || !o->galore_stagger || whole_norm)
-        return 0;
-    return rank < config->hidden_size ? rank : config->hidden_size; // a side of every linear
+    const struct slt_optimizer_subspace *subspace = kinds[o->kind]->subspace;
+    return subspace != NULL ? subspace->accumulates(o, config, whole_norm) : 0;
 }
 
 // Whether there is in a model of this method what the options are for.
@@ -83,7 +75,6 @@ int slt_optimizer_init(struct slt_optimizer *o, const struct slt_optimizer_optio
                                           .scale = 1,
                                           .block = options->adam_block,
                                           .stochastic = precision == SLT_PRECISION_BF16_SR}};
-    o->options.galore_rank = galore_rank(options, &model->config);
     int rc = check_method(o, model->config.method, err);
     if (rc != 0)
         return rc;

@@ -33,6 +33,9 @@ struct slt_optimizer;
 
 // The subspaces of an optimizer that has some, for what accumulates gradients there (projected.h).
 struct slt_optimizer_subspace {
+    // slt_optimizer_projects.
+    int64_t (*accumulates)(const struct slt_optimizer_options *options,
+                           const struct slt_config *config, bool whole_norm);
     // The slot's projector, its side, and in low, which has no memory yet, the type and shape of
     // the projected gradient. False if the slot has no projector.
     bool (*projection)(const struct slt_optimizer *optimizer, const struct slt_slot *slot,
@@ -64,7 +67,7 @@ struct slt_optimizer_kind {
 struct slt_optimizer {
     const struct slt_optimizer_kind *kind;
     enum slt_optimizer_id id;
-    struct slt_optimizer_options options; // a copy, with galore_rank chosen
+    struct slt_optimizer_options options; // a copy
     enum slt_precision precision;
     uint64_t seed;
     struct slt_model *model;
@@ -87,8 +90,8 @@ int slt_optimizer_init(struct slt_optimizer *optimizer, const struct slt_optimiz
 // Lays out the states in the moments region (runs in both passes of the model's layout).
 void slt_optimizer_layout(struct slt_optimizer *optimizer);
 // The most rows of a projector, if gradients are to be accumulated in the optimizer's subspace,
-// else 0. They are where that is all that the step reads of them: with staggered refreshes, and
-// unless the norm of the whole gradient is to clip (whole_norm).
+// else 0: they are where that is all that the step reads of them, and not if the norm of the whole
+// gradient is to clip (whole_norm).
 int64_t slt_optimizer_projects(const struct slt_optimizer_options *options,
                                const struct slt_config *config, bool whole_norm);
 // low = beta low + the projection of g.

@@ -156,25 +156,49 @@ static int write_positions(struct slt_trainer *t, const struct slt_param *p,
     return rc;
 }
 
-static int write_section(struct slt_trainer *t, struct slt_checkpoint_writer *writer,
-                         enum slt_section section, const char *trainer, void *chunk,
+// The tensors of a section, which has been begun.
+static int write_tensors(struct slt_trainer *t, struct slt_checkpoint_writer *writer,
+                         const struct stored *list, size_t count, void *chunk,
                          struct slt_error *err)
 {
-    struct stored *list;
-    size_t count;
-    int rc = list_tensors(&list, &count, t, section, err);
-    if (rc != 0)
-        return rc;
-    struct slt_tensor_info *infos = calloc(count, sizeof *infos);
-    if (infos == NULL)
-        rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the list of tensors");
-    for (size_t i = 0; rc == 0 && i < count; i++)
-        infos[i] = list[i].info;
-    if (rc == 0)
-        rc = slt_checkpoint_begin(writer, section, trainer, infos, count, err);
+    int rc = 0;
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = list[i].support != NULL ? write_positions(t, list[i].support, writer, err)
                                      : each_chunk(t, &list[i], write_chunk, chunk, writer, err);
+    return rc;
+}
+
+static int write_model(struct slt_trainer *t, struct slt_checkpoint_writer *writer, void *chunk,
+                       struct slt_error *err)
+{
+    struct stored *list;
+    size_t count;
+    int rc = list_tensors(&list, &count, t, SLT_SECTION_MODEL, err);
+    if (rc != 0)
+        return rc;
+    rc = write_tensors(t, writer, list, count, chunk, err);
+    free(list);
+    return rc;
+}
+
+static int write_optimizer(struct slt_trainer *t, struct slt_checkpoint_writer *writer, void *chunk,
+                           struct slt_error *err)
+{
+    struct stored *list;
+    struct slt_tensor_info *infos = NULL;
+    size_t count;
+    char *trainer = NULL;
+    int rc = list_tensors(&list, &count, t, SLT_SECTION_OPTIMIZER, err);
+    if (rc != 0)
+        return rc;
+    if ((infos = calloc(count + 1, sizeof *infos)) == NULL)
+        rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the list of tensors");
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        infos[i] = list[i].info;
+    if (rc == 0 && (rc = slt_trainer_json(t, &trainer, err)) == 0 &&
+        (rc = slt_checkpoint_begin(writer, SLT_SECTION_OPTIMIZER, trainer, infos, count, err)) == 0)
+        rc = write_tensors(t, writer, list, count, chunk, err);
+    free(trainer);
     free(infos);
     free(list);
     return rc;
@@ -184,28 +208,24 @@ int slt_trainer_save(struct slt_trainer *t, struct slt_output *out,
                      const struct slt_attachments *attachments, bool with_state,
                      struct slt_error *err)
 {
+    const struct slt_tokenizer_file tokenizer = {
+        attachments->tokenizer_member, attachments->tokenizer, attachments->tokenizer_bytes};
     struct slt_checkpoint_writer *writer = NULL;
-    char *trainer = NULL;
+    struct slt_param_info *params = NULL;
+    size_t count;
     void *chunk = malloc((size_t)CHUNK * sizeof(float));
-    int rc = 0;
-    if (chunk == NULL) {
-        rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a buffer for writing");
-        goto out;
+    int rc =
+        chunk != NULL
+            ? slt_checkpoint_start(&writer, &params, &count, out, &t->model->config, tokenizer, err)
+            : slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a buffer for writing");
+    if (rc == 0 && (rc = write_model(t, writer, chunk, err)) == 0 && with_state)
+        rc = write_optimizer(t, writer, chunk, err);
+    if (rc == 0) {
+        rc = slt_checkpoint_finish(writer, attachments->provenance, err);
+        writer = NULL;
     }
-    if ((rc = slt_checkpoint_create(&writer, out, &t->model->config, attachments->tokenizer_member,
-                                    attachments->tokenizer, attachments->tokenizer_bytes, err)) !=
-            0 ||
-        (rc = write_section(t, writer, SLT_SECTION_MODEL, NULL, chunk, err)) != 0)
-        goto out;
-    if (with_state &&
-        ((rc = slt_trainer_json(t, &trainer, err)) != 0 ||
-         (rc = write_section(t, writer, SLT_SECTION_OPTIMIZER, trainer, chunk, err)) != 0))
-        goto out;
-    rc = slt_checkpoint_finish(writer, attachments->provenance, err);
-    writer = NULL;
-out:
     slt_checkpoint_abandon(writer);
-    free(trainer);
+    free(params);
     free(chunk);
     return rc;
 }
