@@ -7,12 +7,28 @@
 #include "cli.h"
 #include "slt/tokens.h"
 
+// What the program will write, and no token file may be.
+static struct {
+    const char *option, *path;
+} written[2];
+
+void cli_keep_from_tokens(const char *option, const char *path)
+{
+    size_t i = 0;
+    while (i + 1 < sizeof written / sizeof *written && written[i].option != NULL)
+        i++;
+    written[i].option = option;
+    written[i].path = path;
+}
+
 // Opens one file, the first into *tokens, a later one as what follows there.
 static int open_one(struct slt_tokens **tokens, const char *name, slt_stop_flag *stop)
 {
     struct slt_error err;
     struct slt_input *in;
     struct slt_tokens *more = NULL;
+    for (size_t i = 0; i < sizeof written / sizeof *written; i++)
+        cli_keep_apart(written[i].option, written[i].path, "--data", name);
     const int code = cli_open_input(&in, name, stop);
     if (code != 0)
         return code;

@@ -27,11 +27,12 @@ struct options {
 struct session {
     const struct options *options;
     struct slt_device *device;
-    bool planned, is_too_large, finished;
+    bool planned, is_too_large;
     struct cli_progress progress;
     struct cli_metrics metrics;
     double speed;     // tokens/s, smoothed over steps
     uint64_t skipped; // steps so far
+    int64_t saved;    // the step of the last state that was written
 };
 
 // ---- Reports ----
@@ -57,10 +58,10 @@ static int on_plan(void *user, const struct slt_config *config, const struct slt
     return rc;
 }
 
-static void on_start(void *user, int64_t resumed_step)
+static void on_start(void *user, int64_t resumed_step, bool validation_is_due)
 {
     struct session *s = user;
-    cli_metrics_open(&s->metrics, s->options->metrics, resumed_step);
+    cli_metrics_open(&s->metrics, s->options->metrics, resumed_step, validation_is_due);
     if (resumed_step > 0 && !s->options->common.quiet)
         cli_say("resuming after step %lld", (long long)resumed_step);
 }
@@ -68,7 +69,6 @@ static void on_start(void *user, int64_t resumed_step)
 static void on_finished(void *user)
 {
     struct session *s = user;
-    s->finished = true;
     if (!s->options->common.quiet)
         cli_say("'%s' is the result of this run: nothing is left to do", s->options->common.output);
 }
@@ -138,16 +138,19 @@ static int on_validation(void *user, const struct slt_train_validation *v, struc
     return 0;
 }
 
-static void on_damaged(void *user, const char *why)
+static void on_warning(void *user, const char *sentence)
 {
-    (void)user;
-    cli_say("a state is passed over: %s", why);
+    struct session *s = user;
+    cli_progress_clear(&s->progress);
+    cli_say("%s", sentence);
 }
 
 static void on_checkpoint(void *user, const char *path, int64_t step)
 {
     struct session *s = user;
-    if (s->options->common.verbose > 0) {
+    s->saved = step;
+    const bool is_last = *s->options->run.stop != 0 && !s->options->common.quiet;
+    if (s->options->common.verbose > 0 || is_last) {
         cli_progress_clear(&s->progress);
         cli_say("step %lld: wrote '%s'", (long long)step, path);
     }
@@ -195,6 +198,16 @@ static void checkpoint_interval(struct options *o)
                                &err);
     if (rc != 0)
         cli_usage("%s", err.message);
+    if (o->run.checkpoint_every == 0 && !(o->run.checkpoint_every_seconds > 0))
+        cli_usage("--checkpoint-every '%s' is no time to wait", text);
+}
+
+static void check_prefix(const char *prefix)
+{
+    const char *slash = prefix != NULL ? strrchr(prefix, '/') : NULL;
+    const char *base = slash != NULL ? slash + 1 : prefix;
+    if (base != NULL && (*base == '\0' || strcmp(base, ".") == 0 || strcmp(base, "..") == 0))
+        cli_usage("--checkpoint '%s' has no name at its end that states could begin with", prefix);
 }
 
 // Whether the model goes into a file, and not to stdout or a device.
@@ -248,7 +261,7 @@ static int train(struct options *o, struct slt_device *device, struct slt_checkp
 {
     struct slt_error err;
     struct slt_output *out;
-    struct session s = {.options = o, .device = device};
+    struct session s = {.options = o, .device = device, .saved = -1};
     // The output of a run that may take days is opened first: a wrong name should be found out now.
     int code = cli_open_binary_output(&out, o->common.output, stop);
     if (code != 0)
@@ -261,31 +274,28 @@ static int train(struct options *o, struct slt_device *device, struct slt_checkp
     o->run.on_step = on_step;
     o->run.on_validation = on_validation;
     o->run.on_checkpoint = on_checkpoint;
-    o->run.on_damaged = on_damaged;
+    o->run.on_warning = on_warning;
     o->run.on_route = on_route;
     if (slt_train(out, device, reader, tokens, &o->train, &o->run, &err) != 0) {
         cli_progress_clear(&s.progress);
         // Before there is a plan, the options are what is wrong.
-        if (err.code == SLT_ERR_RANGE && !s.planned) {
-            slt_output_abandon(out);
+        if (err.code == SLT_ERR_RANGE && !s.planned)
             cli_usage("%s", err.message);
-        }
         code = cli_error(&err);
         if (s.is_too_large)
             cli_hint_savings(device, slt_checkpoint_config(reader), o->train);
         if (err.code == SLT_ERR_STOPPED && *stop == 0)
-            cli_say("%s; the same command with --resume goes on", err.message);
+            cli_say(s.saved >= 0 && slt_tokens_is_mapped(tokens)
+                        ? "%s; the same command with --resume goes on"
+                        : "%s, and there is no state to go on from",
+                    err.message);
     }
     cli_progress_clear(&s.progress);
     if (s.skipped > 0 && !o->common.quiet)
         cli_say("%llu steps changed nothing: their loss or gradients were not finite",
                 (unsigned long long)s.skipped);
     cli_metrics_close(&s.metrics);
-    if (s.finished) {
-        slt_output_abandon(out);
-        return code;
-    }
-    return cli_close_output(out, code);
+    return code;
 }
 
 static int run(struct options *o, const char *model, slt_stop_flag *stop)
@@ -371,9 +381,13 @@ int main(int argc, char **argv)
     if (o.metrics != NULL && strcmp(o.metrics, "-") == 0 && strcmp(o.common.output, "-") == 0)
         cli_usage("--metrics and the model cannot both go to standard output");
     cli_keep_apart("--metrics", o.metrics, "--output", o.common.output);
-    for (size_t i = 0; i < o.data.count; i++)
-        cli_keep_apart("--metrics", o.metrics, "--data", o.data.item[i]);
+    cli_keep_apart("--metrics", o.metrics, "--valid", o.run.valid);
+    cli_keep_apart("--output", o.common.output, "--valid", o.run.valid);
     cli_keep_apart("--metrics", o.metrics, "the input", model);
+    cli_keep_from_tokens("--metrics", o.metrics);
+    cli_keep_from_tokens("--output", o.common.output);
+    if (o.run.resume) // the result would be what the next one starts from
+        cli_keep_apart("--output", o.common.output, "the input of a run that resumes", model);
     if (o.run.valid_every > 0 && o.run.valid == NULL)
         cli_usage("--valid-every needs --valid");
     if (o.valid_limit > 0 && o.run.valid == NULL)
@@ -381,6 +395,7 @@ int main(int argc, char **argv)
     if (o.log_every > 1 && o.metrics == NULL)
         cli_usage("--log-every needs --metrics");
     checkpoint_interval(&o);
+    check_prefix(o.run.checkpoint);
     char *prefix = default_prefix(&o);
     if (prefix != NULL)
         o.run.checkpoint = prefix;

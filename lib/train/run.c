@@ -11,8 +11,9 @@ struct run {
     struct slt_trainer *trainer;
     struct slt_run_states states;
     struct slt_attachments attachments;
-    double start;  // of this process's training
-    bool finished; // by an earlier process
+    double start;   // of this process's training
+    bool finished;  // by an earlier process
+    bool is_steady; // the trainer stands between two steps: its state can be saved
 };
 
 // ---- Start ----
@@ -125,7 +126,8 @@ static int start(struct run *r, struct slt_device *device, struct slt_checkpoint
     else
         slt_optimizer_start(&r->trainer->optimizer);
     if (rc == 0 && r->how->on_start != NULL)
-        r->how->on_start(r->how->user, r->trainer->progress.step);
+        r->how->on_start(r->how->user, r->trainer->progress.step,
+                         r->trainer->progress.validation_is_due);
     if (rc == 0)
         report_routes(r);
     return rc;
@@ -146,12 +148,13 @@ static int check_skips(const struct run *r, struct slt_error *err)
                          (unsigned long long)p->skipped_updates);
 }
 
-// One step and the validation behind it. SLT_ERR_STOPPED where the state is one that can be saved.
+// One step and the validation behind it.
 static int step(struct run *r, slt_stop_flag *stop, struct slt_error *err)
 {
     struct slt_trainer *t = r->trainer;
     struct slt_train_record record;
     int rc = slt_trainer_step(t, &record, stop, err);
+    r->is_steady = rc == 0 || rc == SLT_ERR_STOPPED;
     if (rc != 0)
         return rc;
     record.elapsed = slt_clock_now() - r->start;
@@ -174,19 +177,27 @@ static int advance(struct run *r, struct slt_error *err)
             return slt_error_set(err, SLT_ERR_STOPPED, "the time is up at step %lld",
                                  (long long)t->progress.step);
         if ((rc = step(r, how->stop, err)) == 0)
-            rc = slt_run_states_write_if_due(&r->states, t, &r->attachments, err);
+            slt_run_states_write_if_due(&r->states, t, &r->attachments);
     }
     return rc;
 }
 
-// The state of a run that is stopped: at the next step whose name is free.
-static int save_stopped(struct run *r, struct slt_error *err)
+// The state of a run that ends before its result is there: at the next step whose name is free, as
+// the last one's is. A run whose numbers are not finite keeps its older states.
+static void save_unfinished(struct run *r, int *rc, struct slt_error *err)
 {
-    int rc = 0;
-    while (rc == 0 && !slt_run_states_has_room(&r->states, r->trainer->progress.step) &&
-           r->trainer->progress.step < r->trainer->options.steps)
-        rc = step(r, NULL, err);
-    return rc == 0 ? slt_run_states_write(&r->states, r->trainer, &r->attachments, err) : rc;
+    struct slt_error late = {0};
+    int saved = 0;
+    if (r->how->checkpoint == NULL || !r->is_steady || *rc == SLT_ERR_NUMERIC)
+        return;
+    while (saved == 0 && !slt_run_states_has_room(&r->states, r->trainer->progress.step))
+        saved = step(r, NULL, &late);
+    if (saved == 0)
+        saved = slt_run_states_write(&r->states, r->trainer, &r->attachments, &late);
+    if (saved != 0 && *rc == SLT_ERR_STOPPED)
+        *rc = slt_error_set(err, late.code, "%s", late.message);
+    else if (saved != 0 && r->how->on_warning != NULL)
+        r->how->on_warning(r->how->user, late.message);
 }
 
 int slt_train(struct slt_output *out, struct slt_device *device,
@@ -194,22 +205,20 @@ int slt_train(struct slt_output *out, struct slt_device *device,
               const struct slt_train_options *options, const struct slt_train_run *how,
               struct slt_error *err)
 {
-    struct run r = {.how = how, .states.lock = -1};
-    struct slt_error late;
+    struct run r = {.how = how, .states.lock = -1, .is_steady = true};
     int rc = start(&r, device, reader, tokens, options, err);
     if (rc != 0 || r.finished)
         goto out;
     r.start = r.states.last_written = slt_clock_now();
-    bool done = false;
-    if ((rc = advance(&r, err)) == 0) {
-        done = true;
-        rc = slt_trainer_save(r.trainer, out, &r.attachments, how->keep_state, err);
+    if ((rc = advance(&r, err)) == 0 &&
+        (rc = slt_trainer_save(r.trainer, out, &r.attachments, how->keep_state, err)) == 0) {
+        rc = slt_output_publish(out, err);
+        out = NULL;
     }
-    // Whatever keeps the result of all steps from being written, they are not lost.
-    if ((rc == SLT_ERR_STOPPED || (rc != 0 && done)) && how->checkpoint != NULL &&
-        save_stopped(&r, &late) != 0)
-        rc = slt_error_set(err, late.code, "%s", late.message);
+    if (rc != 0)
+        save_unfinished(&r, &rc, err);
 out:
+    slt_output_abandon(out);
     if (rc == 0 && r.finished && how->on_finished != NULL)
         how->on_finished(how->user);
     slt_run_states_close(&r.states);

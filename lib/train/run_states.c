@@ -15,11 +15,13 @@
 #include "model/evaluate.h"
 #include "train/run_states.h"
 
+#define LOCK_SUFFIX ".slt-lock"
+
 enum found_kind {
-    OWN,     // a state of this run
-    DAMAGED, // begins like a state or a model and cannot be read to where its run is named
+    OWN,     // a state of this run, of the step in its name
+    LINKED,  // a symbolic link to one: it is read, and neither written nor removed
     OTHER,   // a state of another run
-    FOREIGN, // no state
+    FOREIGN, // no state, or one that cannot be read to where its run is named
 };
 
 struct slt_found_state {
@@ -27,41 +29,125 @@ struct slt_found_state {
     enum found_kind kind;
 };
 
+static void warn(const struct slt_run_states *s, const char *sentence)
+{
+    if (s->how->on_warning != NULL)
+        s->how->on_warning(s->how->user, sentence);
+}
+
+static void pass_over(const struct slt_run_states *s, const struct slt_error *why)
+{
+    char sentence[sizeof why->message + 40];
+    snprintf(sentence, sizeof sentence, "a state is passed over: %s", why->message);
+    warn(s, sentence);
+}
+
+// ---- Names ----
+
+// PREFIX-<step>.slt into path.
+static int state_path(char *path, size_t size, const struct slt_run_states *s, int64_t step,
+                      struct slt_error *err)
+{
+    const int n = snprintf(path, size, "%s-%lld.slt", s->how->checkpoint, (long long)step);
+    if (n < 0 || (size_t)n >= size)
+        return slt_error_set(err, SLT_ERR_RANGE, "the checkpoint prefix '%s' is too long",
+                             s->how->checkpoint);
+    return 0;
+}
+
+// The step in a file name "<base>-<step>.slt" as state_path writes it, or -1.
+static int64_t step_of(const char *name, const char *base)
+{
+    const size_t n = strlen(base);
+    char step[32];
+    if (strncmp(name, base, n) != 0 || name[n] != '-' || !isdigit((unsigned char)name[n + 1]))
+        return -1;
+    errno = 0;
+    const long long number = strtoll(name + n + 1, NULL, 10);
+    snprintf(step, sizeof step, "%lld.slt", number);
+    return errno == 0 && strcmp(name + n + 1, step) == 0 ? number : -1;
+}
+
+// Whether a file is what a killed process left of a state: ".<base>-<step>.slt.<process>-<n>.tmp"
+// (output.c). With the lock held nobody else writes states of this prefix.
+static bool is_leftover(const char *name, const char *base)
+{
+    const size_t n = strlen(base);
+    if (name[0] != '.' || strncmp(name + 1, base, n) != 0 || name[n + 1] != '-')
+        return false;
+    const char *c = name + n + 2;
+    const size_t step = strspn(c, "0123456789");
+    if (step == 0 || strncmp(c + step, ".slt.", 5) != 0)
+        return false;
+    c += step + 5;
+    c += strspn(c, "0123456789");
+    c += *c == '-';
+    c += strspn(c, "0123456789");
+    return strcmp(c, ".tmp") == 0;
+}
+
 // ---- The lock ----
 
 // Whether path is still the file that is open: another process removes its lock before it lets go.
 static bool is_same_file(int file, const char *path)
 {
     struct stat open, there;
-    return fstat(file, &open) == 0 && stat(path, &there) == 0 && open.st_ino == there.st_ino &&
+    return fstat(file, &open) == 0 && lstat(path, &there) == 0 && open.st_ino == there.st_ino &&
            open.st_dev == there.st_dev;
+}
+
+// The process in a lock that is open, as it wrote its number; 0 while it is empty, -1 if the file
+// is no lock.
+static long owner_of(int file)
+{
+    char text[32], *end;
+    const ssize_t n = pread(file, text, sizeof text - 1, 0);
+    if (n == 0)
+        return 0;
+    text[n > 0 ? n : 0] = '\0';
+    const long owner = strtol(text, &end, 10);
+    return owner > 0 && strcmp(end, "\n") == 0 ? owner : -1;
+}
+
+static int open_lock(struct slt_run_states *s, struct slt_error *err)
+{
+    struct stat st;
+    s->lock = open(s->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
+    if (s->lock < 0)
+        return slt_error_errno(err, "states '%s-<step>.slt' cannot be written: cannot open '%s'",
+                               s->how->checkpoint, s->lock_path);
+    if (fstat(s->lock, &st) != 0 || !S_ISREG(st.st_mode) || owner_of(s->lock) < 0)
+        return slt_error_set(err, SLT_ERR_IO,
+                             "'%s' is no lock of a run, and stands where this run's belongs; give "
+                             "another --checkpoint prefix",
+                             s->lock_path);
+    return 0;
 }
 
 static int lock_prefix(struct slt_run_states *s, struct slt_error *err)
 {
-    const size_t size = strlen(s->how->checkpoint) + sizeof ".lock";
-    char owner[32] = "";
+    const size_t size = strlen(s->how->checkpoint) + sizeof LOCK_SUFFIX;
+    char sentence[PATH_MAX + 100];
     s->lock_path = malloc(size);
     if (s->lock_path == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the name of a lock");
-    snprintf(s->lock_path, size, "%s.lock", s->how->checkpoint);
+    snprintf(s->lock_path, size, "%s" LOCK_SUFFIX, s->how->checkpoint);
     do {
         if (s->lock >= 0)
             close(s->lock);
-        s->lock = open(s->lock_path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
-        if (s->lock < 0)
-            return slt_error_errno(err,
-                                   "states '%s-<step>.slt' cannot be written: cannot open '%s'",
-                                   s->how->checkpoint, s->lock_path);
-        if (flock(s->lock, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
-            const ssize_t n = pread(s->lock, owner, sizeof owner - 1, 0);
-            owner[n > 0 ? n : 0] = '\0';
-            owner[strcspn(owner, "\n")] = '\0';
-            return slt_error_set(err, SLT_ERR_MISMATCH,
-                                 "another run (process %s) writes the states '%s-<step>.slt'; give "
-                                 "this one another --checkpoint prefix",
-                                 owner[0] != '\0' ? owner : "unknown", s->how->checkpoint);
-        }
+        int rc = open_lock(s, err);
+        if (rc != 0)
+            return rc;
+        if (flock(s->lock, LOCK_EX | LOCK_NB) == 0)
+            continue;
+        if (errno == EWOULDBLOCK)
+            return slt_error_set(err, SLT_ERR_IO,
+                                 "another run (process %ld) has the prefix '%s': this one would "
+                                 "write the same states",
+                                 owner_of(s->lock), s->how->checkpoint);
+        snprintf(sentence, sizeof sentence, "cannot lock '%s': %s; going on without", s->lock_path,
+                 strerror(errno));
+        warn(s, sentence);
     } while (!is_same_file(s->lock, s->lock_path));
     // Only for people: who has it is what the kernel says.
     if (ftruncate(s->lock, 0) == 0)
@@ -76,6 +162,19 @@ static int open_valid(struct slt_run_states *s, struct slt_error *err)
     struct slt_input *in;
     int rc = slt_input_open(&in, s->how->valid, s->how->stop, err);
     return rc == 0 ? slt_tokens_open(&s->valid, in, err) : rc;
+}
+
+// What is no file can be read once.
+static int check_valid(const struct slt_run_states *s, struct slt_error *err)
+{
+    struct stat st;
+    if (s->how->valid_every == 0 || slt_tokens_is_mapped(s->valid) ||
+        (stat(s->how->valid, &st) == 0 && S_ISREG(st.st_mode)))
+        return 0;
+    return slt_error_set(err, SLT_ERR_RANGE,
+                         "'%s' is a stream, which can be validated on once, and --valid-every asks "
+                         "for more",
+                         slt_tokens_name(s->valid));
 }
 
 bool slt_run_states_validates_at(const struct slt_run_states *s, int64_t step, int64_t steps)
@@ -113,9 +212,15 @@ int slt_run_states_open(struct slt_run_states *s, const struct slt_train_run *ho
 {
     int rc = 0;
     *s = (struct slt_run_states){.how = how, .lock = -1};
+    if (how->checkpoint != NULL && how->result != NULL &&
+        step_of(how->result, how->checkpoint) >= 0)
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "the result '%s' has the name of a state under the prefix '%s'",
+                             how->result, how->checkpoint);
     if ((how->checkpoint != NULL && (rc = lock_prefix(s, err)) != 0) ||
         (how->valid != NULL &&
-         ((rc = open_valid(s, err)) != 0 || (rc = slt_tokens_match(s->valid, reader, err)) != 0)))
+         ((rc = open_valid(s, err)) != 0 || (rc = slt_tokens_match(s->valid, reader, err)) != 0 ||
+          (rc = check_valid(s, err)) != 0)))
         slt_run_states_close(s);
     return rc;
 }
@@ -126,8 +231,7 @@ void slt_run_states_close(struct slt_run_states *s)
     s->valid = NULL;
     free(s->found);
     s->found = NULL;
-    if (s->lock >= 0 && is_same_file(s->lock, s->lock_path) &&
-        flock(s->lock, LOCK_EX | LOCK_NB) == 0)
+    if (s->lock >= 0 && owner_of(s->lock) == (long)getpid() && is_same_file(s->lock, s->lock_path))
         unlink(s->lock_path);
     if (s->lock >= 0)
         close(s->lock);
@@ -136,30 +240,7 @@ void slt_run_states_close(struct slt_run_states *s)
     s->lock_path = NULL;
 }
 
-// ---- Names ----
-
-// PREFIX-<step>.slt into path.
-static int state_path(char *path, size_t size, const struct slt_run_states *s, int64_t step,
-                      struct slt_error *err)
-{
-    const int n = snprintf(path, size, "%s-%lld.slt", s->how->checkpoint, (long long)step);
-    if (n < 0 || (size_t)n >= size)
-        return slt_error_set(err, SLT_ERR_RANGE, "the checkpoint prefix '%s' is too long",
-                             s->how->checkpoint);
-    return 0;
-}
-
-// The step in a file name "<base>-<digits>.slt", or -1.
-static int64_t step_of(const char *name, const char *base)
-{
-    const size_t n = strlen(base);
-    if (strncmp(name, base, n) != 0 || name[n] != '-' || !isdigit((unsigned char)name[n + 1]))
-        return -1;
-    char *end;
-    errno = 0;
-    const long long step = strtoll(name + n + 1, &end, 10);
-    return errno == 0 && strcmp(end, ".slt") == 0 ? step : -1;
-}
+// ---- What is there ----
 
 static int newest_first(const void *a, const void *b)
 {
@@ -191,9 +272,12 @@ static int list_states(struct slt_run_states *s, struct slt_error *err)
     if (dir == NULL)
         return slt_error_errno(err, "cannot list '%s'", directory);
     int rc = 0;
-    for (struct dirent *entry; rc == 0 && (entry = readdir(dir)) != NULL;)
+    for (struct dirent *entry; rc == 0 && (entry = readdir(dir)) != NULL;) {
         if (step_of(entry->d_name, base) >= 0)
             rc = add_found(s, step_of(entry->d_name, base), FOREIGN, err);
+        else if (is_leftover(entry->d_name, base))
+            unlinkat(dirfd(dir), entry->d_name, 0);
+    }
     closedir(dir);
     return rc;
 }
@@ -207,30 +291,61 @@ static bool is_ours(int rc)
 }
 
 // Reads the checkpoint at path up to its trainer.json, or to its end, into *kind; why gets how a
-// state of another run differs, or what is wrong with a damaged one.
-static int classify(enum found_kind *kind, const char *path, const struct slt_run_states *s,
-                    const struct slt_trainer *t, struct slt_error *why, struct slt_error *err)
+// state of another run differs, or what else keeps it from being one of this run.
+static int classify(enum found_kind *kind, const char *path, int64_t step,
+                    const struct slt_run_states *s, const struct slt_trainer *t,
+                    struct slt_error *why, struct slt_error *err)
 {
     struct slt_input *in;
     struct slt_checkpoint_reader *reader = NULL;
     enum slt_section section = SLT_SECTION_MODEL;
     const struct slt_tensor_info *info;
+    struct slt_progress progress;
+    struct stat st;
     int more = 1;
     *kind = FOREIGN;
+    if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) {
+        slt_error_set(why, SLT_ERR_FORMAT, "'%s' is no file", path);
+        return 0;
+    }
     int rc = slt_input_open(&in, path, s->how->stop, why);
     if (rc == 0)
         rc = slt_checkpoint_open(&reader, in, why);
-    if (rc == 0) {
-        while (more == 1 && section == SLT_SECTION_MODEL)
-            more = slt_checkpoint_next(reader, &section, &info, why);
-        if (more < 0)
-            *kind = DAMAGED;
-        else if (slt_checkpoint_trainer(reader) != NULL)
-            *kind = slt_trainer_is_of_run(t, reader, why) == 0 ? OWN : OTHER;
-        rc = more < 0 ? more : 0;
-    }
+    while (rc == 0 && more == 1 && section == SLT_SECTION_MODEL)
+        if ((more = slt_checkpoint_next(reader, &section, &info, why)) < 0)
+            rc = more;
+    if (rc == 0)
+        rc = slt_trainer_peek(t, reader, &progress, why);
+    if (rc == 0 && progress.step != step)
+        rc = slt_error_set(why, SLT_ERR_FORMAT, "'%s' is the state of step %lld", path,
+                           (long long)progress.step);
+    if (rc == 0)
+        *kind = lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? LINKED : OWN;
+    else if (rc == SLT_ERR_MISMATCH)
+        *kind = OTHER;
     slt_checkpoint_close(reader);
     return is_ours(rc) ? slt_error_set(err, rc, "%s", why->message) : 0;
+}
+
+// What is there can keep the run from starting.
+static int check_found(struct slt_run_states *s, const struct slt_trainer *t, int64_t own,
+                       int64_t others, const char *other, struct slt_error *err)
+{
+    if (own == 0 && others > 0)
+        return slt_error_set(
+            err, SLT_ERR_MISMATCH,
+            "the prefix '%s' has %lld state%s of another run and none of this one: "
+            "%s; give another --checkpoint prefix, the options of that run, or "
+            "remove its states",
+            s->how->checkpoint, (long long)others, others > 1 ? "s" : "", other);
+    if (!slt_run_states_has_room(s, t->options.steps))
+        return slt_error_set(err, SLT_ERR_MISMATCH,
+                             "'%s-%lld.slt' is no state of this run and has the name of its last "
+                             "one; give another --checkpoint prefix",
+                             s->how->checkpoint, (long long)t->options.steps);
+    if (own > 0 && !s->how->resume)
+        warn(s, "there are states of this run, which starts anew: with --resume it would go on");
+    return 0;
 }
 
 int slt_run_states_find(struct slt_run_states *s, const struct slt_trainer *t,
@@ -245,33 +360,28 @@ int slt_run_states_find(struct slt_run_states *s, const struct slt_trainer *t,
     for (size_t i = 0; rc == 0 && i < s->count; i++) {
         struct slt_found_state *f = &s->found[i];
         if ((rc = state_path(path, sizeof path, s, f->step, err)) != 0 ||
-            (rc = classify(&f->kind, path, s, t, &why, err)) != 0)
+            (rc = classify(&f->kind, path, f->step, s, t, &why, err)) != 0)
             return rc;
-        own += f->kind == OWN;
+        const bool is_own = f->kind == OWN || f->kind == LINKED;
+        own += is_own;
         others += f->kind == OTHER;
         if (f->kind == OTHER && others == 1)
             other = why;
-        if (f->kind == DAMAGED && s->how->resume && s->how->on_damaged != NULL)
-            s->how->on_damaged(s->how->user, why.message);
+        if (!is_own && s->how->resume)
+            pass_over(s, &why);
     }
-    if (rc != 0 || own > 0 || others == 0)
-        return rc;
-    snprintf(path, sizeof path, others > 1 ? " (and %lld more)" : "", (long long)others - 1);
-    return slt_error_set(err, SLT_ERR_MISMATCH,
-                         "states of another run lie under the prefix '%s': %s%s; give another "
-                         "--checkpoint prefix, or the options of that run",
-                         s->how->checkpoint, other.message, path);
+    return rc == 0 ? check_found(s, t, own, others, other.message, err) : rc;
 }
 
 // Whether the checkpoint at path can be read and verified to its end.
-static int is_whole(const char *path, const struct slt_train_run *how, bool *whole,
+static int is_whole(const char *path, const struct slt_run_states *s, bool *whole,
                     struct slt_error *err)
 {
     struct slt_input *in;
     struct slt_checkpoint_reader *reader;
     struct slt_error why;
     *whole = false;
-    int rc = slt_input_open(&in, path, how->stop, &why);
+    int rc = slt_input_open(&in, path, s->how->stop, &why);
     if (rc == 0)
         rc = slt_checkpoint_open(&reader, in, &why);
     if (rc == 0) {
@@ -281,8 +391,8 @@ static int is_whole(const char *path, const struct slt_train_run *how, bool *who
     if (is_ours(rc))
         return slt_error_set(err, rc, "%s", why.message);
     *whole = rc == 0;
-    if (rc != 0 && how->on_damaged != NULL)
-        how->on_damaged(how->user, why.message);
+    if (rc != 0)
+        pass_over(s, &why);
     return 0;
 }
 
@@ -292,8 +402,9 @@ int slt_run_states_newest(struct slt_run_states *s, char *path, size_t size, str
     int rc = 0;
     path[0] = '\0';
     for (size_t i = 0; rc == 0 && !whole && i < s->count; i++)
-        if (s->found[i].kind == OWN && (rc = state_path(path, size, s, s->found[i].step, err)) == 0)
-            rc = is_whole(path, s->how, &whole, err);
+        if ((s->found[i].kind == OWN || s->found[i].kind == LINKED) &&
+            (rc = state_path(path, size, s, s->found[i].step, err)) == 0)
+            rc = is_whole(path, s, &whole, err);
     if (!whole)
         path[0] = '\0';
     return rc;
@@ -318,6 +429,18 @@ static bool ends_with_run(const char *provenance, const struct slt_trainer *t)
     return same;
 }
 
+// A state carries the same line: it is a result after the last step only.
+static bool is_result(const struct slt_checkpoint_reader *reader, const struct slt_trainer *t)
+{
+    struct slt_progress progress;
+    struct slt_error ignored;
+    if (!ends_with_run(slt_checkpoint_provenance(reader), t))
+        return false;
+    return slt_checkpoint_trainer(reader) == NULL ||
+           (slt_trainer_peek(t, reader, &progress, &ignored) == 0 &&
+            progress.step == t->options.steps && !progress.validation_is_due);
+}
+
 int slt_run_states_is_finished(const struct slt_run_states *s, const struct slt_trainer *t,
                                bool *finished, struct slt_error *err)
 {
@@ -333,7 +456,7 @@ int slt_run_states_is_finished(const struct slt_run_states *s, const struct slt_
         rc = slt_checkpoint_open(&reader, in, &why);
     if (rc == 0)
         rc = slt_checkpoint_verify(reader, &why);
-    *finished = rc == 0 && ends_with_run(slt_checkpoint_provenance(reader), t);
+    *finished = rc == 0 && is_result(reader, t);
     slt_checkpoint_close(reader);
     return is_ours(rc) ? slt_error_set(err, rc, "%s", why.message) : 0;
 }
@@ -343,7 +466,7 @@ int slt_run_states_is_finished(const struct slt_run_states *s, const struct slt_
 bool slt_run_states_has_room(const struct slt_run_states *s, int64_t step)
 {
     for (size_t i = 0; i < s->count; i++)
-        if (s->found[i].step == step && s->found[i].kind != OWN && s->found[i].kind != DAMAGED)
+        if (s->found[i].step == step && s->found[i].kind != OWN)
             return false;
     return true;
 }
@@ -411,17 +534,24 @@ int slt_run_states_write(struct slt_run_states *s, struct slt_trainer *t,
     return 0;
 }
 
-int slt_run_states_write_if_due(struct slt_run_states *s, struct slt_trainer *t,
-                                const struct slt_attachments *attachments, struct slt_error *err)
+void slt_run_states_write_if_due(struct slt_run_states *s, struct slt_trainer *t,
+                                 const struct slt_attachments *attachments)
 {
     const struct slt_train_run *how = s->how;
     const int64_t step = t->progress.step;
+    struct slt_error err;
+    char sentence[sizeof err.message + 80];
     if (how->checkpoint == NULL || step == t->options.steps)
-        return 0;
+        return;
     s->is_due |= (how->checkpoint_every > 0 && step % how->checkpoint_every == 0) ||
                  (how->checkpoint_every_seconds > 0 &&
                   slt_clock_now() - s->last_written >= how->checkpoint_every_seconds);
-    return s->is_due && slt_run_states_has_room(s, step)
-               ? slt_run_states_write(s, t, attachments, err)
-               : 0;
+    if (!s->is_due || !slt_run_states_has_room(s, step) ||
+        slt_run_states_write(s, t, attachments, &err) == 0)
+        return;
+    snprintf(sentence, sizeof sentence, "the state of step %lld is not written: %s; going on",
+             (long long)step, err.message);
+    warn(s, sentence);
+    s->is_due = false; // until the next time
+    s->last_written = slt_clock_now();
 }

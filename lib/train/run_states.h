@@ -22,19 +22,19 @@ struct slt_run_states {
     bool is_due;              // a state is, and could not be written at the step it was due
 };
 
-// Locks the prefix until close, SLT_ERR_MISMATCH if another process has it, and opens the
-// validation file, which must fit the model of reader. Both fail where a run could not be saved or
-// validated later.
+// Locks the prefix until close, SLT_ERR_IO if another process has it, and opens the validation file,
+// which must fit the model of reader. Both fail where a run could not be saved or validated later.
 int slt_run_states_open(struct slt_run_states *states, const struct slt_train_run *how,
                         const struct slt_checkpoint_reader *reader, struct slt_error *err) SLT_CHECK_RESULT;
 void slt_run_states_close(struct slt_run_states *states);
 
-// Looks at what lies under the prefix. trainer has its identity. SLT_ERR_MISMATCH if there are
-// states, and only such of other runs: the sentence names one and how it differs.
+// Looks at what lies under the prefix, and removes what a process that was killed left of states.
+// trainer has its identity. SLT_ERR_MISMATCH if there are states, and only such of other runs: the
+// sentence names one and how it differs; or if another file has the name of the last step's state.
 int slt_run_states_find(struct slt_run_states *states, const struct slt_trainer *trainer,
                         struct slt_error *err) SLT_CHECK_RESULT;
 // The newest state of this run that is whole: its path, or path[0] = 0 if there is none. What is
-// passed over goes to how->on_damaged.
+// passed over goes to how->on_warning.
 int slt_run_states_newest(struct slt_run_states *states, char *path, size_t size,
                           struct slt_error *err) SLT_CHECK_RESULT;
 // Whether the file at how->result is what this run ends with.
@@ -47,9 +47,9 @@ bool slt_run_states_has_room(const struct slt_run_states *states, int64_t step);
 // Writes a state of the trainer as it is, and removes older ones of this run.
 int slt_run_states_write(struct slt_run_states *states, struct slt_trainer *trainer,
                          const struct slt_attachments *attachments, struct slt_error *err) SLT_CHECK_RESULT;
-// The same if one is due after the step just done.
-int slt_run_states_write_if_due(struct slt_run_states *states, struct slt_trainer *trainer,
-                                const struct slt_attachments *attachments, struct slt_error *err) SLT_CHECK_RESULT;
+// The same if one is due after the step just done. A failure is a warning: the next one may do.
+void slt_run_states_write_if_due(struct slt_run_states *states, struct slt_trainer *trainer,
+                                 const struct slt_attachments *attachments);
 
 // Whether a validation follows the step just done.
 bool slt_run_states_validates_at(const struct slt_run_states *states, int64_t step, int64_t steps);

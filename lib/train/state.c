@@ -32,6 +32,7 @@ void slt_attachments_free(struct slt_attachments *l)
 {
     free(l->tokenizer);
     free(l->provenance);
+    *l = (struct slt_attachments){0};
 }
 
 // ---- Tensors ----
@@ -262,7 +263,7 @@ static int read_states(struct slt_trainer *t, struct slt_checkpoint_reader *read
 int slt_trainer_load_state(struct slt_trainer *t, struct slt_checkpoint_reader *reader,
                            struct slt_error *err)
 {
-    int rc = slt_trainer_read_json(t, reader, err);
+    int rc = slt_trainer_peek(t, reader, &t->progress, err);
     if (rc != 0)
         return rc;
     void *chunk = malloc((size_t)CHUNK * sizeof(float));

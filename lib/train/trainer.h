@@ -82,18 +82,16 @@ int slt_trainer_validate(struct slt_trainer *trainer, struct slt_train_validatio
 // (reader, read to its end), of the options that change numbers, and of the data.
 int slt_trainer_identify(struct slt_trainer *trainer, const struct slt_checkpoint_reader *reader,
                          struct slt_error *err) SLT_CHECK_RESULT;
-// Whether the trainer.json that reader has passed is of the same run. SLT_ERR_MISMATCH with a
-// sentence that says how it differs.
-int slt_trainer_is_of_run(const struct slt_trainer *trainer,
-                          const struct slt_checkpoint_reader *reader, struct slt_error *err) SLT_CHECK_RESULT;
+// The progress that the trainer.json which reader has passed says. SLT_ERR_MISMATCH if it is of
+// another run, with a sentence that says how it differs; SLT_ERR_FORMAT if it cannot be read.
+int slt_trainer_peek(const struct slt_trainer *trainer, const struct slt_checkpoint_reader *reader,
+                     struct slt_progress *progress, struct slt_error *err) SLT_CHECK_RESULT;
 // The options that change numbers, and the run's identity, as a JSON object's text; the caller
 // frees *json.
 int slt_trainer_options_json(const struct slt_trainer *trainer, char **json, struct slt_error *err) SLT_CHECK_RESULT;
-// The text of trainer.json, which the caller frees; and what progress it says, of the one that
-// reader has passed. SLT_ERR_MISMATCH if it is of another run.
-int slt_trainer_json(const struct slt_trainer *trainer, char **json, struct slt_error *err) SLT_CHECK_RESULT;
-int slt_trainer_read_json(struct slt_trainer *trainer, const struct slt_checkpoint_reader *reader,
-                          struct slt_error *err) SLT_CHECK_RESULT;
+// The text of trainer.json, which the caller frees.
+int slt_trainer_json(const struct slt_trainer *trainer, char **json,
+                     struct slt_error *err) SLT_CHECK_RESULT;
 
 // ---- State (state.c) ----
 

@@ -99,16 +99,23 @@ int slt_trainer_json(const struct slt_trainer *t, char **json, struct slt_error 
     return dump(json, o, JSON_INDENT(2), err);
 }
 
+// The option whose key in trainer.json this is, as it is typed; of the data the key itself.
+static const char *typed(const char *key)
+{
+    const struct slt_train_option *o;
+    for (size_t i = 0; (o = slt_train_option(i)) != NULL; i++)
+        if (o->key != NULL && strcmp(o->key, key) == 0)
+            return o->name;
+    return key;
+}
+
 // Appends " --some-key (1, was 2)" to text.
 static void name_difference(char *text, size_t size, const char *prefix, const char *key,
                             const json_t *is, const json_t *was)
 {
-    const size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION(6);
-    char *now = json_dumps(is, flags), *then = json_dumps(was, flags), name[64];
-    snprintf(name, sizeof name, "%s", key);
-    for (char *c = name; *prefix != '\0' && *c != '\0'; c++)
-        if (*c == '_')
-            *c = '-';
+    const size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION(15);
+    const char *name = *prefix != '\0' ? typed(key) : key;
+    char *now = json_dumps(is, flags), *then = json_dumps(was, flags);
     const size_t at = strlen(text);
     snprintf(text + at, size - at, "%s %s%s (%s, was %s)", at > 0 ? "," : "", prefix, name,
              now != NULL ? now : "?", then != NULL ? then : "absent");
@@ -197,30 +204,16 @@ static int check_run(const struct slt_trainer *t, const char *file, const json_t
     return rc;
 }
 
-int slt_trainer_is_of_run(const struct slt_trainer *t, const struct slt_checkpoint_reader *reader,
-                          struct slt_error *err)
-{
-    json_t *root;
-    int rc = parse_trainer(&root, reader, err);
-    if (rc != 0)
-        return rc;
-    rc = check_run(t, slt_checkpoint_name(reader), root, err);
-    json_decref(root);
-    return rc;
-}
-
-int slt_trainer_read_json(struct slt_trainer *t, const struct slt_checkpoint_reader *reader,
-                          struct slt_error *err)
+int slt_trainer_peek(const struct slt_trainer *t, const struct slt_checkpoint_reader *reader,
+                     struct slt_progress *progress, struct slt_error *err)
 {
     const char *file = slt_checkpoint_name(reader);
-    struct slt_progress progress;
     json_t *root;
     int rc = parse_trainer(&root, reader, err);
     if (rc != 0)
         return rc;
-    if ((rc = check_run(t, file, root, err)) == 0 &&
-        (rc = read_progress(&progress, file, root, err)) == 0)
-        t->progress = progress;
+    if ((rc = check_run(t, file, root, err)) == 0)
+        rc = read_progress(progress, file, root, err);
     json_decref(root);
     return rc;
 }

@@ -61,7 +61,7 @@ repack() {
         # shellcheck disable=SC2086 # nothing or one word
         run "${TRAIN[@]}" --steps 9 --seed 2 --checkpoint-every 1 --checkpoint s $resume -o b.slt "$DATA/init.slt"
         [ "$status" -eq 2 ]
-        [[ $output == *"another run"*"s-8.slt"*"--seed (2, was 1)"* ]]
+        [[ $output == *"2 states of another run"*"s-8.slt"*"--seed (2, was 1)"* ]]
         sha256sum -c sums
         [ ! -e b.slt ]
         [ "$(echo s*)" = "s-4.slt s-8.slt sums" ]
@@ -183,15 +183,27 @@ repack() {
     pid=$!
     wait_for '"step":3,' a.jsonl
     run "${TRAIN[@]}" --steps 3 --checkpoint s --metrics a.jsonl -o b.slt "$DATA/init.slt"
-    [ "$status" -eq 2 ]
-    [[ $output == *"another run (process $pid)"* ]]
+    [ "$status" -eq 1 ]
+    [[ $output == *"another run (process $pid) has the prefix 's'"* ]]
     # A kill leaves the file and no lock.
     kill -KILL $pid
     wait $pid || true
     grep -q '"step":3,' a.jsonl
-    [ -e s.lock ]
+    [ -e s.slt-lock ]
     "${TRAIN[@]}" --steps 3 --checkpoint s -o b.slt "$DATA/init.slt"
-    [ ! -e s.lock ]
+    [ ! -e s.slt-lock ]
+    # What is no lock is not taken for one.
+    echo precious >mine
+    ln -s mine s.slt-lock
+    run "${TRAIN[@]}" --steps 3 --checkpoint s -o b.slt "$DATA/init.slt"
+    [ "$status" -eq 1 ]
+    rm s.slt-lock
+    cp mine s.slt-lock
+    run "${TRAIN[@]}" --steps 3 --checkpoint s -o b.slt "$DATA/init.slt"
+    [ "$status" -eq 1 ]
+    [[ $output == *"'s.slt-lock' is no lock"* ]]
+    cmp mine s.slt-lock
+    [ "$(cat mine)" = precious ]
 }
 
 @test "a finished run that is started again with --resume ends at once and changes nothing" {
@@ -231,4 +243,152 @@ repack() {
         timeout 20 "${TRAIN[@]}" --steps 3 --optimizer galore --galore-gap $gap --dry-run full.slt >plan
         grep -q "^gradients" plan
     done
+}
+
+@test "a signal while a state is read ends the run as a signal does" {
+    slt-init --preset 20m --method full --tokenizer "$DATA/spm.model" -o m.slt
+    run=("${TRAIN[@]}" --steps 100000 --checkpoint s -o r.slt)
+    run "${run[@]}" --max-time 0.001 m.slt
+    [ "$status" -eq 1 ]
+    for ((k = 0; k < 12; k++)); do
+        "${run[@]}" --resume m.slt &
+        sleep 0.0$((k % 6 + 3))
+        kill -TERM $! 2>/dev/null || true
+        status=0
+        wait $! || status=$?
+        [ "$status" -eq 143 ]
+    done
+    compgen -G 's-*.slt'
+    [ ! -e s.slt-lock ]
+}
+
+@test "a validation that was interrupted is in the metrics once, however often the run is killed after it" {
+    for ((k = 0; k < 12; k++)); do make_text part && cat part; done >text
+    slt-tokenize --tokenizer "$DATA/spm.model" --document blank -o long.tok text
+    run=("${TRAIN[@]}" --steps 6 --valid long.tok --valid-every 3)
+    "${run[@]}" --metrics straight.jsonl -o straight.slt "$DATA/init.slt"
+    "${run[@]}" --metrics m.jsonl -o m.slt "$DATA/init.slt" &
+    wait_for '"train","step":3,' m.jsonl
+    kill -TERM $!
+    wait $! || true
+    [ "$(grep -c '"valid"' m.jsonl)" -eq 0 ]
+    for k in 1 2; do
+        "${run[@]}" --resume --metrics m.jsonl -o m.slt "$DATA/init.slt" &
+        wait_for '"train","step":4,' m.jsonl
+        kill -KILL $!
+        wait $! || true
+        [ "$(grep -c '"valid"' m.jsonl)" -ge 1 ]
+        sed -i '/"step":4,/,$d' m.jsonl
+    done
+    "${run[@]}" --resume --metrics m.jsonl -o m.slt "$DATA/init.slt"
+    cmp m.slt straight.slt
+    diff <(timeless m.jsonl) <(timeless straight.jsonl)
+}
+
+@test "a state that lies where the result belongs is no result" {
+    run=("${TRAIN[@]}" --steps 9 --checkpoint-every 4 --checkpoint s)
+    "${run[@]}" -o straight.slt "$DATA/init.slt"
+    cp s-4.slt m.slt
+    run "${run[@]}" --resume -o m.slt "$DATA/init.slt"
+    [ "$status" -eq 0 ]
+    [[ $output == *"resuming after step 8"* ]]
+    cmp m.slt straight.slt
+    run "${run[@]}" --resume -o s-3.slt "$DATA/init.slt"
+    [ "$status" -eq 2 ]
+    [[ $output == *"'s-3.slt' has the name of a state"* ]]
+}
+
+@test "a result does not take the place of what is trained or validated on, or resumed from" {
+    cp "$DATA/train.tok" t.tok
+    cp "$DATA/valid.tok" v.tok
+    cp "$DATA/init.slt" i.slt
+    sha256sum ./* >../sums
+    train() { slt-train --batch 4 --seq 32 --steps 3 "$@"; }
+    for wrong in "--data t.tok -o t.tok i.slt" "--data *.tok -o v.tok i.slt" "--data t.tok --valid v.tok -o v.tok i.slt" \
+        "--data t.tok --valid v.tok --metrics v.tok -o m.slt i.slt" "--data t.tok --resume -o i.slt i.slt" \
+        "--data t.tok --checkpoint ./ -o m.slt i.slt" "--data t.tok --checkpoint-every 0s -o m.slt i.slt"; do
+        set -f
+        # shellcheck disable=SC2086 # several words
+        run train $wrong
+        set +f
+        echo "$wrong: $output"
+        [ "$status" -eq 2 ]
+    done
+    run train --data t.tok --checkpoint '' -o m.slt i.slt
+    [ "$status" -eq 2 ]
+    sha256sum -c ../sums
+}
+
+@test "a result that cannot be published, and a validation that fails, leave a state" {
+    mkdir q st
+    "${TRAIN[@]}" --steps 300 -o straight.slt "$DATA/init.slt"
+    "${TRAIN[@]}" --steps 300 --checkpoint st/s --metrics m.jsonl -o q/m.slt "$DATA/init.slt" 2>err &
+    wait_for '"step":3,' m.jsonl
+    mv q moved
+    status=0
+    wait $! || status=$?
+    [ "$status" -eq 1 ]
+    grep -q "q/m.slt" err
+    slt-info --check st/s-300.slt
+    "${TRAIN[@]}" --steps 300 --checkpoint st/s --resume -o m.slt "$DATA/init.slt"
+    cmp m.slt straight.slt
+    # A validation file that goes away; states where there is no room any more.
+    zstd -q "$DATA/valid.tok" -o v.zst
+    "${TRAIN[@]}" --steps 300 --valid v.zst --valid-every 50 --checkpoint st/v --metrics v.jsonl -o v.slt "$DATA/init.slt" 2>err &
+    wait_for '"valid","step":50,' v.jsonl
+    rm v.zst
+    status=0
+    wait $! || status=$?
+    [ "$status" -eq 1 ]
+    grep -q "v.zst" err
+    compgen -G 'st/v-*.slt'
+    mkdir gone
+    "${TRAIN[@]}" --steps 300 --checkpoint gone/x --checkpoint-every 2 --metrics x.jsonl -o x.slt "$DATA/init.slt" 2>err &
+    wait_for '"step":3,' x.jsonl
+    mv gone left
+    wait $!
+    grep -q "state of step .* is not written: .*; going on" err
+    cmp x.slt straight.slt
+    # What can be read once is validated on once.
+    run "${TRAIN[@]}" --steps 3 --valid <(cat "$DATA/valid.tok") --valid-every 1 -o y.slt "$DATA/init.slt"
+    [ "$status" -eq 2 ]
+    [[ $output == *"can be validated on once"* ]]
+    "${TRAIN[@]}" --steps 3 --valid <(cat "$DATA/valid.tok") -o y.slt "$DATA/init.slt"
+}
+
+@test "only what is a state of its step counts: no copies, damaged files, other spellings, or leftovers" {
+    run=("${TRAIN[@]}" --steps 30 --checkpoint s -o m.slt)
+    "${run[@]}" --checkpoint-every 10 --keep 9 "$DATA/init.slt"
+    mv m.slt straight.slt
+    mv s-20.slt s-0020.slt
+    cp s-10.slt s-29.slt
+    head -c 20000 "$DATA/init.slt" >s-25.slt
+    mkfifo s-24.slt
+    : >s-23.slt
+    ln -s s-10.slt s-22.slt
+    : >.s-7.slt.999999999-1.tmp
+    : >.s-7.slt.unrelated
+    sha256sum s-0020.slt s-29.slt s-25.slt s-23.slt >sums
+    run timeout 60 "${run[@]}" --checkpoint-every 1 --keep 1 --resume "$DATA/init.slt"
+    [ "$status" -eq 0 ]
+    [[ $output == *"'s-29.slt' is the state of step 10"* ]]
+    [[ $output == *"'s-24.slt' is no file"* ]]
+    [[ $output == *"s-25.slt"* ]]
+    [[ $output == *"resuming after step 10"* ]]
+    cmp m.slt straight.slt
+    sha256sum -c sums
+    [ -p s-24.slt ]
+    [ -L s-22.slt ]
+    [ ! -e .s-7.slt.999999999-1.tmp ]
+    [ -e .s-7.slt.unrelated ]
+}
+
+@test "metrics are not written into a file of something else" {
+    "${TRAIN[@]}" --steps 9 --checkpoint-every 4 --checkpoint s -o a.slt "$DATA/init.slt"
+    echo "my thesis" >thesis.txt
+    run "${TRAIN[@]}" --steps 9 --checkpoint s --resume --metrics thesis.txt -o m.slt "$DATA/init.slt"
+    [ "$status" -eq 0 ]
+    [[ $output == *"thesis.txt"*"something else"* ]]
+    [ "$(cat thesis.txt)" = "my thesis" ]
+    cmp a.slt m.slt
 }

@@ -115,24 +115,27 @@ struct slt_train_run {
     // What will be allocated, before it is. An error keeps the run from starting.
     int (*on_plan)(void *user, const struct slt_config *config, const struct slt_plan *plan,
                    struct slt_error *err);
-    void (*on_start)(void *user, int64_t resumed_step);
+    // validation_is_due: the one after resumed_step was not finished, and comes now.
+    void (*on_start)(void *user, int64_t resumed_step, bool validation_is_due);
     // Instead of all others but on_plan, where result is what this run ends with.
     void (*on_finished)(void *user);
     int (*on_step)(void *user, const struct slt_train_record *record, struct slt_error *err);
     int (*on_validation)(void *user, const struct slt_train_validation *validation,
                          struct slt_error *err);
     void (*on_checkpoint)(void *user, const char *path, int64_t step);
-    // A newer state was passed over when resuming, and why.
-    void (*on_damaged)(void *user, const char *why);
+    // A sentence about what does not keep the run from going on: a state that is passed over, one
+    // that could not be written, a prefix that cannot be locked.
+    void (*on_warning)(void *user, const char *sentence);
     // One line about each group's route, for -v: name, route.
     void (*on_route)(void *user, const char *group, const char *route);
 };
 
 // Trains the model of reader (owned by the caller) on tokens, with options as slt_train_resolve left
-// them, and writes the result to out, which the caller publishes. Returns 0 when all steps are done,
-// or with nothing in out after on_finished; SLT_ERR_STOPPED after a stop flag or max_seconds, with a
-// state written (and nothing in out); SLT_ERR_MISMATCH if the data do not fit the model, if another
-// process has the prefix, or if only states of other runs lie under it.
+// them, and publishes the result in out; out is gone afterwards in any case. Returns 0 when all steps
+// are done, or with nothing published after on_finished; SLT_ERR_STOPPED after a stop flag or
+// max_seconds, and any other error after the last step or in a validation, with a state written;
+// SLT_ERR_MISMATCH if the data do not fit the model or only states of other runs lie under the
+// prefix; SLT_ERR_IO if another process has it.
 //
 // A run is known by the model it starts from, the options that change numbers and the data; its
 // states and its result carry that identity (trainer.json, provenance).
