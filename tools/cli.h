@@ -105,9 +105,9 @@ int cli_error(const struct slt_error *err);
 // Opens token files, in this order, as one: each item is a name, - for stdin, or stands for all
 // that match it as a shell pattern, in the order of their names. 0 or an exit code with the message
 // printed.
+int cli_open_tokens(struct slt_tokens **tokens, const struct cli_list *names, slt_stop_flag *stop);
 // A path that the program will write (NULL and "-" are none): wrong usage if it is one of them.
 void cli_keep_from_tokens(const char *option, const char *path);
-int cli_open_tokens(struct slt_tokens **tokens, const struct cli_list *names, slt_stop_flag *stop);
 
 // ---- Inputs that are read twice (cli_spool.c) ----
 

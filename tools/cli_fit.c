@@ -49,20 +49,26 @@ void cli_hint_savings(struct slt_device *device, const struct slt_config *config
     char text[200] = "", bytes[32];
     struct slt_error err;
     struct slt_plan plan;
-    uint64_t total = 0;
-    for (size_t i = 0; i < sizeof savings / sizeof *savings; i++) {
-        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s", i > 0 ? ", " : "",
-                 savings[i].text);
-        savings[i].apply(&options);
-        if (slt_train_plan(&plan, device, config, &options, &err) != 0)
-            return;
+    const uint64_t available = slt_device_available(device);
+    uint64_t total = UINT64_MAX;
+    if (slt_train_plan(&plan, device, config, &options, &err) == 0)
         total = slt_plan_total(&plan);
-        if (total <= slt_device_available(device))
-            break;
+    for (size_t i = 0; total > available && i < sizeof savings / sizeof *savings; i++) {
+        struct slt_train_options less = options;
+        savings[i].apply(&less);
+        if (slt_train_plan(&plan, device, config, &less, &err) != 0 ||
+            slt_plan_total(&plan) >= total)
+            continue;
+        snprintf(text + strlen(text), sizeof text - strlen(text), "%s%s",
+                 text[0] != '\0' ? ", " : "", savings[i].text);
+        options = less;
+        total = slt_plan_total(&plan);
     }
+    if (text[0] == '\0')
+        return;
     fprintf(stderr, "hint: with %s it needs %s%s\n", text,
             slt_bytes_format(bytes, sizeof bytes, total),
-            total <= slt_device_available(device) ? ", which fits" : " still");
+            total <= available ? ", which fits" : " still");
 }
 
 int cli_check_fit(const struct slt_device *device, const struct slt_plan *plan,

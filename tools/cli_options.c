@@ -1,4 +1,5 @@
 // Options from a table, through getopt_long; --help and --version from the same table.
+#include <assert.h>
 #include <getopt.h>
 #include <limits.h>
 #include <stdarg.h>
@@ -207,7 +208,8 @@ static void apply(const struct cli_option *o, const char *text)
 size_t cli_add_options(struct cli_option *rows, size_t count, const struct cli_option *more,
                        size_t more_count)
 {
-    for (size_t i = 0; i < more_count && count < CLI_MAX_OPTIONS; i++)
+    assert(count + more_count <= CLI_MAX_OPTIONS);
+    for (size_t i = 0; i < more_count; i++)
         rows[count++] = more[i];
     return count;
 }

@@ -1,4 +1,5 @@
 // Token files by names that may be patterns.
+#include <assert.h>
 #include <errno.h>
 #include <glob.h>
 #include <string.h>
@@ -10,13 +11,14 @@
 // What the program will write, and no token file may be.
 static struct {
     const char *option, *path;
-} written[2];
+} written[3]; // the last one is empty
 
 void cli_keep_from_tokens(const char *option, const char *path)
 {
     size_t i = 0;
-    while (i + 1 < sizeof written / sizeof *written && written[i].option != NULL)
+    while (written[i].option != NULL)
         i++;
+    assert(i + 1 < sizeof written / sizeof *written);
     written[i].option = option;
     written[i].path = path;
 }

@@ -1,4 +1,5 @@
 // Rows of a program's options from the library's table of training.
+#include <assert.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -44,7 +45,8 @@ size_t cli_train_options(struct cli_option *rows, size_t count, struct slt_train
     static char help[CLI_MAX_OPTIONS][120]; // one program's
     const struct slt_train_option *f;
     const char *section = NULL;
-    for (size_t i = 0; (f = slt_train_option(i)) != NULL && count + 1 < CLI_MAX_OPTIONS; i++) {
+    for (size_t i = 0; (f = slt_train_option(i)) != NULL; i++) {
+        assert(count + 1 < CLI_MAX_OPTIONS);
         if (to_plan && !f->plans)
             continue;
         if (section == NULL || strcmp(section, f->section) != 0)

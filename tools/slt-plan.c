@@ -42,6 +42,8 @@ static int count_paper(struct answer *a, const struct options *o, struct slt_err
     struct slt_config c = a->config;
     if (c.rank == 0)
         slt_config_method_defaults(&c, o->model.preset);
+    if (o->train.optimizer.galore_rank > 0) // refused where there is no subspace
+        c.rank = o->train.optimizer.galore_rank;
     return slt_estimate_paper(&a->paper, &c, o->train.optimizer.kind, err);
 }
 

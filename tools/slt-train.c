@@ -159,7 +159,7 @@ static void on_checkpoint(void *user, const char *path, int64_t step)
 // ---- Options that depend on each other ----
 
 // --tokens and --epochs as steps.
-static int count_steps(struct options *o, const struct slt_tokens *tokens)
+static void count_steps(struct options *o, const struct slt_tokens *tokens)
 {
     const int64_t each = o->train.batch * o->train.seq;
     const int given = (o->train.steps > 0) + (o->tokens > 0) + (o->epochs > 0);
@@ -180,7 +180,6 @@ static int count_steps(struct options *o, const struct slt_tokens *tokens)
     if (o->train.schedule.warmup > o->train.steps)
         cli_usage("--warmup %lld is more than the %lld steps", (long long)o->train.schedule.warmup,
                   (long long)o->train.steps);
-    return 0;
 }
 
 // --checkpoint-every is a number of steps, or a duration if it has a unit of time.

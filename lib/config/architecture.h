@@ -1,5 +1,5 @@
 // Architectures: what a model and each of its layers consist of, in the order of files. One is a
-// row here (tensors and shapes) and one, of how it computes, in model/layer.h.
+// row here (tensors and shapes) and one, of how it computes, in model/model.c.
 //
 // A *group* is the linears that share an input. Groups and norms are known by identity, names are
 // only for files.

@@ -56,7 +56,7 @@ struct slt_linear_kind {
 };
 
 const struct slt_linear_kind *slt_linear_kind(enum slt_method method);
-// "full" where there is nothing to choose, else the group's route.
+// "full" without factors, else the group's route.
 const char *slt_group_route_name(const struct slt_group *group);
 
 // The leading dimension of W and its gradient in the scratch of the dense route: rows start where

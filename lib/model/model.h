@@ -50,7 +50,7 @@ struct slt_model_shape {
     unsigned trains;              // bits 1 << role that are trained; 0: all
     int64_t projected;            // the most rows of a projector that a gradient is lent with, or 0
     int64_t cache;  // generation: positions of the key-value cache (then batch is 1), else 0
-    int64_t logits; // tokens that slt_model_logits is asked for: 0, or T
+    int64_t logits; // the most tokens that slt_model_logits is asked for
 };
 
 // How an architecture computes. One is a file and a row in model.c.

@@ -5,7 +5,7 @@
 
 #include "optim/optimizer.h"
 
-// Elements of BF16 tensors that are F32 at once: a multiple of any block of moments.
+// Elements of BF16 tensors that are F32 at once, at most.
 #define RUN   ((int64_t)1 << 20)
 #define SMALL 4096 // elements below which moments stay in 32 bits (bitsandbytes' min_8bit_size)
 
@@ -281,8 +281,10 @@ void slt_optimizer_adam(struct slt_optimizer *o, const struct slt_slot *slot,
         m->ops->adam_step(m->ctx, item, 1, hyper, m->scalars);
         return;
     }
-    for (int64_t at = 0; at < total; at += RUN) {
-        const int64_t n = total - at < RUN ? total - at : RUN, block = hyper->block;
+    // Runs begin with a block of moments.
+    const int64_t block = hyper->block, run = RUN / block * block;
+    for (int64_t at = 0; at < total; at += run) {
+        const int64_t n = total - at < run ? total - at : run;
         const int64_t first = at / block, blocks = (n + block - 1) / block;
         struct slt_adam_item part = {.param = range_of(item->param, at, n),
                                      .grad = range_of(item->grad, at, n),

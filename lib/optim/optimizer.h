@@ -76,7 +76,7 @@ struct slt_optimizer {
     struct slt_slot *slot;        // (slots)
     struct slt_adam_item *item;   // (slots): scratch of a multi-tensor step
     struct slt_tensor scratch[2]; // of the kind's layout
-    // F32: a run of a BF16 parameter's elements and of its moments', where the backend does not take
+    // F32: some elements of a BF16 parameter and of its moments, where the backend does not take
     // them as they are
     struct slt_tensor unpacked[3];
 };
@@ -118,8 +118,8 @@ static inline bool slt_slot_in(const struct slt_slot *slot, int first, int count
 void slt_slot_add(struct slt_slot *slot, const char *suffix, enum slt_dtype dtype, int64_t rows,
                   int64_t cols);
 // Adds Adam's moments of a (rows, cols) gradient: exp_avg and exp_avg_sq in the type of moments or,
-// of a kind with codes where the matrix has at least 4096 elements, as codes (state1, state2, absmax1,
-// absmax2).
+// of a kind with codes where the matrix has at least 4096 elements, as codes (state1, state2,
+// absmax1, absmax2).
 void slt_slot_add_moments(const struct slt_optimizer *optimizer, struct slt_slot *slot,
                           int64_t rows, int64_t cols);
 // The type of a slot's moments that are no codes.

@@ -6,10 +6,9 @@
 #include "optim/projected.h"
 
 struct slt_projected_part {
-    int slots,
-        first;       // projected slots of the part, the first of them; 0: the part is not projected
-    bool whole;      // in this update, since a projector is due
-    bool first_time; // in this micro-batch, since there is no projector yet
+    int slots, first; // projected slots of the part (0: it is not projected), the first of them
+    bool whole;       // in this update, since a projector is due
+    bool first_time;  // in this micro-batch, since there is no projector yet
     struct slt_tensor at, low; // the whole gradient; the projected ones of its slots together
 };
 

@@ -71,7 +71,7 @@ static void choose(const struct slt_optimizer *o, bool *keep, const float *x, fl
         keep[i] = ((double)scratch[i] + 1) / 2 > fraction;
 }
 
-// Moments as floats: F32 ones, or codes with their maxima.
+// Moments as floats: real ones, or codes with their maxima.
 static void decode(const struct slt_optimizer *o, const struct slt_slot *slot, int state, float *x,
                    uint8_t *code, int64_t n)
 {

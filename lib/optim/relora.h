@@ -12,6 +12,7 @@ bool slt_relora_is_due(const struct slt_optimizer *optimizer, int64_t updates);
 // 0; moments of A and B pruned by options.relora_prune: random zeroes each element with
 // probability relora_prune_fraction, magnitude those whose magnitude is not above that quantile
 // of the tensor, each moment by itself, none nothing. Waits for the device.
-int slt_relora_restart(struct slt_optimizer *optimizer, int64_t updates, struct slt_error *err) SLT_CHECK_RESULT;
+int slt_relora_restart(struct slt_optimizer *optimizer, int64_t updates,
+                       struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif

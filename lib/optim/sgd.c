@@ -10,4 +10,4 @@ static void plan(const struct slt_optimizer *o, struct slt_slot *slot)
 }
 
 const struct slt_optimizer_kind slt_optimizer_sgd = {
-    .eps = 1e-8, .with_codes = SLT_OPTIMIZER_SGD, .plan = plan, .step = slt_optimizer_step_moments};
+    .with_codes = SLT_OPTIMIZER_SGD, .plan = plan, .step = slt_optimizer_step_moments};

@@ -196,14 +196,17 @@ static int check_value(const struct slt_train_options *o, const struct slt_train
                        struct slt_error *err)
 {
     size_t length;
+    if (f->owner != NULL && !f->has_say(o))
+        return 0;
     if (f->kind == SLT_OPTION_CHOICE) {
         if (whole_of(o, f) >= 0 && choice_at(f->choices, whole_of(o, f), &length) != NULL)
             return 0;
         return slt_error_set(err, SLT_ERR_RANGE, "--%s %lld is none of %s", f->name,
                              (long long)whole_of(o, f), f->choices);
     }
-    const bool open = f->shown != NULL && f->shown[0] != '\0' && real_of(o, f) == f->standard;
-    if (open || (real_of(o, f) >= f->min && real_of(o, f) <= f->max))
+    // What was left open is what the model gives; it does not give the steps.
+    const bool is_open = real_of(o, f) == f->standard && f->offset != AT(steps);
+    if (is_open || (real_of(o, f) >= f->min && real_of(o, f) <= f->max))
         return 0;
     return slt_error_set(err, SLT_ERR_RANGE, "--%s %.10g is outside [%.10g, %.10g]", f->name,
                          real_of(o, f), f->min, f->max);
@@ -214,7 +217,7 @@ static int check_value(const struct slt_train_options *o, const struct slt_train
 static void choose_open(struct slt_train_options *o)
 {
     struct slt_optimizer_options *p = &o->optimizer;
-    if (o->micro_batch == 0 && o->batch > 0) {
+    if (o->micro_batch == 0 && o->batch > 0 && o->seq > 0) {
         o->micro_batch = 1;
         for (int64_t m = 1; m <= o->batch && m * o->seq <= MICRO_TOKENS; m++)
             if (o->batch % m == 0)
@@ -231,6 +234,7 @@ static int check_needless(const struct slt_train_options *o, struct slt_error *e
 {
     struct slt_train_options plain;
     slt_train_defaults(&plain);
+    plain.optimizer.kind = o->optimizer.kind;
     choose_open(&plain);
     for (size_t i = 0; i < ROWS; i++) {
         const struct slt_train_option *f = &table[i];
@@ -291,7 +295,6 @@ unsigned slt_trained_roles(enum slt_train_only only)
 int slt_train_check_model(const struct slt_train_options *o, const struct slt_config *config,
                           struct slt_error *err)
 {
-    static const char *const only[] = {"all", "sparse", "factors"};
     const enum slt_method method = config->method;
     // Its weights would come out as they are after rounding, under a configuration that says codes.
     if (config->quantization.type != SLT_QUANT_NONE)
@@ -300,9 +303,9 @@ int slt_train_check_model(const struct slt_train_options *o, const struct slt_co
                              slt_quant_name(config->quantization.type));
     if ((o->train_only == SLT_TRAIN_SPARSE && !slt_method_has(method, SLT_ROLE_SPARSE)) ||
         (o->train_only == SLT_TRAIN_FACTORS && !slt_method_has(method, SLT_ROLE_LORA_A)))
-        return slt_error_set(err, SLT_ERR_RANGE,
-                             "there is nothing to train only (%s) in a model of method %s",
-                             only[o->train_only], slt_method_name(method));
+        return slt_error_set(
+            err, SLT_ERR_RANGE, "there is nothing to train only (%s) in a model of method %s",
+            o->train_only == SLT_TRAIN_SPARSE ? "sparse" : "factors", slt_method_name(method));
     // Their schedule alone is one that any model can be trained with.
     const bool prunes = o->optimizer.relora_prune != SLT_PRUNE_RANDOM;
     if (merges(o) && (o->schedule.kind != SLT_SCHEDULE_JAGGED || prunes) &&

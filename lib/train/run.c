@@ -11,9 +11,8 @@ struct run {
     struct slt_trainer *trainer;
     struct slt_run_states states;
     struct slt_attachments attachments;
-    double start;   // of this process's training
-    bool finished;  // by an earlier process
-    bool is_steady; // the trainer stands between two steps: its state can be saved
+    double start;  // of this process's training
+    bool finished; // by an earlier process
 };
 
 // ---- Start ----
@@ -148,22 +147,19 @@ static int check_skips(const struct run *r, struct slt_error *err)
                          (unsigned long long)p->skipped_updates);
 }
 
-// One step and the validation behind it.
+// One step, after which a validation may be due.
 static int step(struct run *r, slt_stop_flag *stop, struct slt_error *err)
 {
     struct slt_trainer *t = r->trainer;
     struct slt_train_record record;
     int rc = slt_trainer_step(t, &record, stop, err);
-    r->is_steady = rc == 0 || rc == SLT_ERR_STOPPED;
     if (rc != 0)
         return rc;
-    record.elapsed = slt_clock_now() - r->start;
     t->progress.validation_is_due =
         slt_run_states_validates_at(&r->states, t->progress.step, t->options.steps);
-    if ((r->how->on_step != NULL && (rc = r->how->on_step(r->how->user, &record, err)) != 0) ||
-        (rc = check_skips(r, err)) != 0)
+    if (r->how->on_step != NULL && (rc = r->how->on_step(r->how->user, &record, err)) != 0)
         return rc;
-    return slt_run_states_validate(&r->states, t, stop, err);
+    return check_skips(r, err);
 }
 
 static int advance(struct run *r, struct slt_error *err)
@@ -176,7 +172,8 @@ static int advance(struct run *r, struct slt_error *err)
         if (how->max_seconds > 0 && slt_clock_now() - r->start >= how->max_seconds)
             return slt_error_set(err, SLT_ERR_STOPPED, "the time is up at step %lld",
                                  (long long)t->progress.step);
-        if ((rc = step(r, how->stop, err)) == 0)
+        if ((rc = step(r, how->stop, err)) == 0 &&
+            (rc = slt_run_states_validate(&r->states, t, how->stop, err)) == 0)
             slt_run_states_write_if_due(&r->states, t, &r->attachments);
     }
     return rc;
@@ -188,7 +185,7 @@ static void save_unfinished(struct run *r, int *rc, struct slt_error *err)
 {
     struct slt_error late = {0};
     int saved = 0;
-    if (r->how->checkpoint == NULL || !r->is_steady || *rc == SLT_ERR_NUMERIC)
+    if (r->how->checkpoint == NULL || r->trainer->is_stepping || *rc == SLT_ERR_NUMERIC)
         return;
     while (saved == 0 && !slt_run_states_has_room(&r->states, r->trainer->progress.step))
         saved = step(r, NULL, &late);
@@ -205,7 +202,7 @@ int slt_train(struct slt_output *out, struct slt_device *device,
               const struct slt_train_options *options, const struct slt_train_run *how,
               struct slt_error *err)
 {
-    struct run r = {.how = how, .states.lock = -1, .is_steady = true};
+    struct run r = {.how = how, .states.lock = -1};
     int rc = start(&r, device, reader, tokens, options, err);
     if (rc != 0 || r.finished)
         goto out;

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,8 +69,8 @@ static int64_t step_of(const char *name, const char *base)
     return errno == 0 && strcmp(name + n + 1, step) == 0 ? number : -1;
 }
 
-// Whether a file is what a killed process left of a state: ".<base>-<step>.slt.<process>-<n>.tmp"
-// (output.c). With the lock held nobody else writes states of this prefix.
+// Whether a file is what a process that is gone left of a state:
+// ".<base>-<step>.slt.<process>-<n>.tmp" (output.c).
 static bool is_leftover(const char *name, const char *base)
 {
     const size_t n = strlen(base);
@@ -80,10 +81,31 @@ static bool is_leftover(const char *name, const char *base)
     if (step == 0 || strncmp(c + step, ".slt.", 5) != 0)
         return false;
     c += step + 5;
+    const long process = strtol(c, NULL, 10);
     c += strspn(c, "0123456789");
     c += *c == '-';
     c += strspn(c, "0123456789");
-    return strcmp(c, ".tmp") == 0;
+    return strcmp(c, ".tmp") == 0 && process > 0 && kill((pid_t)process, 0) != 0 && errno == ESRCH;
+}
+
+// The folder of a path, and its name there.
+static const char *split_path(char *folder, size_t size, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    snprintf(folder, size, "%.*s", slash != NULL ? (int)(slash - path + 1) : 1,
+             slash != NULL ? path : ".");
+    return slash != NULL ? slash + 1 : path;
+}
+
+// Whether the result would have the name of a state.
+static bool is_state_name(const char *result, const char *prefix)
+{
+    char there[PATH_MAX], here[PATH_MAX];
+    struct stat a, b;
+    const char *name = split_path(there, sizeof there, result);
+    const char *base = split_path(here, sizeof here, prefix);
+    return step_of(name, base) >= 0 && stat(there, &a) == 0 && stat(here, &b) == 0 &&
+           a.st_ino == b.st_ino && a.st_dev == b.st_dev;
 }
 
 // ---- The lock ----
@@ -138,7 +160,8 @@ static int lock_prefix(struct slt_run_states *s, struct slt_error *err)
         int rc = open_lock(s, err);
         if (rc != 0)
             return rc;
-        if (flock(s->lock, LOCK_EX | LOCK_NB) == 0)
+        s->is_locked = flock(s->lock, LOCK_EX | LOCK_NB) == 0;
+        if (s->is_locked)
             continue;
         if (errno == EWOULDBLOCK)
             return slt_error_set(err, SLT_ERR_IO,
@@ -213,7 +236,7 @@ int slt_run_states_open(struct slt_run_states *s, const struct slt_train_run *ho
     int rc = 0;
     *s = (struct slt_run_states){.how = how, .lock = -1};
     if (how->checkpoint != NULL && how->result != NULL &&
-        step_of(how->result, how->checkpoint) >= 0)
+        is_state_name(how->result, how->checkpoint))
         return slt_error_set(err, SLT_ERR_RANGE,
                              "the result '%s' has the name of a state under the prefix '%s'",
                              how->result, how->checkpoint);
@@ -231,7 +254,7 @@ void slt_run_states_close(struct slt_run_states *s)
     s->valid = NULL;
     free(s->found);
     s->found = NULL;
-    if (s->lock >= 0 && owner_of(s->lock) == (long)getpid() && is_same_file(s->lock, s->lock_path))
+    if (s->is_locked && is_same_file(s->lock, s->lock_path))
         unlink(s->lock_path);
     if (s->lock >= 0)
         close(s->lock);
@@ -264,10 +287,7 @@ static int add_found(struct slt_run_states *s, int64_t step, enum found_kind kin
 static int list_states(struct slt_run_states *s, struct slt_error *err)
 {
     char directory[PATH_MAX];
-    const char *prefix = s->how->checkpoint, *slash = strrchr(prefix, '/');
-    const char *base = slash != NULL ? slash + 1 : prefix;
-    snprintf(directory, sizeof directory, "%.*s", slash != NULL ? (int)(slash - prefix + 1) : 1,
-             slash != NULL ? prefix : ".");
+    const char *base = split_path(directory, sizeof directory, s->how->checkpoint);
     DIR *dir = opendir(directory);
     if (dir == NULL)
         return slt_error_errno(err, "cannot list '%s'", directory);
@@ -284,10 +304,10 @@ static int list_states(struct slt_run_states *s, struct slt_error *err)
 
 // ---- Whose they are ----
 
-// Errors that say something of this process and not of the file that is read.
+// Errors that say nothing of what is in the file that is read.
 static bool is_ours(int rc)
 {
-    return rc == SLT_ERR_STOPPED || rc == SLT_ERR_MEMORY;
+    return rc == SLT_ERR_STOPPED || rc == SLT_ERR_MEMORY || rc == SLT_ERR_IO;
 }
 
 // Reads the checkpoint at path up to its trainer.json, or to its end, into *kind; why gets how a
@@ -338,7 +358,10 @@ static int check_found(struct slt_run_states *s, const struct slt_trainer *t, in
             "%s; give another --checkpoint prefix, the options of that run, or "
             "remove its states",
             s->how->checkpoint, (long long)others, others > 1 ? "s" : "", other);
-    if (!slt_run_states_has_room(s, t->options.steps))
+    size_t last = 0;
+    while (last < s->count && s->found[last].step != t->options.steps)
+        last++;
+    if (last < s->count && s->found[last].kind != OWN && s->found[last].kind != LINKED)
         return slt_error_set(err, SLT_ERR_MISMATCH,
                              "'%s-%lld.slt' is no state of this run and has the name of its last "
                              "one; give another --checkpoint prefix",
@@ -524,9 +547,11 @@ int slt_run_states_write(struct slt_run_states *s, struct slt_trainer *t,
         slt_output_abandon(out);
         return rc;
     }
-    if ((rc = slt_output_publish(out, err)) != 0 || (rc = remember(s, step, err)) != 0 ||
-        (rc = prune(s, step, err)) != 0)
+    if ((rc = slt_output_publish(out, err)) != 0 || (rc = remember(s, step, err)) != 0)
         return rc;
+    struct slt_error left;
+    if (prune(s, step, &left) != 0)
+        warn(s, left.message);
     s->last_written = slt_clock_now();
     s->is_due = false;
     if (s->how->on_checkpoint != NULL)

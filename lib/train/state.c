@@ -231,7 +231,7 @@ int slt_trainer_save(struct slt_trainer *t, struct slt_output *out,
     return rc;
 }
 
-// The optimizer's tensors must be exactly the ones that write_section would announce.
+// The optimizer's tensors must be exactly the ones that write_optimizer announces.
 static int read_states(struct slt_trainer *t, struct slt_checkpoint_reader *reader, void *chunk,
                        struct slt_error *err)
 {

@@ -272,8 +272,11 @@ int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt
     set_scalars(t, predicted, record);
     t->gave_up = false;
     t->failure.code = 0;
-    if ((rc = accumulate(t, stop, err)) != 0)
+    t->is_stepping = true;
+    if ((rc = accumulate(t, stop, err)) != 0) {
+        t->is_stepping = rc != SLT_ERR_STOPPED;
         return rc;
+    }
     if (!updates_at_commit(o) && !t->gave_up)
         run_recorded(t, SLT_RECORD_UPDATE, update_all);
     if ((rc = t->model->ops->synchronize(t->model->ctx, err)) != 0)
@@ -284,6 +287,7 @@ int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt
     if (!record->skipped && slt_relora_is_due(&t->optimizer, p->updates) &&
         (rc = slt_relora_restart(&t->optimizer, p->updates, err)) != 0)
         return rc;
+    t->is_stepping = false;
     record->seconds = slt_clock_now() - start;
     record->tokens_per_second = (double)predicted / record->seconds;
     return 0;

@@ -51,11 +51,12 @@ struct slt_trainer {
     struct slt_progress progress;
     bool eager; // record nothing
     struct slt_recorded recorded[SLT_RECORDINGS];
+    bool is_stepping;         // in the middle of a step: the state is none that can be saved
     bool gave_up;             // this step, since a loss was not finite
     struct slt_error failure; // of an update, code 0 if none
 };
 
-// A trainer with its plan and nothing allocated yet; options as slt_train_resolve left them. Errors:
+// A trainer with its plan and nothing allocated yet; options as slt_train_resolve left them.
 // SLT_ERR_RANGE where the options do not fit the model or the device cannot do what they ask for.
 int slt_trainer_prepare(struct slt_trainer **trainer, const struct slt_device *device,
                         const struct slt_config *config, const struct slt_train_options *options,
@@ -88,7 +89,8 @@ int slt_trainer_peek(const struct slt_trainer *trainer, const struct slt_checkpo
                      struct slt_progress *progress, struct slt_error *err) SLT_CHECK_RESULT;
 // The options that change numbers, and the run's identity, as a JSON object's text; the caller
 // frees *json.
-int slt_trainer_options_json(const struct slt_trainer *trainer, char **json, struct slt_error *err) SLT_CHECK_RESULT;
+int slt_trainer_options_json(const struct slt_trainer *trainer, char **json,
+                             struct slt_error *err) SLT_CHECK_RESULT;
 // The text of trainer.json, which the caller frees.
 int slt_trainer_json(const struct slt_trainer *trainer, char **json,
                      struct slt_error *err) SLT_CHECK_RESULT;
@@ -103,7 +105,8 @@ struct slt_attachments {
     char *provenance;
 };
 int slt_attachments_take(struct slt_attachments *attachments,
-                         const struct slt_checkpoint_reader *reader, struct slt_error *err) SLT_CHECK_RESULT;
+                         const struct slt_checkpoint_reader *reader,
+                         struct slt_error *err) SLT_CHECK_RESULT;
 void slt_attachments_free(struct slt_attachments *attachments);
 
 // Writes a checkpoint, with optimizer and trainer state if asked for.

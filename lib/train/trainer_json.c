@@ -198,7 +198,10 @@ static int check_run(const struct slt_trainer *t, const char *file, const json_t
     if (rc == 0)
         rc = compare(file, "data", "", json_object_get(root, "data"), data, err);
     if (rc == 0)
-        rc = slt_error_set(err, SLT_ERR_MISMATCH, "'%s' started from another model", file);
+        rc = slt_error_set(err, SLT_ERR_MISMATCH,
+                           run == NULL ? "'%s' does not name its run: an older slt-train wrote it"
+                                       : "'%s' started from another model",
+                           file);
     json_decref(options);
     json_decref(data);
     return rc;

@@ -185,6 +185,7 @@ repack() {
     run "${TRAIN[@]}" --steps 3 --checkpoint s --metrics a.jsonl -o b.slt "$DATA/init.slt"
     [ "$status" -eq 1 ]
     [[ $output == *"another run (process $pid) has the prefix 's'"* ]]
+    [ -e s.slt-lock ]
     # A kill leaves the file and no lock.
     kill -KILL $pid
     wait $pid || true
@@ -296,6 +297,8 @@ repack() {
     run "${run[@]}" --resume -o s-3.slt "$DATA/init.slt"
     [ "$status" -eq 2 ]
     [[ $output == *"'s-3.slt' has the name of a state"* ]]
+    run "${run[@]}" --resume -o "$PWD/s-3.slt" "$DATA/init.slt"
+    [ "$status" -eq 2 ]
 }
 
 @test "a result does not take the place of what is trained or validated on, or resumed from" {
@@ -368,6 +371,7 @@ repack() {
     ln -s s-10.slt s-22.slt
     : >.s-7.slt.999999999-1.tmp
     : >.s-7.slt.unrelated
+    : >.s-7.slt.$$-1.tmp
     sha256sum s-0020.slt s-29.slt s-25.slt s-23.slt >sums
     run timeout 60 "${run[@]}" --checkpoint-every 1 --keep 1 --resume "$DATA/init.slt"
     [ "$status" -eq 0 ]
@@ -381,6 +385,8 @@ repack() {
     [ -L s-22.slt ]
     [ ! -e .s-7.slt.999999999-1.tmp ]
     [ -e .s-7.slt.unrelated ]
+    # Of a process that is there.
+    [ -e .s-7.slt.$$-1.tmp ]
 }
 
 @test "metrics are not written into a file of something else" {

@@ -205,6 +205,69 @@ static void check_galore(const struct vector_file *v, const char *device_name,
     slt_device_close(device);
 }
 
+// ---- 8-bit moments beside BF16 weights ----
+
+// A tensor that is converted to F32 in several runs, with blocks of moments that do not divide
+// them: every block's maximum after the first step is that of its own moments.
+static void check_blocks(void)
+{
+    enum { VOCAB = 70000, D = 16, BLOCK = 100 };
+    const char *path = "test_optimizers.tok";
+    struct slt_error err;
+    struct slt_device *device;
+    struct slt_input *in;
+    struct slt_tokens *tokens;
+    write_tokens(path);
+    CHECK_OK(slt_input_open(&in, path, NULL, &err), err);
+    CHECK_OK(slt_tokens_open(&tokens, in, &err), err);
+    unlink(path);
+    struct slt_config config;
+    CHECK_OK(slt_config_preset(&config, "nano", &err), err);
+    config.vocab_size = VOCAB;
+    config.hidden_size = D;
+    config.intermediate_size = 24;
+    config.num_hidden_layers = 1;
+    config.num_attention_heads = config.num_key_value_heads = 2;
+    config.head_dim = 8;
+    struct slt_train_options options;
+    slt_train_defaults(&options);
+    options.steps = 1;
+    options.batch = 1;
+    options.seq = 4;
+    options.precision = SLT_PRECISION_BF16;
+    options.optimizer.kind = SLT_OPTIMIZER_ADAM8BIT;
+    options.optimizer.adam_block = BLOCK;
+    struct slt_trainer *t;
+    CHECK_OK(slt_device_open(&device, "cpu", 2, &err), err);
+    CHECK_OK(make_trainer(&t, device, &config, tokens, &options, &err), err);
+    const struct slt_slot *slot = &t->optimizer.slot[0];
+    const int64_t n = (int64_t)VOCAB * D, blocks = n / BLOCK;
+    float *grad = malloc((size_t)n * sizeof *grad), *max = malloc((size_t)blocks * sizeof *max);
+    slt_random_normal(grad, slt_random_key("test", "grad", 1), 0, (size_t)n, 1);
+    slt_tensor_write(t->model, slot->grad, 0, grad, n);
+    double scalar[SLT_SCALARS] = {[SLT_SCALAR_LR] = 1e-3,
+                                  [SLT_SCALAR_C1] = 1,
+                                  [SLT_SCALAR_C2] = 1,
+                                  [SLT_SCALAR_GRAD_SCALE] = 1};
+    slt_model_set_scalars(t->model, scalar);
+    const struct slt_adam_item item = slt_slot_item(slot, slot->param, slot->grad);
+    slt_optimizer_adam(&t->optimizer, slot, &item, &t->optimizer.hyper, 0);
+    slt_tensor_read(t->model, max, slt_slot_state(slot, "absmax1"), 0, blocks);
+    int64_t wrong = 0;
+    for (int64_t b = 0; b < blocks; b++) {
+        float want = 0;
+        for (int64_t i = b * BLOCK; i < (b + 1) * BLOCK; i++)
+            want = fmaxf(want, fabsf(grad[i]) / 10);
+        wrong += !(fabsf(max[b] - want) < 1e-5f);
+    }
+    CHECK(wrong == 0, "%lld of %lld maxima are wrong", (long long)wrong, (long long)blocks);
+    free(grad);
+    free(max);
+    slt_trainer_free(t);
+    slt_tokens_close(tokens);
+    slt_device_close(device);
+}
+
 // ---- SGD ----
 
 // SGD with momentum against its formula, with a gradient that is scaled, decay, and a step that is
@@ -258,6 +321,7 @@ int main(void)
         check_sgd(tables[i]);
     }
     check_sgd(emulated_ops());
+    check_blocks();
     vector_file_free(&v);
     vector_file_read(&v, "galore");
     check_galore(&v, "cpu", SLT_GALORE_EXACT, 1e-5);

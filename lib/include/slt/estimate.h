@@ -111,10 +111,11 @@ struct slt_flops {
     // and of the head, and 6 seq heads head_dim for attention in each layer.
     double model;
     // With the route of each group of linears. Full-rank: 6 rows in. Factored: 6 (r (rows + members
-    // in) + nnz). Dense: 6 rows in + 8 r rows in / T, to build W twice and to read the gradients of
-    // A and B off that of W once in T tokens of a micro-batch.
+    // in) + nnz), and 4 rows in for a frozen W beside it. Dense: 6 rows in + 8 r rows in / T, to
+    // build W twice and to read the gradients of A and B off that of W once in T tokens of a
+    // micro-batch.
     double computed;
-    // "dense", "factored", or "full" where there is nothing to choose; the same in all layers.
+    // "dense", "factored", or "full" without factors; the same in all layers.
     const char *route[SLT_GROUP_KINDS];
 };
 

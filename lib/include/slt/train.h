@@ -40,7 +40,8 @@ SLT_API void slt_train_defaults(struct slt_train_options *options);
 // Chooses what options leave open (micro_batch, eps, relora_prune_fraction) and checks all of them
 // and their combination, once, before they are given to any other function; SLT_ERR_RANGE names the
 // one that is wrong.
-SLT_API int slt_train_resolve(struct slt_train_options *options, struct slt_error *err) SLT_CHECK_RESULT;
+SLT_API int slt_train_resolve(struct slt_train_options *options,
+                              struct slt_error *err) SLT_CHECK_RESULT;
 
 // ---- The table of options, for programs and their --help ----
 
@@ -59,7 +60,7 @@ struct slt_train_option {
     enum slt_option_kind kind;
     size_t offset; // of the field in struct slt_train_options
     double min, max;
-    double standard;     // the default; of a choice its position
+    double standard;     // the default, of a choice its position; outside [min, max]: left open
     const char *choices; // "a|b|c"
     const char *section; // the heading that it stands under
     const char *shown;   // the default in words; NULL: as it is, "": none
@@ -84,7 +85,6 @@ struct slt_train_record {
     double seconds;                           // of this step, in total
     double data_seconds;                      // of it, waiting for data
     double tokens_per_second;                 // of this step
-    double elapsed;                           // seconds since this process started training
 };
 
 struct slt_train_validation {
@@ -130,10 +130,10 @@ struct slt_train_run {
     void (*on_route)(void *user, const char *group, const char *route);
 };
 
-// Trains the model of reader (owned by the caller) on tokens, with options as slt_train_resolve left
-// them, and publishes the result in out; out is gone afterwards in any case. Returns 0 when all steps
-// are done, or with nothing published after on_finished; SLT_ERR_STOPPED after a stop flag or
-// max_seconds, and any other error after the last step or in a validation, with a state written;
+// Trains the model of reader (owned by the caller) on tokens, with options as slt_train_resolve
+// left them, and publishes the result in out, which is gone afterwards in any case. Returns 0 when
+// all steps are done, or with nothing published after on_finished; SLT_ERR_STOPPED after a stop
+// flag or max_seconds, with a state written, as after any other error between two steps;
 // SLT_ERR_MISMATCH if the data do not fit the model or only states of other runs lie under the
 // prefix; SLT_ERR_IO if another process has it.
 //
@@ -149,4 +149,5 @@ SLT_API int slt_train(struct slt_output *out, struct slt_device *device,
 SLT_API int slt_train_plan(struct slt_plan *plan, struct slt_device *device,
                            const struct slt_config *config, const struct slt_train_options *options,
                            struct slt_error *err) SLT_CHECK_RESULT;
+
 #endif
