@@ -1,7 +1,6 @@
 // Options from a table, through getopt_long; --help and --version from the same table.
 #include <assert.h>
 #include <getopt.h>
-#include <limits.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>

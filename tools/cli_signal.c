@@ -5,7 +5,6 @@
 // library's worker threads take no signals at all (kernels/cpu/memory.c).
 #include <signal.h>
 #include <stdio.h>
-#include <unistd.h>
 
 #include "cli.h"
 

@@ -1,5 +1,4 @@
 // slt-eval: the exact loss of a checkpoint on a token file.
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "cli.h"

@@ -1,5 +1,4 @@
 // slt-generate: text from a checkpoint and a prompt, as it is made.
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,4 @@
 // slt-quantize: a checkpoint's weights as codes of 8 or 4 bits, and back.
-#include <stdio.h>
 #include <string.h>
 
 #include "cli.h"

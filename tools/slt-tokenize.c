@@ -1,5 +1,4 @@
 // slt-tokenize: text to a token file, and back.
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,6 +1,5 @@
 // slt-train: trains a checkpoint on a token file.
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>

@@ -1,5 +1,4 @@
 // Names and checks of model configurations.
-#include <math.h>
 #include <string.h>
 
 #include "config/architecture.h"

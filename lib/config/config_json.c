@@ -1,6 +1,5 @@
 // config.json: Hugging Face's LlamaConfig keys plus our "slt" object.
 #include <jansson.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -4,7 +4,6 @@
 
 #include "config/architecture.h"
 #include "config/linear_kind.h"
-#include "slt/support.h"
 
 // A growing list that only counts while list is NULL.
 struct builder {

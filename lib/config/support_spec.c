@@ -3,7 +3,6 @@
 #include <string.h>
 
 #include "config/support_spec.h"
-#include "slt/support.h"
 
 int slt_support_parse(struct slt_support_spec *spec, const char *text, struct slt_error *err)
 {

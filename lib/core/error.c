@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "slt/error.h"
-#include "slt/stream.h"
 
 static void make_printable(char *text)
 {

@@ -10,6 +10,7 @@
 void slt_param_tensor(struct slt_tensor_info *tensor, const struct slt_param_info *p)
 {
     *tensor = (struct slt_tensor_info){.dtype = slt_param_dtype(p), .dims = p->is_vector ? 1 : 2};
+    _Static_assert(sizeof tensor->name == sizeof p->name, "a parameter's name is its tensor's");
     memcpy(tensor->name, p->name, sizeof tensor->name);
     tensor->shape[0] = p->is_vector ? p->cols : p->rows;
     tensor->shape[1] = p->is_vector ? 0 : p->cols;

@@ -50,7 +50,8 @@ static bool tensor_bytes(uint64_t *bytes, enum slt_dtype dtype, int dims, const 
     return product <= INT64_MAX;
 }
 
-int slt_tensor_check(const struct slt_tensor_info *tensor, struct slt_error *err)
+// Checks one description: name, type, shape, and that bytes is their product.
+static int check_tensor(const struct slt_tensor_info *tensor, struct slt_error *err)
 {
     uint64_t bytes = 0;
     if (memchr(tensor->name, '\0', sizeof tensor->name) == NULL || !name_is_plain(tensor->name))
@@ -82,7 +83,7 @@ static int check_tensors(const struct slt_tensor_info *tensors, size_t count, st
     if (names == NULL)
         return slt_error_errno(err, "cannot allocate a list of tensors");
     for (size_t i = 0; i < count; i++) {
-        if ((rc = slt_tensor_check(&tensors[i], err)) != 0)
+        if ((rc = check_tensor(&tensors[i], err)) != 0)
             goto out;
         names[i] = tensors[i].name;
     }

@@ -9,9 +9,6 @@
 // Room for 100,000 tensors; JSON trees are many times larger than their text.
 #define SLT_SAFETENSORS_HEADER_MAX ((uint64_t)16 << 20)
 
-// Checks one description: name, type, shape, and that bytes is their product.
-int slt_tensor_check(const struct slt_tensor_info *tensor, struct slt_error *err) SLT_CHECK_RESULT;
-
 // Builds the header of tensors (count) that follow each other in this order, its 8 bytes of length
 // in front and spaces behind, so that the data is aligned to 8 bytes. *data_bytes is what follows
 // it. The caller frees *header. Errors: SLT_ERR_RANGE for a bad or repeated tensor, SLT_ERR_MEMORY.

@@ -1,5 +1,4 @@
 // Writing token files: header, tokens, index, end mark, in one pass.
-#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,4 @@
 // The table of optimizers and what they share.
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -94,7 +93,7 @@ static bool converts(const struct slt_optimizer *o)
            !o->model->ops->supports(o->model->ctx, SLT_OP_ADAM, &half);
 }
 
-bool slt_slot_is_converted(const struct slt_optimizer *o, const struct slt_slot *slot)
+static bool is_converted(const struct slt_optimizer *o, const struct slt_slot *slot)
 {
     return slot->param.dtype == SLT_BF16 && converts(o);
 }
@@ -324,7 +323,7 @@ int slt_optimizer_step_moments(struct slt_optimizer *o, int first, int count, in
         if (slot->states == 0 || !slt_slot_in(slot, first, count))
             continue;
         const struct slt_adam_item item = slt_slot_item(slot, slot->param, slot->grad);
-        if (slt_slot_is_converted(o, slot))
+        if (is_converted(o, slot))
             slt_optimizer_adam(o, slot, &item, &o->hyper, update);
         else
             o->item[items++] = item;

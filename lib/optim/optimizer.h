@@ -135,9 +135,6 @@ void slt_optimizer_close(struct slt_optimizer *optimizer, const struct slt_slot 
 // Overwrites a parameter, and its master, with rows * cols values.
 void slt_optimizer_set(struct slt_optimizer *optimizer, const struct slt_slot *slot,
                        const float *values);
-// Whether Adam on the slot's BF16 values goes through copies in F32, since the backend does not
-// take them as they are.
-bool slt_slot_is_converted(const struct slt_optimizer *optimizer, const struct slt_slot *slot);
 // One Adam step of an item of the slot. What of param, m, v is BF16 is given to the backend as it
 // is, or converted to F32 run by run, and back; both alike, stochastically with --precision
 // bf16-sr; a slot's master stands for its param. update is the number of updates before.

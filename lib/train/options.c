@@ -1,7 +1,6 @@
 // The options of training: names, ranges, defaults, help and record, from one table.
 #include <jansson.h>
 #include <stddef.h>
-#include <stdio.h>
 #include <string.h>
 
 #include "train/options.h"

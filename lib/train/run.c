@@ -1,7 +1,5 @@
 // A whole run: resume or start, steps with validation and states, the final checkpoint.
 #include <limits.h>
-#include <stdlib.h>
-#include <string.h>
 
 #include "model/evaluate.h"
 #include "train/run_states.h"

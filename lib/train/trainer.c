@@ -1,7 +1,6 @@
 // One optimizer step: sample a batch, forward and backward by micro-batches, norm, update.
 #include <math.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "model/evaluate.h"
 #include "optim/relora.h"

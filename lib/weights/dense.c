@@ -1,5 +1,4 @@
 // Linears on the host.
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 

@@ -115,6 +115,10 @@ SLT_API bool slt_method_is_dense(enum slt_method method);
 SLT_API int slt_support_parse(struct slt_support_spec *spec, const char *text,
                               struct slt_error *err) SLT_CHECK_RESULT;
 SLT_API char *slt_support_format(char *text, size_t size, const struct slt_support_spec *spec);
+// The number of positions: (int64)(density * (double)(out * in)); for blocks R*C times
+// (int64)(density * (double)(blocks of the grid)).
+SLT_API int64_t slt_support_count(const struct slt_support_spec *spec, double density, int64_t out,
+                                  int64_t in);
 
 #define SLT_QUANT_BLOCK_MAX ((int64_t)1 << 16)
 

@@ -4,6 +4,7 @@
 #ifndef SLT_ERROR_H
 #define SLT_ERROR_H
 
+#include <signal.h>
 #include <errno.h>
 
 // SLT_CHECK_RESULT follows the declaration of a function whose result must not be dropped: an error
@@ -48,5 +49,14 @@ SLT_API int slt_error_errno(struct slt_error *err, const char *format, ...) SLT_
 // Puts "prefix: " in front of a message already set; returns err->code (or code if err is NULL).
 SLT_API int slt_error_prefix(struct slt_error *err, int code, const char *format, ...)
     SLT_PRINTF(3, 4);
+
+// ---- Stopping ----
+
+// Set by the caller's signal handler; read by long-running functions, which then return
+// SLT_ERR_STOPPED. May be NULL.
+typedef const volatile sig_atomic_t slt_stop_flag;
+
+// SLT_ERR_STOPPED with its sentence if the flag is set, else 0.
+SLT_API int slt_error_stopped(slt_stop_flag *stop, struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif

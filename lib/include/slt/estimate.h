@@ -61,7 +61,7 @@ SLT_API const char *slt_accounting_name(enum slt_accounting accounting);
 // not looked at, and a support of no kind counts as random.
 SLT_API int slt_estimate_memory(struct slt_estimate *estimate, const struct slt_config *config,
                                 enum slt_scheme scheme, enum slt_accounting accounting,
-                                struct slt_error *err);
+                                struct slt_error *err) SLT_CHECK_RESULT;
 // The paper's estimate for a configuration's method and an optimizer: one that works in a subspace
 // is galore, one with 8-bit moments is counted with 1 byte per moment, one without second moments
 // with half of them.
@@ -95,7 +95,7 @@ struct slt_published {
 SLT_API const struct slt_published *slt_published_row(size_t index);
 // The estimate that belongs to a row, at the preset's rank, density and vocabulary.
 SLT_API int slt_published_estimate(struct slt_estimate *estimate, const struct slt_published *row,
-                                   struct slt_error *err);
+                                   struct slt_error *err) SLT_CHECK_RESULT;
 // How the two compare. "deviates": the parameters do not round to the printed millions, or the
 // memory differs by more than .02 or 5% of the printed number; "measured" and "reference": not the
 // same thing; "met" or "missed": a target; else "-".

@@ -4,19 +4,11 @@
 #ifndef SLT_STREAM_H
 #define SLT_STREAM_H
 
-#include <signal.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "slt/error.h"
-
-// Set by the caller's signal handler; read by long-running functions, which then return
-// SLT_ERR_STOPPED. May be NULL.
-typedef const volatile sig_atomic_t slt_stop_flag;
-
-// SLT_ERR_STOPPED with its sentence if the flag is set, else 0.
-SLT_API int slt_error_stopped(slt_stop_flag *stop, struct slt_error *err) SLT_CHECK_RESULT;
 
 struct slt_input;
 

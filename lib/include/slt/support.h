@@ -18,11 +18,6 @@
 #include "slt/config.h"
 #include "slt/error.h"
 
-// The number of positions: (int64)(density * (double)(out * in)); for blocks R*C times
-// (int64)(density * (double)(blocks of the grid)).
-SLT_API int64_t slt_support_count(const struct slt_support_spec *spec, double density, int64_t out,
-                                  int64_t in);
-
 // The support of one linear: all that its positions follow from.
 struct slt_support {
     const char *name; // the linear's, see slt_linear_name; borrowed
