@@ -1,5 +1,6 @@
 // Weights from a checkpoint, and host access to tensors.
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/bfloat.h"
 #include "files/param_tensors.h"

@@ -1,5 +1,6 @@
 // A whole run: resume or start, steps with validation and states, the final checkpoint.
 #include <limits.h>
+#include <stdlib.h>
 
 #include "model/evaluate.h"
 #include "train/run_states.h"

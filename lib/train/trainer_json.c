@@ -1,6 +1,7 @@
 // trainer.json: how far a run is, its options and data, and the identity that it is known by.
 #include <assert.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
