@@ -1,5 +1,5 @@
-// Optimizer steps against the originals: 8-bit AdamW against bitsandbytes
-// (tests/vectors/make_adam8.py), on the fast backend and on the reference.
+// Optimizer steps against the originals: 8-bit AdamW against bitsandbytes (tests/vectors/make_adam8.py),
+// GaLore against its formulas, SGD, on the fast backends and on the reference.
 #include <unistd.h>
 
 #include "core/codes.h"
@@ -145,34 +145,54 @@ static void galore_steps(struct slt_trainer *t, int steps)
     }
 }
 
-static void check_galore(const struct vector_file *v, const char *device_name,
-                         enum slt_galore_svd svd, double limit)
-{
-    static const char *const names[] = {"embed", "norm1", "q",  "k",    "v",    "o",
-                                        "norm2", "gate",  "up", "down", "norm", "head"};
-    struct slt_error err;
+struct small {
     struct slt_device *device;
+    struct slt_tokens *tokens;
+    struct slt_trainer *trainer;
+};
+
+// A trainer of a one-layer model with a vocabulary; its data is not used.
+static struct small make_small(const char *device, int64_t vocab, struct slt_train_options *options)
+{
+    struct small s = {0};
+    struct slt_error err;
     struct slt_input *in;
-    struct slt_tokens *tokens = NULL;
+    struct slt_config config;
     char path[] = "/tmp/slt-test-optimizers-XXXXXX";
     close(mkstemp(path));
     write_tokens(path);
     CHECK_OK(slt_input_open(&in, path, NULL, &err), err);
-    CHECK_OK(slt_tokens_open(&tokens, in, &err), err);
+    CHECK_OK(slt_tokens_open(&s.tokens, in, &err), err);
     unlink(path);
-    struct slt_config config;
     CHECK_OK(slt_config_preset(&config, "nano", &err), err);
-    config.vocab_size = 11;
+    config.vocab_size = vocab;
     config.hidden_size = 16;
     config.intermediate_size = 24;
     config.num_hidden_layers = 1;
     config.num_attention_heads = config.num_key_value_heads = 2;
     config.head_dim = 8;
+    options->steps = 12;
+    options->batch = 1;
+    options->seq = 4;
+    CHECK_OK(slt_device_open(&s.device, device, 2, &err), err);
+    CHECK_OK(make_trainer(&s.trainer, s.device, &config, s.tokens, options, &err), err);
+    return s;
+}
+
+static void free_small(struct small *s)
+{
+    slt_trainer_free(s->trainer);
+    slt_tokens_close(s->tokens);
+    slt_device_close(s->device);
+}
+
+static void check_galore(const struct vector_file *v, const char *device_name,
+                         enum slt_galore_svd svd, double limit)
+{
+    static const char *const names[] = {"embed", "norm1", "q",  "k",    "v",    "o",
+                                        "norm2", "gate",  "up", "down", "norm", "head"};
     struct slt_train_options options;
     slt_train_defaults(&options);
-    options.steps = 12;
-    options.batch = 1;
-    options.seq = 4;
     options.lr = 1e-2;
     options.seed = 0;
     options.optimizer.weight_decay = 0.1;
@@ -181,9 +201,8 @@ static void check_galore(const struct vector_file *v, const char *device_name,
     options.optimizer.galore_gap = 5;
     options.optimizer.galore_stagger = false;
     options.optimizer.galore_svd = svd;
-    struct slt_trainer *t;
-    CHECK_OK(slt_device_open(&device, device_name, 2, &err), err);
-    CHECK_OK(make_trainer(&t, device, &config, tokens, &options, &err), err);
+    struct small small = make_small(device_name, 11, &options);
+    struct slt_trainer *t = small.trainer;
     galore_steps(t, 12);
     CHECK(t->optimizer.slots == 12, "%zu parameters", t->optimizer.slots);
     for (size_t i = 0; i < t->optimizer.slots; i++) {
@@ -200,9 +219,7 @@ static void check_galore(const struct vector_file *v, const char *device_name,
         CHECK(sqrt(error / norm) <= limit, "%s on %s, svd %d: error %g", names[i], device_name,
               (int)svd, sqrt(error / norm));
     }
-    slt_trainer_free(t);
-    slt_tokens_close(tokens);
-    slt_device_close(device);
+    free_small(&small);
 }
 
 // ---- 8-bit moments beside BF16 weights ----
@@ -212,34 +229,13 @@ static void check_galore(const struct vector_file *v, const char *device_name,
 static void check_blocks(void)
 {
     enum { VOCAB = 70000, D = 16, BLOCK = 100 };
-    const char *path = "test_optimizers.tok";
-    struct slt_error err;
-    struct slt_device *device;
-    struct slt_input *in;
-    struct slt_tokens *tokens;
-    write_tokens(path);
-    CHECK_OK(slt_input_open(&in, path, NULL, &err), err);
-    CHECK_OK(slt_tokens_open(&tokens, in, &err), err);
-    unlink(path);
-    struct slt_config config;
-    CHECK_OK(slt_config_preset(&config, "nano", &err), err);
-    config.vocab_size = VOCAB;
-    config.hidden_size = D;
-    config.intermediate_size = 24;
-    config.num_hidden_layers = 1;
-    config.num_attention_heads = config.num_key_value_heads = 2;
-    config.head_dim = 8;
     struct slt_train_options options;
     slt_train_defaults(&options);
-    options.steps = 1;
-    options.batch = 1;
-    options.seq = 4;
     options.precision = SLT_PRECISION_BF16;
     options.optimizer.kind = SLT_OPTIMIZER_ADAM8BIT;
     options.optimizer.adam_block = BLOCK;
-    struct slt_trainer *t;
-    CHECK_OK(slt_device_open(&device, "cpu", 2, &err), err);
-    CHECK_OK(make_trainer(&t, device, &config, tokens, &options, &err), err);
+    struct small small = make_small("cpu", VOCAB, &options);
+    struct slt_trainer *t = small.trainer;
     const struct slt_slot *slot = &t->optimizer.slot[0];
     const int64_t n = (int64_t)VOCAB * D, blocks = n / BLOCK;
     float *grad = malloc((size_t)n * sizeof *grad), *max = malloc((size_t)blocks * sizeof *max);
@@ -263,9 +259,7 @@ static void check_blocks(void)
     CHECK(wrong == 0, "%lld of %lld maxima are wrong", (long long)wrong, (long long)blocks);
     free(grad);
     free(max);
-    slt_trainer_free(t);
-    slt_tokens_close(tokens);
-    slt_device_close(device);
+    free_small(&small);
 }
 
 // ---- SGD ----
