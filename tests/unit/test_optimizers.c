@@ -1,5 +1,6 @@
-// Optimizer steps against the originals: 8-bit AdamW against bitsandbytes (tests/vectors/make_adam8.py),
-// GaLore against its formulas, SGD, on the fast backends and on the reference.
+// Optimizer steps against the originals: 8-bit AdamW against bitsandbytes
+// (tests/vectors/make_adam8.py), GaLore and SGD against their formulas, on fast backends and on the
+// reference.
 #include <unistd.h>
 
 #include "core/codes.h"
