@@ -84,7 +84,8 @@ all: $(BUILD)/libslt.a $(BUILD)/libslt.so $(CUDA_LIB) $(TOOL_BIN) $(BUILD)/slt.p
 	$(BUILD)/completions/slt.bash $(BUILD)/completions/_slt
 
 # Changed compilers or flags rebuild everything.
-STAMP := $(CC)|$(CXX)|$(CPPFLAGS)|$(CFLAGS)|$(CXXFLAGS)|$(SANITIZE)|$(LDFLAGS)|$(BASE)|$(ISAS)
+STAMP := $(CC)|$(CXX)|$(CPPFLAGS)|$(CFLAGS)|$(CXXFLAGS)|$(SANITIZE)|$(LDFLAGS)|$(BASE)|$(WARN)|$(NVCC)|$(CUDA_ARCH)|\
+	$(foreach isa,$(ISAS),$(isa) $(ISA_$(isa)))
 $(BUILD)/flags.stamp: FORCE
 	@mkdir -p $(@D)
 	@printf '%s\n' '$(STAMP)' | cmp -s - $@ || printf '%s\n' '$(STAMP)' >$@
