@@ -190,19 +190,10 @@ static int step(struct slt_optimizer *o, int first, int count, int64_t done, str
 static const struct slt_optimizer_subspace subspace = {accumulates, projection, due_at, gap,
                                                        refresh};
 
-const struct slt_optimizer_kind slt_optimizer_galore = {.eps = 1e-6,
-                                                        .traits = TRAITS,
-                                                        .with_codes = SLT_OPTIMIZER_GALORE8BIT,
-                                                        .decay_last = true,
-                                                        .plan = plan,
-                                                        .layout = layout,
-                                                        .step = step,
-                                                        .subspace = &subspace};
-const struct slt_optimizer_kind slt_optimizer_galore8bit = {.eps = 1e-6,
-                                                            .traits = TRAITS | SLT_TRAIT_CODES,
-                                                            .with_codes = SLT_OPTIMIZER_GALORE8BIT,
-                                                            .decay_last = true,
-                                                            .plan = plan,
-                                                            .layout = layout,
-                                                            .step = step,
-                                                            .subspace = &subspace};
+#define GALORE                                                                                     \
+    .eps = 1e-6, .with_codes = SLT_OPTIMIZER_GALORE8BIT, .decay_last = true, .plan = plan,         \
+    .layout = layout, .step = step, .subspace = &subspace
+
+const struct slt_optimizer_kind slt_optimizer_galore = {GALORE, .traits = TRAITS};
+const struct slt_optimizer_kind slt_optimizer_galore8bit = {GALORE,
+                                                            .traits = TRAITS | SLT_TRAIT_CODES};

@@ -22,7 +22,7 @@ struct slt_slot {
     struct slt_tensor param; // (info.rows, info.cols); set by slt_optimizer_bind
     struct slt_tensor grad;  // in the same shape, or projected
     bool projected;
-    int part; // of the model, that holds the parameter
+    int part;            // of the model, that holds the parameter
     int states, moments; // the first states are moments, one or two
     struct slt_state state[SLT_OPTIMIZER_STATES];
     struct slt_tensor master;       // F32: what BF16 weights are roundings of; absent without
@@ -51,7 +51,7 @@ struct slt_optimizer_subspace {
 struct slt_optimizer_kind {
     double eps;                       // the default
     unsigned traits;                  // enum slt_optimizer_trait
-    enum slt_optimizer_id with_codes; // the same optimizer with such moments
+    enum slt_optimizer_id with_codes; // the same optimizer with 8-bit moments
     bool decay_last;                  // see struct slt_adam
     // Lists the states of a slot: suffix, and dtype, rows and cols of the tensor.
     void (*plan)(const struct slt_optimizer *optimizer, struct slt_slot *slot);
@@ -99,7 +99,7 @@ void slt_optimizer_project(const struct slt_model *model, const struct slt_proje
                            double beta, struct slt_tensor g);
 // The slot's own share of a tensor over its part.
 struct slt_tensor slt_slot_view(const struct slt_optimizer *optimizer, const struct slt_slot *slot,
-                                 struct slt_tensor part);
+                                struct slt_tensor part);
 // Points the slots at the parameters and at the gradients of their parts, grad (parts).
 void slt_optimizer_bind(struct slt_optimizer *optimizer, const struct slt_tensor *grad);
 // The weights have been loaded and no state has: masters start as the weights.

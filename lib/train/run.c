@@ -69,11 +69,9 @@ static int load_input(struct run *r, struct slt_device *device,
 // Goes on from a state of this run.
 static int load_state(struct run *r, const char *path, struct slt_error *err)
 {
-    struct slt_input *in;
     struct slt_checkpoint_reader *state;
-    int more, rc;
-    if ((rc = slt_input_open(&in, path, r->how->stop, err)) != 0 ||
-        (rc = slt_checkpoint_open(&state, in, err)) != 0)
+    int more, rc = slt_run_open_checkpoint(&state, r->how, path, err);
+    if (rc != 0)
         return rc;
     if ((rc = slt_model_load(r->trainer->model, state, &more, err)) == 0)
         rc = more ? slt_trainer_load_state(r->trainer, state, err)

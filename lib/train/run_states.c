@@ -43,6 +43,14 @@ static void pass_over(const struct slt_run_states *s, const struct slt_error *wh
     warn(s, sentence);
 }
 
+int slt_run_open_checkpoint(struct slt_checkpoint_reader **reader, const struct slt_train_run *how,
+                            const char *path, struct slt_error *err)
+{
+    struct slt_input *in;
+    int rc = slt_input_open(&in, path, how->stop, err);
+    return rc == 0 ? slt_checkpoint_open(reader, in, err) : rc;
+}
+
 // ---- Names ----
 
 // PREFIX-<step>.slt into path.
@@ -265,13 +273,16 @@ void slt_run_states_close(struct slt_run_states *s)
 
 // ---- What is there ----
 
-static int newest_first(const void *a, const void *b)
+// The state of this step, or NULL.
+static struct slt_found_state *find_step(const struct slt_run_states *s, int64_t step)
 {
-    const int64_t x = ((const struct slt_found_state *)a)->step;
-    const int64_t y = ((const struct slt_found_state *)b)->step;
-    return (x < y) - (x > y);
+    for (size_t i = 0; i < s->count; i++)
+        if (s->found[i].step == step)
+            return &s->found[i];
+    return NULL;
 }
 
+// In its place of the list, which has no state of this step.
 static int add_found(struct slt_run_states *s, int64_t step, enum found_kind kind,
                      struct slt_error *err)
 {
@@ -279,8 +290,10 @@ static int add_found(struct slt_run_states *s, int64_t step, enum found_kind kin
     if (more == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the list of states");
     s->found = more;
-    s->found[s->count++] = (struct slt_found_state){step, kind};
-    qsort(s->found, s->count, sizeof *s->found, newest_first);
+    size_t at = s->count++;
+    for (; at > 0 && more[at - 1].step < step; at--)
+        more[at] = more[at - 1];
+    more[at] = (struct slt_found_state){step, kind};
     return 0;
 }
 
@@ -316,7 +329,6 @@ static int classify(enum found_kind *kind, const char *path, int64_t step,
                     const struct slt_run_states *s, const struct slt_trainer *t,
                     struct slt_error *why, struct slt_error *err)
 {
-    struct slt_input *in;
     struct slt_checkpoint_reader *reader = NULL;
     enum slt_section section = SLT_SECTION_MODEL;
     const struct slt_tensor_info *info;
@@ -328,9 +340,7 @@ static int classify(enum found_kind *kind, const char *path, int64_t step,
         slt_error_set(why, SLT_ERR_FORMAT, "'%s' is no file", path);
         return 0;
     }
-    int rc = slt_input_open(&in, path, s->how->stop, why);
-    if (rc == 0)
-        rc = slt_checkpoint_open(&reader, in, why);
+    int rc = slt_run_open_checkpoint(&reader, s->how, path, why);
     while (rc == 0 && more == 1 && section == SLT_SECTION_MODEL)
         if ((more = slt_checkpoint_next(reader, &section, &info, why)) < 0)
             rc = more;
@@ -347,6 +357,11 @@ static int classify(enum found_kind *kind, const char *path, int64_t step,
     return is_ours(rc) ? slt_error_set(err, rc, "%s", why->message) : 0;
 }
 
+static bool is_of_run(const struct slt_found_state *f)
+{
+    return f->kind == OWN || f->kind == LINKED;
+}
+
 // What is there can keep the run from starting.
 static int check_found(struct slt_run_states *s, const struct slt_trainer *t, int64_t own,
                        int64_t others, const char *other, struct slt_error *err)
@@ -358,10 +373,8 @@ static int check_found(struct slt_run_states *s, const struct slt_trainer *t, in
             "%s; give another --checkpoint prefix, the options of that run, or "
             "remove its states",
             s->how->checkpoint, (long long)others, others > 1 ? "s" : "", other);
-    size_t last = 0;
-    while (last < s->count && s->found[last].step != t->options.steps)
-        last++;
-    if (last < s->count && s->found[last].kind != OWN && s->found[last].kind != LINKED)
+    const struct slt_found_state *last = find_step(s, t->options.steps);
+    if (last != NULL && !is_of_run(last))
         return slt_error_set(err, SLT_ERR_MISMATCH,
                              "'%s-%lld.slt' is no state of this run and has the name of its last "
                              "one; give another --checkpoint prefix",
@@ -385,12 +398,11 @@ int slt_run_states_find(struct slt_run_states *s, const struct slt_trainer *t,
         if ((rc = state_path(path, sizeof path, s, f->step, err)) != 0 ||
             (rc = classify(&f->kind, path, f->step, s, t, &why, err)) != 0)
             return rc;
-        const bool is_own = f->kind == OWN || f->kind == LINKED;
-        own += is_own;
+        own += is_of_run(f);
         others += f->kind == OTHER;
         if (f->kind == OTHER && others == 1)
             other = why;
-        if (!is_own && s->how->resume)
+        if (!is_of_run(f) && s->how->resume)
             pass_over(s, &why);
     }
     return rc == 0 ? check_found(s, t, own, others, other.message, err) : rc;
@@ -400,13 +412,10 @@ int slt_run_states_find(struct slt_run_states *s, const struct slt_trainer *t,
 static int is_whole(const char *path, const struct slt_run_states *s, bool *whole,
                     struct slt_error *err)
 {
-    struct slt_input *in;
     struct slt_checkpoint_reader *reader;
     struct slt_error why;
     *whole = false;
-    int rc = slt_input_open(&in, path, s->how->stop, &why);
-    if (rc == 0)
-        rc = slt_checkpoint_open(&reader, in, &why);
+    int rc = slt_run_open_checkpoint(&reader, s->how, path, &why);
     if (rc == 0) {
         rc = slt_checkpoint_verify(reader, &why);
         slt_checkpoint_close(reader);
@@ -425,8 +434,7 @@ int slt_run_states_newest(struct slt_run_states *s, char *path, size_t size, str
     int rc = 0;
     path[0] = '\0';
     for (size_t i = 0; rc == 0 && !whole && i < s->count; i++)
-        if ((s->found[i].kind == OWN || s->found[i].kind == LINKED) &&
-            (rc = state_path(path, size, s, s->found[i].step, err)) == 0)
+        if (is_of_run(&s->found[i]) && (rc = state_path(path, size, s, s->found[i].step, err)) == 0)
             rc = is_whole(path, s, &whole, err);
     if (!whole)
         path[0] = '\0';
@@ -467,16 +475,13 @@ static bool is_result(const struct slt_checkpoint_reader *reader, const struct s
 int slt_run_states_is_finished(const struct slt_run_states *s, const struct slt_trainer *t,
                                bool *finished, struct slt_error *err)
 {
-    struct slt_input *in;
     struct slt_checkpoint_reader *reader = NULL;
     struct slt_error why;
     struct stat st;
     *finished = false;
     if (s->how->result == NULL || stat(s->how->result, &st) != 0 || !S_ISREG(st.st_mode))
         return 0;
-    int rc = slt_input_open(&in, s->how->result, s->how->stop, &why);
-    if (rc == 0)
-        rc = slt_checkpoint_open(&reader, in, &why);
+    int rc = slt_run_open_checkpoint(&reader, s->how, s->how->result, &why);
     if (rc == 0)
         rc = slt_checkpoint_verify(reader, &why);
     *finished = rc == 0 && is_result(reader, t);
@@ -488,10 +493,8 @@ int slt_run_states_is_finished(const struct slt_run_states *s, const struct slt_
 
 bool slt_run_states_has_room(const struct slt_run_states *s, int64_t step)
 {
-    for (size_t i = 0; i < s->count; i++)
-        if (s->found[i].step == step && s->found[i].kind != OWN)
-            return false;
-    return true;
+    const struct slt_found_state *f = find_step(s, step);
+    return f == NULL || f->kind == OWN;
 }
 
 // Removes all but the newest states of this run up to step. Later ones are of an earlier attempt at
@@ -519,12 +522,11 @@ static int prune(struct slt_run_states *s, int64_t step, struct slt_error *err)
 // The state just written is one of the run's.
 static int remember(struct slt_run_states *s, int64_t step, struct slt_error *err)
 {
-    for (size_t i = 0; i < s->count; i++)
-        if (s->found[i].step == step) {
-            s->found[i].kind = OWN;
-            return 0;
-        }
-    return add_found(s, step, OWN, err);
+    struct slt_found_state *f = find_step(s, step);
+    if (f == NULL)
+        return add_found(s, step, OWN, err);
+    f->kind = OWN;
+    return 0;
 }
 
 int slt_run_states_write(struct slt_run_states *s, struct slt_trainer *t,

@@ -12,9 +12,9 @@ struct slt_found_state;
 
 struct slt_run_states {
     const struct slt_train_run *how;
-    char *lock_path; // NULL: nothing is locked
-    int lock;        // a file descriptor, or -1
-    bool is_locked;  // by this process
+    char *lock_path;               // NULL: nothing is locked
+    int lock;                      // a file descriptor, or -1
+    bool is_locked;                // by this process
     struct slt_found_state *found; // (count): newest first
     size_t count;
     struct slt_tokens *valid; // the validation file, if it is open
@@ -23,11 +23,15 @@ struct slt_run_states {
     bool is_due;              // a state is, and could not be written at the step it was due
 };
 
+// Opens the checkpoint at path, which is read until the run is stopped.
+int slt_run_open_checkpoint(struct slt_checkpoint_reader **reader, const struct slt_train_run *how,
+                            const char *path, struct slt_error *err) SLT_CHECK_RESULT;
+
 // Locks the prefix until close, SLT_ERR_IO if another process has it, and opens the validation
 // file, which must fit the model of reader. Both fail where a run could not be saved or validated later.
 int slt_run_states_open(struct slt_run_states *states, const struct slt_train_run *how,
-                        const struct slt_checkpoint_reader *reader,
-                        struct slt_error *err) SLT_CHECK_RESULT;
+                        const struct slt_checkpoint_reader *reader, struct slt_error *err)
+    SLT_CHECK_RESULT;
 void slt_run_states_close(struct slt_run_states *states);
 
 // Looks at what lies under the prefix, and removes what a process that was killed left of states.
@@ -48,8 +52,8 @@ int slt_run_states_is_finished(const struct slt_run_states *states,
 bool slt_run_states_has_room(const struct slt_run_states *states, int64_t step);
 // Writes a state of the trainer as it is, and removes older ones of this run.
 int slt_run_states_write(struct slt_run_states *states, struct slt_trainer *trainer,
-                         const struct slt_attachments *attachments,
-                         struct slt_error *err) SLT_CHECK_RESULT;
+                         const struct slt_attachments *attachments, struct slt_error *err)
+    SLT_CHECK_RESULT;
 // The same if one is due after the step just done. A failure is a warning: the next one may do.
 void slt_run_states_write_if_due(struct slt_run_states *states, struct slt_trainer *trainer,
                                  const struct slt_attachments *attachments);
