@@ -19,7 +19,10 @@ void cli_say(const char *format, ...)
 int cli_error(const struct slt_error *err)
 {
     // A stopped run ends by the signal that stopped it, which says enough.
-    if (err->code != SLT_ERR_STOPPED)
+    if (err->code != SLT_ERR_STOPPED) {
         cli_say("%s", err->message);
+        if (err->hint[0] != '\0')
+            fprintf(stderr, "hint: %s\n", err->hint);
+    }
     return err->code == SLT_ERR_MISMATCH ? 2 : 1;
 }

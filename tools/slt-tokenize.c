@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "cli_corpus.h"
 #include "slt/clock.h"
 #include "slt/corpus.h"
 #include "slt/random.h"
@@ -11,13 +12,15 @@
 
 #define BATCH_BYTES     ((size_t)4 << 20) // of text that is encoded at once
 #define BATCH_DOCUMENTS 4096
+#define SPLIT_BYTES     65536 // of longer documents, unless --split says otherwise
 
 struct options {
     int64_t skip, limit; // documents
     struct cli_common common;
-    const char *tokenizer, *train_tokenizer, *valid_output, *field;
+    const char *tokenizer, *train_tokenizer, *valid_output;
+    struct cli_list field; // one at most
     int64_t vocab_size, seed, threads, split;
-    double valid_fraction;
+    double valid_fraction, max_skipped;
     int format, document;
     int64_t shard_tokens, shuffle;
     bool decode, resume;
@@ -35,12 +38,18 @@ static bool is_held_out(const struct options *o, uint64_t n)
     return (double)word[0] * 0x1p-32 < o->valid_fraction;
 }
 
+static const char *field_of(const struct options *o)
+{
+    return o->field.count > 0 ? o->field.item[0] : "text";
+}
+
 static struct slt_corpus_options corpus_options(const struct options *o, slt_stop_flag *stop)
 {
     return (struct slt_corpus_options){.format = (enum slt_corpus_format)o->format,
-                                       .field = o->field,
+                                       .field = field_of(o),
                                        .document = (enum slt_corpus_document)o->document,
-                                       .split = (uint64_t)o->split,
+                                       .split = (uint64_t)(o->split < 0 ? SPLIT_BYTES : o->split),
+                                       .whole_lines = o->split < 0,
                                        .stop = stop};
 }
 
@@ -205,10 +214,15 @@ static int encode(const struct options *o, const struct cli_spool *spool,
                   const struct slt_tokenizer *tokenizer, struct files *f, slt_stop_flag *stop,
                   struct slt_corpus_counts *counts, struct slt_error *err)
 {
-    const struct slt_corpus_options options = corpus_options(o, stop);
+    struct slt_corpus_options options = corpus_options(o, stop);
+    struct cli_corpus_teller teller = {field_of(o), -1};
     struct source source = {.options = o};
     struct cli_progress progress;
     struct batch *b = calloc(1, sizeof *b);
+    if (o->common.verbose > 0 && !o->common.quiet) {
+        options.on_file = cli_corpus_tell;
+        options.user = &teller;
+    }
     int rc = b == NULL ? slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a batch")
                        : slt_corpus_open(&source.corpus, spool->paths, spool->count, &options, err);
     if (rc == 0 && o->shuffle > 0)
@@ -227,8 +241,12 @@ static int encode(const struct options *o, const struct cli_spool *spool,
                               (double)slt_corpus_counts(source.corpus)->text_bytes * 1e-6);
     } while (rc == 0);
     cli_progress_clear(&progress);
-    if (source.corpus != NULL)
+    if (rc == 0) {
         *counts = *slt_corpus_counts(source.corpus);
+        if (!o->common.quiet)
+            cli_corpus_report_skips(source.corpus);
+        rc = cli_corpus_check_skips(source.corpus, o->max_skipped, err);
+    }
     for (size_t i = 0; b != NULL && i < BATCH_DOCUMENTS; i++) {
         if (i < b->count)
             free(b->text[i]);
@@ -285,14 +303,6 @@ static void report(const struct options *o, const struct files *f,
 {
     if (o->common.quiet)
         return;
-    if (c->too_long > 0)
-        cli_say("skipped %llu lines or paragraphs of more than 256 MiB",
-                (unsigned long long)c->too_long);
-    if (c->bad_json + c->bad_utf8 > 0)
-        cli_say("skipped %llu lines that are no JSON with \"%s\" and %llu documents that are no "
-                "UTF-8",
-                (unsigned long long)c->bad_json, o->field != NULL ? o->field : "text",
-                (unsigned long long)c->bad_utf8);
     if (o->valid_output != NULL && f->valid_totals.tokens == 0)
         cli_say("'%s' is empty: none of the %llu documents was held out", o->valid_output,
                 (unsigned long long)c->documents);
@@ -300,11 +310,13 @@ static void report(const struct options *o, const struct files *f,
         return;
     const double tokens = (double)(f->train_totals.tokens + f->valid_totals.tokens);
     const uint64_t bytes = f->train_totals.text_bytes + f->valid_totals.text_bytes;
+    char what[600];
+    cli_corpus_describe(what, sizeof what, c, field_of(o));
     cli_say("%llu documents, %llu bytes, %.0f tokens (%llu held out), %.3f bytes per token, "
-            "%.1f s, %.1f MB/s",
+            "%.1f s, %.1f MB/s, read as %s",
             (unsigned long long)(f->train_totals.documents + f->valid_totals.documents),
             (unsigned long long)bytes, tokens, (unsigned long long)f->valid_totals.tokens,
-            tokens > 0 ? (double)bytes / tokens : 0, seconds, (double)bytes * 1e-6 / seconds);
+            tokens > 0 ? (double)bytes / tokens : 0, seconds, (double)bytes * 1e-6 / seconds, what);
 }
 
 static int open_outputs(const struct options *o, struct files *f, slt_stop_flag *stop)
@@ -316,18 +328,6 @@ static int open_outputs(const struct options *o, struct files *f, slt_stop_flag 
     if (code == 0 && o->train_tokenizer != NULL)
         code = cli_open_binary_output(&f->model_out, o->train_tokenizer, stop);
     return code;
-}
-
-// Nothing but what had to be skipped is no text.
-static int check_documents(const struct options *o, const struct slt_corpus_counts *c,
-                           struct slt_error *err)
-{
-    if (c->documents > 0 || c->bad_json + c->bad_utf8 == 0)
-        return 0;
-    return slt_error_set(err, SLT_ERR_FORMAT,
-                         "no text: %llu lines are no JSON with \"%s\", %llu documents no UTF-8",
-                         (unsigned long long)c->bad_json, o->field != NULL ? o->field : "text",
-                         (unsigned long long)c->bad_utf8);
 }
 
 static int tokenize(const struct options *o, char **paths, slt_stop_flag *stop)
@@ -357,7 +357,7 @@ static int tokenize(const struct options *o, char **paths, slt_stop_flag *stop)
     if (rc == 0 && (rc = begin_files(o, tokenizer, &f, stop, &err)) == 0 &&
         (rc = encode(o, spool.paths != NULL ? &spool : &plain, tokenizer, &f, stop, &counts,
                      &err)) == 0 &&
-        (rc = check_documents(o, &counts, &err)) == 0 && (rc = end_files(&f, &err)) == 0)
+        (rc = end_files(&f, &err)) == 0)
         report(o, &f, &counts, slt_clock_now() - start);
     if (rc != 0)
         code = cli_error(&err);
@@ -464,7 +464,11 @@ out:
 
 int main(int argc, char **argv)
 {
-    struct options o = {.common = {.output = "-"}, .seed = 1, .valid_fraction = -1, .split = 65536};
+    struct options o = {.common = {.output = "-"},
+                        .seed = 1,
+                        .valid_fraction = -1,
+                        .split = -1,
+                        .max_skipped = 0.01};
     const struct cli_option options[] = {
         CLI_COMMON(&o.common),
         {"tokenizer", 't', CLI_TEXT, &o.tokenizer, "FILE", 0, 0,
@@ -478,14 +482,16 @@ int main(int argc, char **argv)
          "share of documents held out"},
         {"seed", 's', CLI_WHOLE, &o.seed, "N", 0, 9.2e18, "of the hold-out and of the order (1)"},
         {"format", 0, CLI_CHOICE, &o.format, "auto|text|jsonl", 0, 0,
-         "auto: JSON lines if the first line is an object with the field (auto)"},
-        {"field", 0, CLI_TEXT, &o.field, "NAME", 0, 0, "field of JSON lines (text)"},
+         "auto: each file as what it is; jsonl: JSON (auto)"},
+        {"field", 0, CLI_LIST, &o.field, "NAME", 0, 0, "field of JSON objects (text)"},
+        {"max-skipped", 0, CLI_REAL, &o.max_skipped, "X", 0, 1,
+         "fail if a larger share of documents had to be skipped (0.01)"},
         {"document", 0, CLI_CHOICE, &o.document, "file|line|blank", 0, 0,
          "a document is a file, a line, or what stands between blank lines (file)"},
         {"skip", 0, CLI_WHOLE, &o.skip, "N", 0, 9.2e18, "pass over the first N documents"},
         {"limit", 0, CLI_WHOLE, &o.limit, "N", 0, 9.2e18, "stop after N documents; 0: never (0)"},
         {"split", 0, CLI_WHOLE, &o.split, "BYTES", 0, 1e15,
-         "cut longer documents at a newline; 0: never (64Ki)"},
+         "cut longer documents at a newline; 0: never (64Ki; lines: 0)"},
         {"shuffle", 0, CLI_WHOLE, &o.shuffle, "N", 0, UINT32_MAX - 1,
          "shuffle documents in a buffer of N; 0: keep their order (0)"},
         {"shard-tokens", 0, CLI_WHOLE, &o.shard_tokens, "N", 0, 1e15,
@@ -516,7 +522,9 @@ int main(int argc, char **argv)
         cli_usage("--decode needs --tokenizer and holds nothing out");
     if (o.decode && (o.shard_tokens > 0 || o.shuffle > 0 || o.skip > 0 || o.limit > 0))
         cli_usage("--decode goes with none of --shard-tokens, --shuffle, --skip and --limit");
-    if (o.format == SLT_CORPUS_TEXT && o.field != NULL)
+    if (o.field.count > 1)
+        cli_usage("--field is given twice: '%s' and '%s'", o.field.item[0], o.field.item[1]);
+    if (o.format == SLT_CORPUS_TEXT && o.field.count > 0)
         cli_usage("--field is of JSON lines, and does not go with --format text");
     if (o.format == SLT_CORPUS_JSONL && o.document != SLT_DOCUMENT_FILE)
         cli_usage("--document is of plain text, and does not go with --format jsonl");
@@ -532,5 +540,6 @@ int main(int argc, char **argv)
     slt_stop_flag *stop = cli_catch_signals();
     const int code =
         o.decode ? decode(&o, cli_one_input(argv, first), stop) : tokenize(&o, paths, stop);
+    free(o.field.item);
     return cli_finish(code);
 }

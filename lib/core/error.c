@@ -28,6 +28,7 @@ int slt_error_set(struct slt_error *err, int code, const char *format, ...)
     make_printable(message);
     err->code = code;
     memcpy(err->message, message, strlen(message) + 1);
+    err->hint[0] = '\0';
     return code;
 }
 
@@ -54,12 +55,34 @@ int slt_error_prefix(struct slt_error *err, int code, const char *format, ...)
 {
     if (err == NULL)
         return code;
-    char prefix[sizeof err->message];
+    char prefix[sizeof err->message], hint[sizeof err->hint];
     va_list args;
     va_start(args, format);
     vsnprintf(prefix, sizeof prefix, format, args);
     va_end(args);
-    return slt_error_set(err, code, "%s: %s", prefix, err->message);
+    memcpy(hint, err->hint, sizeof hint);
+    slt_error_set(err, code, "%s: %s", prefix, err->message);
+    memcpy(err->hint, hint, sizeof hint);
+    return code;
+}
+
+int slt_error_hint(struct slt_error *err, int code, const char *format, ...)
+{
+    if (err == NULL)
+        return code;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(err->hint, sizeof err->hint, format, args);
+    va_end(args);
+    make_printable(err->hint);
+    return code;
+}
+
+int slt_error_copy(struct slt_error *err, const struct slt_error *from)
+{
+    if (err != NULL && err != from)
+        *err = *from;
+    return from->code;
 }
 
 int slt_error_stopped(slt_stop_flag *stop, struct slt_error *err)

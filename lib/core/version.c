@@ -25,8 +25,8 @@
 
 const char *slt_build_features(void)
 {
-    // SentencePiece has no version macro.
+    // SentencePiece has no version macro, and simdjson's is for C++ alone.
     return COMPILER ", oneDNN " DNNL_TEXT ", SentencePiece, libarchive " ARCHIVE_VERSION_ONLY_STRING
-                    ", zstd " ZSTD_VERSION_STRING ", jansson " JANSSON_VERSION ", PCRE2 " PCRE2_TEXT
-                    ", utf8proc " UTF8PROC_TEXT ", CUDA none";
+                    ", zstd " ZSTD_VERSION_STRING ", simdjson, jansson " JANSSON_VERSION
+                    ", PCRE2 " PCRE2_TEXT ", utf8proc " UTF8PROC_TEXT ", CUDA none";
 }

@@ -56,7 +56,7 @@ static la_ssize_t give_block(struct archive *tar, void *user, const void **block
 static int tar_error(const struct slt_archive_in *a, struct slt_error *err)
 {
     if (a->source.code != 0)
-        return slt_error_set(err, a->source.code, "%s", a->source.message);
+        return slt_error_copy(err, &a->source);
     if (archive_errno(a->tar) == ENOMEM)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate memory to read '%s'", a->name);
     if (a->given == 0)

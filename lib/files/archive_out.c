@@ -37,7 +37,7 @@ static la_ssize_t take_block(struct archive *tar, void *user, const void *block,
 static int tar_error(const struct slt_archive_out *a, struct slt_error *err)
 {
     if (a->sink.code != 0)
-        return slt_error_set(err, a->sink.code, "%s", a->sink.message);
+        return slt_error_copy(err, &a->sink);
     const char *reason = archive_error_string(a->tar);
     return slt_error_set(err, archive_errno(a->tar) == ENOMEM ? SLT_ERR_MEMORY : SLT_ERR_IO,
                          "cannot write '%s': %s", slt_output_name(a->out),

@@ -319,7 +319,7 @@ static int remember(struct slt_checkpoint_reader *r, int rc, const struct slt_er
 {
     if (rc < 0) {
         r->failure = *local;
-        return slt_error_set(err, rc, "%s", local->message);
+        return slt_error_copy(err, local);
     }
     return rc;
 }
@@ -357,7 +357,7 @@ int slt_checkpoint_next(struct slt_checkpoint_reader *reader, enum slt_section *
 {
     struct slt_checkpoint_reader *r = reader;
     if (r->failure.code != 0)
-        return slt_error_set(err, r->failure.code, "%s", r->failure.message);
+        return slt_error_copy(err, &r->failure);
     if (r->done)
         return 0;
     struct slt_error local = {0};
@@ -375,7 +375,7 @@ int slt_checkpoint_read(struct slt_checkpoint_reader *reader, void *data, size_t
 {
     struct slt_checkpoint_reader *r = reader;
     if (r->failure.code != 0)
-        return slt_error_set(err, r->failure.code, "%s", r->failure.message);
+        return slt_error_copy(err, &r->failure);
     if (bytes > r->values_left)
         return slt_error_set(err, SLT_ERR_RANGE, "'%s': %zu bytes of a tensor wanted, %llu left",
                              r->name, bytes, (unsigned long long)r->values_left);

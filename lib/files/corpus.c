@@ -1,100 +1,90 @@
-// Documents from text, JSON lines and archives.
+// Documents from text and JSON.
 //
-// Each input goes through libarchive (raw, tar, zip; gzip, zstd, xz), each regular member through a
-// buffer from which units are taken: lines of JSON, lines, paragraphs up to a blank line, or whole
-// files. A unit longer than the split is dealt out in pieces that end at a newline.
-#include <archive.h>
-#include <archive_entry.h>
+// Each file (files/corpus_source.h) is judged once by its beginning (files/corpus_kind.h) and then
+// goes through a buffer from which units are taken: lines of JSON, JSON values, lines, paragraphs up
+// to a blank line, or the whole file. A unit longer than the split is dealt out in pieces that end
+// at a newline.
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "core/json.h"
 #include "core/utf8.h"
-#include "slt/corpus.h"
+#include "files/corpus_kind.h"
+#include "files/corpus_source.h"
 
-#define READ_SIZE   ((size_t)1 << 18)   // bytes asked of an input at once
-#define MOST_UNIT   ((size_t)256 << 20) // longest line or paragraph, and document without a split
-#define DETECT_SIZE ((size_t)1 << 20)   // a first line longer than this is no JSON
-#define TAR_BLOCK   512
+#define READ_SIZE ((size_t)1 << 18)   // bytes asked of a file at once
+#define MOST_UNIT ((size_t)256 << 20) // longest line or paragraph, and document without a split
+#define LOOK_SIZE ((size_t)1 << 20)   // of a file, to judge it
+
+// What may come next where JSON values follow each other.
+enum expected { FIRST_OR_END, VALUE, VALUE_OR_END, COMMA_OR_END, NOTHING };
 
 struct slt_corpus {
-    const char *const *paths;
-    size_t path_count, next_path;
     struct slt_corpus_options options;
     struct slt_corpus_counts counts;
-    size_t longest; // unit
+    char first_skip[SLT_CORPUS_SKIPS][1024];
+    size_t longest;         // unit
+    uint64_t empty_members; // of archives, and inputs that hold nothing when they are unpacked
 
-    struct slt_input *in; // of the current archive
-    struct archive *archive;
-    bool in_member, is_json, member_ended;
-    char *block;               // (READ_SIZE): what the input gave libarchive
-    struct slt_error in_error; // of a read inside libarchive
-    int64_t data_end;          // where the last member ended, in the unpacked archive
+    struct slt_corpus_source *source;
+    bool in_member, member_ended;
+    enum slt_corpus_kind kind; // of the current file
+    enum expected expected;
 
-    char *buffer; // of the current member: bytes [start, end) are not yet taken
+    char *buffer; // of the current file: bytes [start, end) are not yet taken
     size_t start, end, capacity;
-    json_t *json;     // the object that holds the current unit's text
+    uint64_t place, next_place; // of the current unit and the next: a line, record or byte, from 1
+
+    struct slt_json_reader *json;
     const char *unit; // what is left of the current unit
     size_t unit_bytes;
-    char *copy; // of a unit that lies in the buffer, while it is dealt out
+    bool has_unit; // which may be empty
+    char *copy;    // of a unit that lies in the buffer, while it is dealt out
     size_t copy_capacity;
 };
 
-// ---- Inputs and members ----
-
-static la_ssize_t read_block(struct archive *archive, void *user, const void **data)
+const char *slt_corpus_kind_name(enum slt_corpus_kind kind)
 {
-    struct slt_corpus *c = user;
-    size_t got;
-    *data = c->block;
-    if (slt_input_read(c->in, c->block, READ_SIZE, &got, &c->in_error) == 0)
-        return (la_ssize_t)got;
-    archive_set_error(archive, -1, "%s", c->in_error.message);
-    return -1;
+    static const char *const names[] = {"text", "json lines", "a json array", "json objects"};
+    return names[kind];
 }
 
-static int archive_failed(struct slt_corpus *c, struct slt_error *err)
+const char *slt_corpus_skip_name(enum slt_corpus_skip skip, uint64_t count)
 {
-    if (c->in_error.code != 0)
-        return slt_error_set(err, c->in_error.code, "%s", c->in_error.message);
-    const char *why = archive_error_string(c->archive);
-    return slt_error_set(err, archive_errno(c->archive) == ENOMEM ? SLT_ERR_MEMORY : SLT_ERR_FORMAT,
-                         "cannot read '%s': %s", slt_input_name(c->in),
-                         why != NULL ? why : "damaged archive");
+    static const char *const names[][2] = {
+        {"record that is no JSON object", "records that are no JSON objects"},
+        {"JSON object without the field", "JSON objects without the field"},
+        {"JSON object whose field is no text", "JSON objects whose field is no text"},
+        {"document that is no UTF-8", "documents that are no UTF-8"},
+        {"line or paragraph that is too long", "lines or paragraphs that are too long"},
+        {"file in an archive that is no text", "files in archives that are no text"}};
+    return names[skip][count != 1];
 }
 
-static void close_archive(struct slt_corpus *c)
+static const char *name_of(const struct slt_corpus *c)
 {
-    archive_read_free(c->archive);
-    slt_input_close(c->in);
-    c->archive = NULL;
-    c->in = NULL;
-    c->in_member = false;
+    return slt_corpus_source_name(c->source);
 }
 
-static int open_archive(struct slt_corpus *c, struct slt_error *err)
+// ---- What is skipped ----
+
+static const char *place_unit(const struct slt_corpus *c)
 {
-    int rc = slt_input_open(&c->in, c->paths[c->next_path++], c->options.stop, err);
-    if (rc != 0)
-        return rc;
-    c->counts.inputs++;
-    c->data_end = 0;
-    c->archive = archive_read_new();
-    if (c->archive == NULL)
-        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate an archive reader");
-    archive_read_support_filter_gzip(c->archive);
-    archive_read_support_filter_zstd(c->archive);
-    archive_read_support_filter_xz(c->archive);
-    archive_read_support_format_empty(c->archive);
-    archive_read_support_format_raw(c->archive);
-    archive_read_support_format_tar(c->archive);
-    archive_read_support_format_zip_streamable(c->archive);
-    if (archive_read_open(c->archive, c, NULL, read_block, NULL) != ARCHIVE_OK)
-        return archive_failed(c, err);
-    return 0;
+    if (c->kind == SLT_KIND_JSON_ARRAY || c->kind == SLT_KIND_JSON_OBJECTS)
+        return "record";
+    return c->kind == SLT_KIND_TEXT && c->options.document == SLT_DOCUMENT_FILE ? "byte" : "line";
 }
 
-// Reads until the member's buffer holds at least bytes, or the member's end.
+static void skip(struct slt_corpus *c, enum slt_corpus_skip why)
+{
+    if (c->counts.skipped[why]++ == 0)
+        snprintf(c->first_skip[why], sizeof c->first_skip[why], "%s %llu of %s", place_unit(c),
+                 (unsigned long long)c->place, name_of(c));
+}
+
+// ---- Files ----
+
+// Reads until the file's buffer holds at least bytes, or the file's end.
 static int fill(struct slt_corpus *c, size_t bytes, struct slt_error *err)
 {
     while (!c->member_ended && c->end - c->start < bytes) {
@@ -103,35 +93,86 @@ static int fill(struct slt_corpus *c, size_t bytes, struct slt_error *err)
             c->end -= c->start;
             c->start = 0;
         }
-        if (c->capacity - c->end < READ_SIZE) {
-            const size_t capacity = 2 * c->capacity + READ_SIZE;
+        if (c->capacity < c->end + READ_SIZE + SLT_JSON_ROOM) {
+            const size_t capacity = 2 * c->capacity + READ_SIZE + SLT_JSON_ROOM;
             char *more = realloc(c->buffer, capacity);
             if (more == NULL)
-                return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate %zu bytes for '%s'",
-                                     capacity, slt_input_name(c->in));
+                return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate %zu bytes for %s",
+                                     capacity, name_of(c));
             c->buffer = more;
             c->capacity = capacity;
         }
-        const la_ssize_t n =
-            archive_read_data(c->archive, c->buffer + c->end, c->capacity - c->end);
-        if (n < 0)
-            return archive_failed(c, err);
-        c->member_ended = n == 0;
-        c->data_end = archive_filter_bytes(c->archive, 0);
-        c->end += (size_t)n;
+        size_t got = 0;
+        const int rc = slt_corpus_source_read(c->source, c->buffer + c->end,
+                                              c->capacity - SLT_JSON_ROOM - c->end, &got, err);
+        if (rc != 0)
+            return rc;
+        c->member_ended = got == 0;
+        c->end += got;
     }
     return 0;
 }
 
-// Passes over a unit that is too long; an empty one stands for it.
-static int skip_unit(struct slt_corpus *c, bool paragraph, size_t *length, struct slt_error *err)
+// Decides what the current file is. One that is refused ends the run, or is skipped in an archive.
+static int judge(struct slt_corpus *c, struct slt_error *err)
+{
+    struct slt_corpus_verdict v;
+    size_t look = LOOK_SIZE;
+    int rc;
+    for (;;) {
+        if ((rc = fill(c, look, err)) != 0)
+            return rc;
+        if (c->end == c->start) {
+            c->empty_members++;
+            c->counts.empty++;
+            c->in_member = false;
+            return 0;
+        }
+        memset(c->buffer + c->end, 0, SLT_JSON_ROOM);
+        rc = slt_corpus_judge(&v, c->json, &c->options, name_of(c), c->buffer + c->start,
+                              c->end - c->start, c->member_ended, err);
+        if (rc != 0)
+            return rc;
+        if (!v.needs_more)
+            break;
+        look = 2 * (c->end - c->start);
+        if (look > 2 * c->longest) // it is longer than anything that will be taken
+            return slt_error_set(err, SLT_ERR_FORMAT, "%s has a JSON record of more than %zu bytes",
+                                 name_of(c), c->longest);
+    }
+    if (v.is_text) {
+        c->kind = v.kind;
+        c->start += v.skip;
+        c->expected = v.kind == SLT_KIND_JSON_ARRAY ? FIRST_OR_END : VALUE_OR_END;
+        if (v.kind == SLT_KIND_JSON_ARRAY)
+            c->start = (size_t)((char *)memchr(c->buffer + c->start, '[', c->end - c->start) + 1 -
+                                c->buffer);
+        c->counts.members++;
+        c->counts.kinds[v.kind]++;
+        if (c->options.on_file != NULL)
+            c->options.on_file(c->options.user, name_of(c), v.kind);
+        return 0;
+    }
+    if (!slt_corpus_source_in_archive(c->source))
+        return slt_error_copy(err, &v.refusal);
+    if (c->counts.skipped[SLT_SKIP_NO_FILE]++ == 0)
+        snprintf(c->first_skip[SLT_SKIP_NO_FILE], sizeof c->first_skip[0], "%s", v.refusal.message);
+    c->in_member = false;
+    return 0;
+}
+
+// ---- Units ----
+
+// Passes over a unit that is too long.
+static int skip_unit(struct slt_corpus *c, bool paragraph, struct slt_error *err)
 {
     bool newline = false; // was the byte before
-    c->counts.too_long++;
-    *length = 0;
+    skip(c, SLT_SKIP_TOO_LONG);
+    c->next_place = c->place;
     for (;;) {
         while (c->start < c->end) {
             const bool is_newline = c->buffer[c->start++] == '\n';
+            c->next_place += is_newline;
             if (is_newline && (newline || !paragraph))
                 return 0;
             newline = is_newline;
@@ -144,9 +185,16 @@ static int skip_unit(struct slt_corpus *c, bool paragraph, size_t *length, struc
     }
 }
 
-// The position behind the next unit's last byte, counted from start: behind a newline, or behind
-// the empty line after a paragraph; the member's end ends a unit, too. A unit that is too long is
-// passed over.
+// Whether the newline at text[at - 1] ends an empty line.
+static bool ends_blank_line(const char *text, size_t at)
+{
+    if (at >= 2 && text[at - 2] == '\r')
+        at--;
+    return at == 1 || text[at - 2] == '\n';
+}
+
+// The bytes of the next unit: up to a newline, or to the empty line after a paragraph; the file's
+// end ends a unit, too. 0 where it was too long and has been passed over.
 static int find_end(struct slt_corpus *c, bool paragraph, size_t *length, struct slt_error *err)
 {
     size_t seen = 0;
@@ -155,126 +203,29 @@ static int find_end(struct slt_corpus *c, bool paragraph, size_t *length, struct
         const size_t have = c->end - c->start;
         const char *newline = have > seen ? memchr(from + seen, '\n', have - seen) : NULL;
         if (newline != NULL) {
-            const size_t at = (size_t)(newline - from) + 1;
-            if (!paragraph || at == 1 || from[at - 2] == '\n') {
-                *length = at;
-                return at > c->longest ? skip_unit(c, paragraph, length, err) : 0;
+            seen = (size_t)(newline - from) + 1;
+            c->next_place++;
+            if (paragraph && !ends_blank_line(from, seen))
+                continue;
+        }
+        *length = newline != NULL ? seen : have;
+        if (newline != NULL || c->member_ended || have > c->longest) {
+            if (*length <= c->longest)
+                return 0;
+            if (newline != NULL || c->member_ended) {
+                skip(c, SLT_SKIP_TOO_LONG);
+                c->start += *length;
+                *length = 0;
+                return 0;
             }
-            seen = at;
-            continue;
+            *length = 0;
+            return skip_unit(c, paragraph, err);
         }
-        if (c->member_ended) {
-            *length = have;
-            return have > c->longest ? skip_unit(c, paragraph, length, err) : 0;
-        }
-        if (have > c->longest)
-            return skip_unit(c, paragraph, length, err);
         seen = paragraph ? seen : have;
         const int rc = fill(c, have + READ_SIZE, err);
         if (rc != 0)
             return rc;
     }
-}
-
-static const char *field_of(const struct slt_corpus *c)
-{
-    return c->options.field != NULL ? c->options.field : "text";
-}
-
-// The text field of a line of JSON; *text is NULL if it has none. The object is kept while its text
-// is used.
-static int parse_line(struct slt_corpus *c, size_t length, const char **text, size_t *bytes,
-                      struct slt_error *err)
-{
-    json_error_t why;
-    bool no_memory;
-    json_decref(c->json);
-    c->json = slt_json_load(c->buffer + c->start, length, JSON_ALLOW_NUL, &why, &no_memory);
-    if (no_memory)
-        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a line of %zu bytes of '%s'",
-                             length, slt_input_name(c->in));
-    const json_t *value = json_object_get(c->json, field_of(c));
-    *text = json_string_value(value);
-    *bytes = json_string_length(value);
-    return 0;
-}
-
-// JSON lines, if the first line is an object with the field.
-static int detect_format(struct slt_corpus *c, struct slt_error *err)
-{
-    c->is_json = c->options.format == SLT_CORPUS_JSONL;
-    if (c->options.format != SLT_CORPUS_AUTO)
-        return 0;
-    int rc = fill(c, 1, err);
-    if (rc != 0 || c->end == c->start || c->buffer[c->start] != '{' ||
-        (rc = fill(c, DETECT_SIZE, err)) != 0)
-        return rc;
-    const size_t have = c->end - c->start, most = have < DETECT_SIZE ? have : DETECT_SIZE;
-    const char *newline = memchr(c->buffer + c->start, '\n', most);
-    if (newline == NULL && !(c->member_ended && have <= DETECT_SIZE))
-        return 0;
-    const size_t length = newline != NULL ? (size_t)(newline - c->buffer) - c->start + 1 : have;
-    const char *text;
-    size_t bytes;
-    if ((rc = parse_line(c, length, &text, &bytes, err)) == 0)
-        c->is_json = text != NULL;
-    return rc;
-}
-
-// A tar ends with a block of zeros, which libarchive does not ask for: without it, it was cut
-// between two members.
-static int check_end(struct slt_corpus *c, struct slt_error *err)
-{
-    const int64_t padded = (c->data_end + TAR_BLOCK - 1) / TAR_BLOCK * TAR_BLOCK;
-    if ((archive_format(c->archive) & ARCHIVE_FORMAT_BASE_MASK) != ARCHIVE_FORMAT_TAR ||
-        archive_filter_bytes(c->archive, 0) > padded)
-        return 0;
-    return slt_error_set(err, SLT_ERR_FORMAT,
-                         "cannot read '%s': Truncated tar archive without an end mark",
-                         slt_input_name(c->in));
-}
-
-// Moves to the next member that is a regular file: 1, 0 after the last one of the last input.
-static int open_member(struct slt_corpus *c, struct slt_error *err)
-{
-    for (;;) {
-        struct archive_entry *entry;
-        int rc;
-        if (c->archive == NULL) {
-            if (c->next_path == c->path_count)
-                return 0;
-            if ((rc = open_archive(c, err)) != 0)
-                return rc;
-        }
-        rc = archive_read_next_header(c->archive, &entry);
-        if (rc == ARCHIVE_EOF) {
-            if ((rc = check_end(c, err)) != 0)
-                return rc;
-            close_archive(c);
-            continue;
-        }
-        if (rc != ARCHIVE_OK && rc != ARCHIVE_WARN)
-            return archive_failed(c, err);
-        c->data_end = archive_filter_bytes(c->archive, 0);
-        if (archive_entry_filetype(entry) != AE_IFREG)
-            continue;
-        c->counts.members++;
-        c->start = c->end = 0;
-        c->member_ended = false;
-        c->in_member = true;
-        rc = detect_format(c, err);
-        return rc != 0 ? rc : 1;
-    }
-}
-
-// ---- Units ----
-
-static bool is_blank(const char *text, size_t bytes)
-{
-    for (size_t i = 0; i < bytes; i++)
-        if (strchr(" \t\r\n", text[i]) == NULL || text[i] == '\0')
-            return false;
-    return true;
 }
 
 // Where to cut text of which only limit bytes may go together: behind the last newline, else before
@@ -307,51 +258,195 @@ static int hold(struct slt_corpus *c, size_t bytes, struct slt_error *err)
         memcpy(c->copy, c->buffer + c->start, bytes);
     c->unit = c->copy;
     c->unit_bytes = bytes;
+    c->has_unit = true;
     return 0;
 }
 
-// The next unit of the member's text. A whole file is taken in pieces of the split, so that a file
-// of any size passes through.
-static int take_text(struct slt_corpus *c, struct slt_error *err)
+// A whole file is taken in pieces of the split, so that a file of any size passes through.
+static int take_file(struct slt_corpus *c, struct slt_error *err)
 {
-    const bool file = c->options.document == SLT_DOCUMENT_FILE;
     const size_t split = c->options.split > 0 ? (size_t)c->options.split : MOST_UNIT;
-    size_t length;
-    int rc = file ? fill(c, split + 1, err)
-                  : find_end(c, c->options.document == SLT_DOCUMENT_BLANK, &length, err);
+    int rc = fill(c, split + 1, err);
     if (rc != 0)
         return rc;
-    if (file) {
-        if (c->end - c->start > MOST_UNIT && c->options.split == 0)
-            return slt_error_set(err, SLT_ERR_FORMAT,
-                                 "'%s' has a document of more than %zu bytes; --split cuts it",
-                                 slt_input_name(c->in), MOST_UNIT);
-        length = cut_at(c->buffer + c->start, c->end - c->start, split);
-    }
-    size_t text = length;
-    while (!file && text > 0 && strchr("\r\n", c->buffer[c->start + text - 1]) != NULL &&
-           c->buffer[c->start + text - 1] != '\0')
-        text--;
-    if ((rc = hold(c, text, err)) == 0)
+    if (c->end - c->start > MOST_UNIT && c->options.split == 0)
+        return slt_error_set(err, SLT_ERR_FORMAT,
+                             "%s has a document of more than %zu bytes; --split cuts it",
+                             name_of(c), MOST_UNIT);
+    const size_t length = cut_at(c->buffer + c->start, c->end - c->start, split);
+    c->next_place = c->place + length;
+    if ((rc = hold(c, length, err)) == 0)
         c->start += length;
     return rc;
 }
 
-static int take_json(struct slt_corpus *c, struct slt_error *err)
+// A line without its newline, or a paragraph without the newlines around it.
+static int take_lines(struct slt_corpus *c, struct slt_error *err)
 {
-    size_t length, bytes;
-    const char *text;
-    int rc = find_end(c, false, &length, err);
-    if (rc != 0 || (rc = parse_line(c, length, &text, &bytes, err)) != 0)
+    const bool paragraph = c->options.document == SLT_DOCUMENT_BLANK;
+    size_t length;
+    int rc = find_end(c, paragraph, &length, err);
+    if (rc != 0 || length == 0)
         return rc;
-    if (text != NULL) {
-        c->unit = text;
-        c->unit_bytes = bytes;
-    } else if (!is_blank(c->buffer + c->start, length)) {
-        c->counts.bad_json++;
-    }
+    const char *from = c->buffer + c->start;
+    size_t text = length;
+    if (!paragraph)
+        text -= from[length - 1] == '\n';
+    else
+        while (text > 0 && (from[text - 1] == '\n' || from[text - 1] == '\r'))
+            text--;
+    if (text > 0 || !paragraph)
+        rc = hold(c, text, err);
     c->start += length;
+    return rc;
+}
+
+// The text of a record in the buffer.
+static int take_record(struct slt_corpus *c, const char *record, size_t bytes,
+                       struct slt_error *err)
+{
+    switch (slt_json_text(c->json, record, bytes,
+                          c->options.field != NULL ? c->options.field : "text", &c->unit,
+                          &c->unit_bytes)) {
+    case SLT_JSON_TEXT:
+        c->has_unit = true;
+        break;
+    case SLT_JSON_NO_TEXT:
+        skip(c, SLT_SKIP_NO_TEXT);
+        break;
+    case SLT_JSON_NO_FIELD:
+        skip(c, SLT_SKIP_NO_FIELD);
+        break;
+    case SLT_JSON_BAD_UTF8:
+        skip(c, SLT_SKIP_NO_UTF8);
+        break;
+    case SLT_JSON_BAD:
+        skip(c, SLT_SKIP_NO_JSON);
+        break;
+    case SLT_JSON_NO_MEMORY:
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a record of %zu bytes of %s",
+                             bytes, name_of(c));
+    }
     return 0;
+}
+
+static int take_json_line(struct slt_corpus *c, struct slt_error *err)
+{
+    size_t length, i = 0;
+    int rc = find_end(c, false, &length, err);
+    if (rc != 0 || length == 0)
+        return rc;
+    const char *line = c->buffer + c->start;
+    // Files that were put together may each have begun with a mark.
+    if (length >= 3 && memcmp(line, "\xef\xbb\xbf", 3) == 0)
+        i = 3;
+    while (i < length && slt_is_blank(line[i]))
+        i++;
+    if (i < length)
+        rc = take_record(c, line + i, length - i, err);
+    c->start += length;
+    return rc;
+}
+
+static int values_failed(const struct slt_corpus *c, struct slt_error *err)
+{
+    return slt_error_set(err, SLT_ERR_FORMAT,
+                         "%s is damaged or truncated: its JSON %s not go on or end as it must "
+                         "behind record %llu",
+                         name_of(c), c->kind == SLT_KIND_JSON_ARRAY ? "array does" : "objects do",
+                         (unsigned long long)c->next_place - 1);
+}
+
+// The next value, of an array or of objects one after the other, or what stands between two.
+static int take_value(struct slt_corpus *c, struct slt_error *err)
+{
+    struct slt_json_scan scan = {0};
+    while (c->start < c->end && slt_is_blank(c->buffer[c->start]))
+        c->start++;
+    if (c->start == c->end)
+        return 0;
+    const char first = c->buffer[c->start];
+    const bool in_array = c->kind == SLT_KIND_JSON_ARRAY;
+    const bool starts = first != ',' && first != ']' && first != '}' && first != ':';
+    int rc = 0;
+    if (in_array &&
+        ((first == ',' && c->expected == COMMA_OR_END) ||
+         (first == ']' && (c->expected == COMMA_OR_END || c->expected == FIRST_OR_END)))) {
+        c->expected = first == ',' ? VALUE : NOTHING;
+        c->start++;
+        return 0;
+    }
+    if (!starts || c->expected == COMMA_OR_END || c->expected == NOTHING ||
+        (!in_array && first != '{'))
+        return values_failed(c, err);
+    while (!slt_json_scan(&scan, c->buffer + c->start, c->end - c->start)) {
+        if (c->end - c->start > c->longest)
+            return slt_error_set(err, SLT_ERR_FORMAT, "%s has a JSON record of more than %zu bytes",
+                                 name_of(c), c->longest);
+        if (c->member_ended)
+            return values_failed(c, err);
+        if ((rc = fill(c, c->end - c->start + READ_SIZE, err)) != 0)
+            return rc;
+    }
+    c->next_place++;
+    rc = take_record(c, c->buffer + c->start, scan.at, err);
+    c->start += scan.at;
+    c->expected = in_array ? COMMA_OR_END : VALUE_OR_END;
+    return rc;
+}
+
+static int take_unit(struct slt_corpus *c, struct slt_error *err)
+{
+    c->place = c->next_place;
+    switch (c->kind) {
+    case SLT_KIND_JSON_LINES:
+        return take_json_line(c, err);
+    case SLT_KIND_JSON_ARRAY:
+    case SLT_KIND_JSON_OBJECTS:
+        return take_value(c, err);
+    default:
+        return c->options.document == SLT_DOCUMENT_FILE ? take_file(c, err) : take_lines(c, err);
+    }
+}
+
+// ---- Documents ----
+
+// The first bytes of the unit that make a document: false if they are no UTF-8.
+static bool deal(struct slt_corpus *c, const char **text, size_t *bytes)
+{
+    const bool whole = c->options.whole_lines && c->kind == SLT_KIND_TEXT &&
+                       c->options.document == SLT_DOCUMENT_LINE;
+    const size_t n = cut_at(c->unit, c->unit_bytes, whole ? 0 : (size_t)c->options.split);
+    *text = c->unit;
+    *bytes = n;
+    c->unit += n;
+    c->unit_bytes -= n;
+    c->has_unit = c->unit_bytes > 0;
+    const size_t valid = slt_utf8_valid(*text, n);
+    if (valid < n) {
+        if (c->kind == SLT_KIND_TEXT && c->options.document == SLT_DOCUMENT_FILE)
+            c->place += valid;
+        skip(c, SLT_SKIP_NO_UTF8);
+        return false;
+    }
+    c->counts.documents++;
+    c->counts.text_bytes += n;
+    return true;
+}
+
+static int next_file(struct slt_corpus *c, struct slt_error *err)
+{
+    const int rc = slt_corpus_source_next(c->source, err);
+    c->counts.inputs = slt_corpus_source_inputs(c->source);
+    c->counts.empty = c->empty_members + slt_corpus_source_empty(c->source);
+    if (rc <= 0)
+        return rc;
+    c->start = c->end = 0;
+    c->member_ended = false;
+    c->in_member = true;
+    c->next_place = 1;
+    const int judged = judge(c, err);
+    return judged != 0 ? judged : 1;
 }
 
 int slt_corpus_next(struct slt_corpus *c, const char **text, size_t *bytes, struct slt_error *err)
@@ -360,31 +455,25 @@ int slt_corpus_next(struct slt_corpus *c, const char **text, size_t *bytes, stru
         int rc = slt_error_stopped(c->options.stop, err);
         if (rc != 0)
             return rc;
-        if (c->unit_bytes > 0) {
-            const size_t n = cut_at(c->unit, c->unit_bytes, (size_t)c->options.split);
-            const char *document = c->unit;
-            c->unit += n;
-            c->unit_bytes -= n;
-            if (slt_utf8_valid(document, n) < n) {
-                c->counts.bad_utf8++;
-                continue;
-            }
-            c->counts.documents++;
-            c->counts.text_bytes += n;
-            *text = document;
-            *bytes = n;
-            return 1;
+        if (c->has_unit) {
+            if (deal(c, text, bytes))
+                return 1;
+            continue;
         }
         if (!c->in_member) {
-            if ((rc = open_member(c, err)) <= 0)
+            if ((rc = next_file(c, err)) <= 0)
                 return rc;
             continue;
         }
         if ((rc = fill(c, 1, err)) != 0)
             return rc;
-        if (c->end == c->start)
+        if (c->end > c->start)
+            rc = take_unit(c, err);
+        else if (c->kind == SLT_KIND_JSON_ARRAY && c->expected != NOTHING)
+            rc = values_failed(c, err);
+        else
             c->in_member = false;
-        else if ((rc = c->is_json ? take_json(c, err) : take_text(c, err)) != 0)
+        if (rc != 0)
             return rc;
     }
 }
@@ -393,12 +482,15 @@ int slt_corpus_open(struct slt_corpus **corpus, const char *const *paths, size_t
                     const struct slt_corpus_options *options, struct slt_error *err)
 {
     struct slt_corpus *c = calloc(1, sizeof *c);
-    if (c == NULL || (c->block = malloc(READ_SIZE)) == NULL) {
+    if (c == NULL || (c->json = slt_json_reader_create()) == NULL) {
         free(c);
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a corpus reader");
     }
-    c->paths = paths;
-    c->path_count = count;
+    const int rc = slt_corpus_source_open(&c->source, paths, count, options->stop, err);
+    if (rc != 0) {
+        slt_corpus_close(c);
+        return rc;
+    }
     c->options = *options;
     c->longest = options->longest > 0 ? (size_t)options->longest : MOST_UNIT;
     *corpus = c;
@@ -410,14 +502,18 @@ const struct slt_corpus_counts *slt_corpus_counts(const struct slt_corpus *c)
     return &c->counts;
 }
 
+const char *slt_corpus_first_skip(const struct slt_corpus *c, enum slt_corpus_skip skip)
+{
+    return c->first_skip[skip];
+}
+
 void slt_corpus_close(struct slt_corpus *c)
 {
     if (c == NULL)
         return;
-    close_archive(c);
-    json_decref(c->json);
+    slt_corpus_source_close(c->source);
+    slt_json_reader_free(c->json);
     free(c->buffer);
     free(c->copy);
-    free(c->block);
     free(c);
 }

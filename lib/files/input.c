@@ -1,5 +1,5 @@
-// Inputs: a descriptor with a buffer, or caller's memory. The buffer serves peeking and small
-// reads; large reads go straight to the caller's memory.
+// Inputs: a descriptor or another source with a buffer, or caller's memory. The buffer serves
+// peeking and small reads; large reads go straight to the caller's memory.
 #include <assert.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -8,8 +8,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "files/input_source.h"
 #include "files/wait.h"
-#include "slt/stream.h"
 
 #define BUFFER_BYTES ((size_t)256 << 10)
 // One read call moves at most this much, so that the flag is seen now and then.
@@ -18,8 +18,9 @@
 struct slt_input {
     char *name;
     slt_stop_flag *stop;
-    int fd;              // -1 for memory
-    bool owns_fd, waits; // waits: neither a regular file nor memory
+    int fd;                         // -1 for memory and for a source
+    bool owns_fd, waits;            // waits: a descriptor of what is no regular file
+    struct slt_input_source source; // read is NULL where there is none
     bool consumed;       // something was read, not only peeked
     unsigned char *buffer;
     size_t start, end;           // unread bytes of the buffer
@@ -98,6 +99,24 @@ int slt_input_memory(struct slt_input **in, const char *name, const void *data, 
     return 0;
 }
 
+int slt_input_over(struct slt_input **in, const char *name, slt_stop_flag *stop,
+                   struct slt_input_source source, struct slt_error *err)
+{
+    struct slt_input *i = NULL;
+    int rc = make_input(&i, name, err);
+    if (rc != 0)
+        return rc;
+    i->stop = stop;
+    if ((i->buffer = malloc(BUFFER_BYTES)) == NULL) {
+        rc = slt_error_errno(err, "cannot allocate a buffer for '%s'", name);
+        slt_input_close(i);
+        return rc;
+    }
+    i->source = source;
+    *in = i;
+    return 0;
+}
+
 const char *slt_input_name(const struct slt_input *in)
 {
     return in->name;
@@ -122,10 +141,20 @@ static size_t peek_memory(const struct slt_input *in, void *data, size_t bytes)
     return n;
 }
 
-// One read call, or its like from memory; *got is 0 only at the end.
+// Nothing but the caller's memory, which needs no buffer.
+static bool is_memory(const struct slt_input *in)
+{
+    return in->fd < 0 && in->source.read == NULL;
+}
+
+// One read call, or its like; *got is 0 only at the end.
 static int read_some(struct slt_input *in, void *data, size_t bytes, size_t *got,
                      struct slt_error *err)
 {
+    if (in->source.read != NULL) {
+        const int rc = slt_error_stopped(in->stop, err);
+        return rc != 0 ? rc : in->source.read(in->source.user, data, bytes, got, err);
+    }
     if (in->fd < 0) {
         *got = peek_memory(in, data, bytes);
         in->memory_read += *got;
@@ -152,7 +181,7 @@ int slt_input_read(struct slt_input *in, void *data, size_t bytes, size_t *got,
 {
     in->consumed = true;
     if (in->start == in->end) {
-        if (in->fd < 0 || bytes >= BUFFER_BYTES)
+        if (is_memory(in) || bytes >= BUFFER_BYTES)
             return read_some(in, data, bytes, got, err);
         size_t filled = 0;
         int rc = read_some(in, in->buffer, BUFFER_BYTES, &filled, err);
@@ -174,7 +203,7 @@ int slt_input_peek(struct slt_input *in, void *data, size_t bytes, size_t *got,
                    struct slt_error *err)
 {
     assert(bytes <= SLT_PEEK_MAX);
-    if (in->fd < 0) {
+    if (is_memory(in)) {
         *got = peek_memory(in, data, bytes);
         return 0;
     }
@@ -202,6 +231,8 @@ int slt_input_map(struct slt_input *in, const void **data, uint64_t *bytes, stru
 {
     struct stat st;
     assert(!in->consumed && in->map == NULL);
+    if (in->source.read != NULL)
+        return slt_error_set(err, SLT_ERR_RANGE, "'%s' is no regular file", in->name);
     if (in->fd < 0) {
         *data = in->memory;
         *bytes = in->memory_bytes;
@@ -243,6 +274,8 @@ void slt_input_close(struct slt_input *in)
         munmap(in->map, in->map_bytes);
     if (in->owns_fd)
         close(in->fd);
+    if (in->source.close != NULL)
+        in->source.close(in->source.user);
     free(in->buffer);
     free(in->name);
     free(in);

@@ -3,8 +3,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "files/input_source.h"
 #include "files/tokens_reader.h"
-#include "files/wait.h"
 
 #define SCRATCH_TOKENS 8192
 #define DIGEST_BYTES   ((size_t)64 << 20) // between two looks at the stop flag
@@ -218,7 +218,7 @@ int slt_tokens_open(struct slt_tokens **tokens, struct slt_input *in, struct slt
     } else if (rc == SLT_ERR_RANGE) {
         rc = slt_tokens_stream_open(t, err);
     } else {
-        rc = slt_error_set(err, rc, "%s", local.message);
+        rc = slt_error_copy(err, &local);
     }
     if (rc != 0)
         goto out;
@@ -266,12 +266,12 @@ int slt_tokens_read(struct slt_tokens *tokens, int32_t *ids, size_t count, size_
     if (t->map != NULL)
         return read_mapped(t, &t->cursor, ids, count, got, err);
     if (t->failure.code != 0)
-        return slt_error_set(err, t->failure.code, "%s", t->failure.message);
+        return slt_error_copy(err, &t->failure);
     struct slt_error local = {0};
     int rc = slt_tokens_stream_read(t, ids, count, got, &local);
     if (rc != 0) {
         t->failure = local;
-        return slt_error_set(err, rc, "%s", local.message);
+        return slt_error_copy(err, &local);
     }
     return 0;
 }

@@ -58,8 +58,16 @@ no_memory:
 
 static int zstd_error(const struct slt_unpack *u, size_t result, struct slt_error *err)
 {
-    const int code =
-        ZSTD_getErrorCode(result) == ZSTD_error_memory_allocation ? SLT_ERR_MEMORY : SLT_ERR_FORMAT;
+    const ZSTD_ErrorCode why = ZSTD_getErrorCode(result);
+    const int code = why == ZSTD_error_memory_allocation ? SLT_ERR_MEMORY : SLT_ERR_FORMAT;
+    if (why == ZSTD_error_frameParameter_windowTooLarge)
+        return slt_error_hint(
+            err,
+            slt_error_set(err, SLT_ERR_FORMAT,
+                          "'%s' looks back further than zstd does by default, 128 MiB, and would "
+                          "take as much memory as that",
+                          slt_input_name(u->in)),
+            "'zstd -dc --long=31 FILE' unpacks it; '-' reads that from a pipe");
     return slt_error_set(err, code, "'%s' is damaged: zstd after %llu bytes: %s",
                          slt_input_name(u->in), (unsigned long long)u->bytes,
                          ZSTD_getErrorName(result));

@@ -89,7 +89,7 @@ int slt_model_draw_supports(struct slt_model *m, struct slt_error *err)
         int one = draw_group(m, i / SLT_GROUP_KINDS, (int)(i % SLT_GROUP_KINDS), crc[i], &mine);
         if (one != 0) {
 #pragma omp critical(slt_model_error)
-            rc = slt_error_set(err, one, "%s", mine.message);
+            rc = slt_error_copy(err, &mine);
         }
     }
     uint32_t sum = 0;

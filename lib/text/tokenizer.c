@@ -94,7 +94,7 @@ int slt_tokenizer_encode_batch(const struct slt_tokenizer *t, struct slt_token_i
         const int one = t->kind->encode(t->model, &ids[i], texts[i], bytes[i], true, &mine);
         if (one != 0) {
 #pragma omp critical(slt_encode_error)
-            rc = slt_error_set(err, one, "%s", mine.message);
+            rc = slt_error_copy(err, &mine);
         }
     }
     return rc;

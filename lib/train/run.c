@@ -189,7 +189,7 @@ static void save_unfinished(struct run *r, int *rc, struct slt_error *err)
     if (saved == 0)
         saved = slt_run_states_write(&r->states, r->trainer, &r->attachments, &late);
     if (saved != 0 && *rc == SLT_ERR_STOPPED)
-        *rc = slt_error_set(err, late.code, "%s", late.message);
+        *rc = slt_error_copy(err, &late);
     else if (saved != 0 && r->how->on_warning != NULL)
         r->how->on_warning(r->how->user, late.message);
 }

@@ -354,7 +354,7 @@ static int classify(enum found_kind *kind, const char *path, int64_t step,
     else if (rc == SLT_ERR_MISMATCH)
         *kind = OTHER;
     slt_checkpoint_close(reader);
-    return is_ours(rc) ? slt_error_set(err, rc, "%s", why->message) : 0;
+    return is_ours(rc) ? slt_error_copy(err, why) : 0;
 }
 
 static bool is_of_run(const struct slt_found_state *f)
@@ -421,7 +421,7 @@ static int is_whole(const char *path, const struct slt_run_states *s, bool *whol
         slt_checkpoint_close(reader);
     }
     if (is_ours(rc))
-        return slt_error_set(err, rc, "%s", why.message);
+        return slt_error_copy(err, &why);
     *whole = rc == 0;
     if (rc != 0)
         pass_over(s, &why);
@@ -486,7 +486,7 @@ int slt_run_states_is_finished(const struct slt_run_states *s, const struct slt_
         rc = slt_checkpoint_verify(reader, &why);
     *finished = rc == 0 && is_result(reader, t);
     slt_checkpoint_close(reader);
-    return is_ours(rc) ? slt_error_set(err, rc, "%s", why.message) : 0;
+    return is_ours(rc) ? slt_error_copy(err, &why) : 0;
 }
 
 // ---- Writing ----

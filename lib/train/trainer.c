@@ -218,7 +218,7 @@ static int accumulate(struct slt_trainer *t, slt_stop_flag *stop, struct slt_err
                      micro_step);
     }
     const struct slt_error *failure = &t->grads.projected.failure;
-    return failure->code == 0 ? 0 : slt_error_set(err, failure->code, "%s", failure->message);
+    return failure->code == 0 ? 0 : slt_error_copy(err, failure);
 }
 
 // What a step that has been computed did.
@@ -281,7 +281,7 @@ int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt
     if ((rc = t->model->ops->synchronize(t->model->ctx, err)) != 0)
         return rc;
     if (t->failure.code != 0)
-        return slt_error_set(err, t->failure.code, "%s", t->failure.message);
+        return slt_error_copy(err, &t->failure);
     record_step(t, record, predicted);
     if (!record->skipped && slt_relora_is_due(&t->optimizer, p->updates) &&
         (rc = slt_relora_restart(&t->optimizer, p->updates, err)) != 0)

@@ -35,9 +35,10 @@ enum {
 struct slt_error {
     int code;           // the SLT_ERR_* also returned
     char message[1024]; // the sentence; truncated if it would be longer
+    char hint[512]; // what would help, often a command to type; "" where there is nothing to say
 };
 
-// Fills *err (which may be NULL) and returns code, so that a failing function can end with
+// Fills *err (which may be NULL), without a hint, and returns code, so that a failing function can end with
 // `return slt_error_set(err, SLT_ERR_RANGE, "rank %d is below 1", rank);`.
 SLT_API int slt_error_set(struct slt_error *err, int code, const char *format, ...)
     SLT_PRINTF(3, 4);
@@ -49,6 +50,13 @@ SLT_API int slt_error_errno(struct slt_error *err, const char *format, ...) SLT_
 // Puts "prefix: " in front of a message already set; returns err->code (or code if err is NULL).
 SLT_API int slt_error_prefix(struct slt_error *err, int code, const char *format, ...)
     SLT_PRINTF(3, 4);
+
+// Adds a hint to the sentence just set, whose code it returns.
+SLT_API int slt_error_hint(struct slt_error *err, int code, const char *format, ...)
+    SLT_PRINTF(3, 4);
+
+// Gives *err (which may be NULL) what was kept in from, and returns its code.
+SLT_API int slt_error_copy(struct slt_error *err, const struct slt_error *from);
 
 // ---- Stopping ----
 

@@ -1,0 +1,172 @@
+// simdjson behind C: its on-demand reader, which passes over what is not asked for.
+#include "files/corpus_json.h"
+
+#include <algorithm>
+#include <cstdio>
+#include <new>
+#include <string>
+#include <string_view>
+
+#define SIMDJSON_EXCEPTIONS 0
+#include <simdjson.h>
+
+namespace ondemand = simdjson::ondemand;
+
+struct slt_json_reader {
+    ondemand::parser parser;
+};
+
+namespace
+{
+
+// Makes room for a record, which iterate() would do, too, but without looking whether it got its
+// buffer for strings: asking for as much before is how we look.
+simdjson::error_code reserve(ondemand::parser &parser, size_t bytes)
+{
+    if (bytes <= parser.capacity())
+        return simdjson::SUCCESS;
+    const size_t capacity = std::max({bytes, 2 * parser.capacity(), size_t(4096)});
+    void *probe = ::operator new[](2 * capacity, std::nothrow);
+    ::operator delete[](probe);
+    return probe != nullptr ? parser.allocate(capacity) : simdjson::MEMALLOC;
+}
+
+simdjson::error_code open_object(ondemand::parser &parser, const char *record, size_t bytes,
+                                 ondemand::document *document, ondemand::object *object)
+{
+    auto error = reserve(parser, bytes);
+    if (error == simdjson::SUCCESS)
+        error = parser.iterate(record, bytes, bytes + SLT_JSON_ROOM).get(*document);
+    return error == simdjson::SUCCESS ? document->get_object().get(*object) : error;
+}
+
+enum slt_json_finding finding_of(simdjson::error_code error)
+{
+    return error == simdjson::MEMALLOC     ? SLT_JSON_NO_MEMORY
+           : error == simdjson::UTF8_ERROR ? SLT_JSON_BAD_UTF8
+                                           : SLT_JSON_BAD;
+}
+
+// What is asked for: a name alone, or the first of several with the rest behind a dot.
+bool matches(std::string_view name, std::string_view path, bool *inside)
+{
+    *inside = path.size() > name.size() && path[name.size()] == '.' &&
+              path.compare(0, name.size(), name) == 0;
+    return *inside || path == name;
+}
+
+// Reads an object to its end. found says what there is of the field so far.
+enum slt_json_finding read_object(ondemand::object object, std::string_view path,
+                                  enum slt_json_finding *found, std::string_view *text)
+{
+    for (auto next : object) {
+        ondemand::field field;
+        if (const auto error = std::move(next).get(field))
+            return finding_of(error);
+        // A name that is no valid string is not the one that is wanted.
+        std::string_view name;
+        bool inside = false;
+        if (field.unescaped_key().get(name) || !matches(name, path, &inside))
+            continue;
+        ondemand::json_type type;
+        ondemand::value value = field.value();
+        if (value.type().get(type)) // such as NaN
+            type = ondemand::json_type::null;
+        if (inside && type == ondemand::json_type::object) {
+            ondemand::object child;
+            if (const auto error = value.get_object().get(child))
+                return finding_of(error);
+            const auto result = read_object(child, path.substr(name.size() + 1), found, text);
+            if (result != SLT_JSON_TEXT)
+                return result;
+            continue;
+        }
+        if (inside)
+            continue;
+        if (*found != SLT_JSON_NO_FIELD)
+            return SLT_JSON_BAD;
+        *found = SLT_JSON_NO_TEXT;
+        if (type != ondemand::json_type::string)
+            continue;
+        if (const auto error = value.get_string().get(*text))
+            return finding_of(error);
+        *found = SLT_JSON_TEXT;
+    }
+    return SLT_JSON_TEXT;
+}
+
+// Names of an object's fields behind prefix, and of those of objects in it, one level deep.
+void list_fields(ondemand::object object, const std::string &prefix, std::string *list)
+{
+    for (auto next : object) {
+        ondemand::field field;
+        std::string_view name;
+        if (std::move(next).get(field))
+            return;
+        if (field.unescaped_key().get(name))
+            continue;
+        const std::string full = prefix + std::string(name);
+        ondemand::value value = field.value();
+        ondemand::json_type type;
+        ondemand::object child;
+        if (!value.type().get(type) && type == ondemand::json_type::object && prefix.empty() &&
+            !value.get_object().get(child))
+            list_fields(child, full + ".", list);
+        else
+            *list += (list->empty() ? "\"" : ", \"") + full + "\"";
+    }
+}
+
+} // namespace
+
+struct slt_json_reader *slt_json_reader_create(void)
+{
+    return new (std::nothrow) slt_json_reader;
+}
+
+void slt_json_reader_free(struct slt_json_reader *reader)
+{
+    delete reader;
+}
+
+enum slt_json_finding slt_json_text(struct slt_json_reader *reader, const char *record,
+                                    size_t bytes, const char *field, const char **text,
+                                    size_t *text_bytes)
+{
+    ondemand::document document;
+    ondemand::object object;
+    if (const auto error = open_object(reader->parser, record, bytes, &document, &object))
+        return finding_of(error);
+    enum slt_json_finding found = SLT_JSON_NO_FIELD;
+    std::string_view value;
+    const auto result = read_object(object, field, &found, &value);
+    if (result != SLT_JSON_TEXT)
+        return result;
+    const char *behind;
+    if (!document.current_location().get(behind))
+        return SLT_JSON_BAD;
+    if (found == SLT_JSON_TEXT) {
+        *text = value.data();
+        *text_bytes = value.size();
+    }
+    return found;
+}
+
+void slt_json_fields(struct slt_json_reader *reader, const char *record, size_t bytes, char *list,
+                     size_t size)
+{
+    ondemand::document document;
+    ondemand::object object;
+    std::string names;
+    try {
+        if (!open_object(reader->parser, record, bytes, &document, &object))
+            list_fields(object, "", &names);
+    } catch (const std::bad_alloc &) {
+        names.clear();
+    }
+    if (names.size() >= size) {
+        const size_t end = names.rfind(", \"", size > 8 ? size - 8 : 0);
+        names = names.substr(0, end == std::string::npos ? 0 : end) + ", ...";
+    }
+    snprintf(list, size, "%s", names.c_str());
+}
