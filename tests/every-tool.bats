@@ -64,6 +64,23 @@ BINARY='slt-tokenize slt-init slt-train slt-quantize slt-convert'
     done
 }
 
+@test "a mistyped option is answered with the nearest ones, and a short one with all it could be" {
+    local word
+    local -A means=([--learning-rate]=--lr [--learning_rate=1e-3]=--lr [--Batch-Size]=--batch [--max-steps]=--steps
+        [--sequence-length]=--seq [--weightdecay]=--weight-decay [--wd]=--weight-decay [--wramup]=--warmup
+        [--precission]=--precision [--num-threads]=--threads [--log-interval]=--log-every)
+    for word in "${!means[@]}"; do
+        run slt-train "$word"
+        echo "$output"
+        [ "$status" -eq 2 ]
+        [ "${lines[0]}" = "slt-train: unknown option '$word'; did you mean ${means[$word]}?" ]
+    done
+    run slt-train --va 1
+    [ "${lines[0]}" = "slt-train: option '--va' could be any of --valid, --valid-every, --valid-limit" ]
+    run slt-train --xyzzy
+    [ "${lines[0]}" = "slt-train: unknown option '--xyzzy'" ]
+}
+
 @test "an unknown option: status 2, nothing on stdout, a hint" {
     for t in $TOOLS; do
         status=0

@@ -44,6 +44,11 @@ struct cli_option {
 size_t cli_add_options(struct cli_option *rows, size_t count, const struct cli_option *more,
                        size_t more_count);
 
+// The options that are nearest to a word that is none, as a list: "--lr" for --learning-rate. Empty
+// if none is near (cli_suggest.c).
+void cli_suggest(char *text, size_t size, const char *word, const struct cli_option *options,
+                 size_t count);
+
 struct cli_list {
     const char **item; // (count): allocated, the caller's to free
     size_t count;

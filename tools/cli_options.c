@@ -213,6 +213,25 @@ size_t cli_add_options(struct cli_option *rows, size_t count, const struct cli_o
     return count;
 }
 
+// An option that there is not, or one that is short for several.
+static _Noreturn void refuse_option(const struct cli_program *p, const char *word)
+{
+    char list[300] = "";
+    const size_t length = strcspn(word + 2, "=");
+    for (size_t i = 0; i < p->count; i++) {
+        const size_t used = strlen(list);
+        if (p->options[i].kind != CLI_HEADING && strncmp(p->options[i].name, word + 2, length) == 0)
+            snprintf(list + used, sizeof list - used, "%s--%s", used > 0 ? ", " : "",
+                     p->options[i].name);
+    }
+    if (list[0] != '\0' && strchr(list, ',') != NULL)
+        cli_usage("option '%s' could be any of %s", word, list);
+    cli_suggest(list, sizeof list, word, p->options, p->count);
+    if (list[0] != '\0')
+        cli_usage("unknown option '%s'; did you mean %s?", word, list);
+    cli_usage("unknown option '%s'", word);
+}
+
 int cli_parse(const struct cli_program *p, int argc, char ***argv)
 {
     struct option longs[CLI_MAX_OPTIONS + 3] = {{"help", no_argument, NULL, HELP_CODE},
@@ -247,7 +266,7 @@ int cli_parse(const struct cli_program *p, int argc, char ***argv)
         if (code == '?' && optopt > 0 && optopt < 256)
             cli_usage("unknown option '-%c'", optopt);
         if (code == '?')
-            cli_usage("unknown or ambiguous option '%s'", words[optind - 1]);
+            refuse_option(p, words[optind - 1]);
         size_t row = (size_t)(code - ROW_CODE);
         for (size_t i = 0; code < 256 && i < p->count; i++)
             if (p->options[i].letter == code)
