@@ -1,10 +1,12 @@
 // config.json: Hugging Face's LlamaConfig keys plus our "slt" object.
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config/architecture.h"
+#include "config/rope.h"
 #include "core/json.h"
 #include "slt/config.h"
 
@@ -79,13 +81,6 @@ static int refuse_unsupported(const struct source *s, const json_t *object, stru
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (json_is_true(json_object_get(object, flags[i])))
             return bad(s, flags[i], "is true, which is not supported");
-    static const char *const scaling[] = {"rope_scaling", "rope_parameters"};
-    for (size_t i = 0; i < sizeof scaling / sizeof *scaling; i++) {
-        const json_t *rope = json_object_get(object, scaling[i]);
-        const char *type = json_string_value(json_object_get(rope, "rope_type"));
-        if (rope != NULL && !json_is_null(rope) && (type == NULL || strcmp(type, "default") != 0))
-            return bad(s, scaling[i], "scales rotary positions, which is not supported");
-    }
     const json_t *act = json_object_get(object, "hidden_act");
     if (act != NULL && (!json_is_string(act) || strcmp(json_string_value(act), "silu") != 0))
         return bad(s, "hidden_act", "is not \"silu\", the only one supported");
@@ -96,10 +91,121 @@ static int refuse_unsupported(const struct source *s, const json_t *object, stru
     return 0;
 }
 
+// ---- Rotary positions ----
+
+// The object that says how they are scaled, and the key it has in config.json.
+struct rope_source {
+    const struct source *file;
+    const char *key;
+    const json_t *object;
+};
+
+static int bad_rope(const struct rope_source *r, const char *key, const char *what)
+{
+    char path[80];
+    snprintf(path, sizeof path, "%s.%s", r->key, key);
+    return bad(r->file, path, what);
+}
+
+static bool is_given(const json_t *item)
+{
+    return item != NULL && !json_is_null(item);
+}
+
+static int get_factor(const struct rope_source *r, const char *key, double *value)
+{
+    const json_t *item = json_object_get(r->object, key);
+    if (!json_is_number(item))
+        return bad_rope(r, key, is_given(item) ? "is no number" : "is missing");
+    *value = json_number_value(item);
+    return 0;
+}
+
+// transformers 5 prefers the key of the whole configuration, which older versions do not know.
+static int get_original_length(const struct rope_source *r, const json_t *config, int64_t *value)
+{
+    static const char key[] = "original_max_position_embeddings";
+    const json_t *item = json_object_get(config, key);
+    if (!is_given(item))
+        item = json_object_get(r->object, key);
+    const double length = json_number_value(item);
+    if (!json_is_number(item) || !(fabs(length) < 1e15) || length != floor(length))
+        return bad_rope(r, key, is_given(item) ? "is no whole number" : "is missing");
+    *value = (int64_t)length;
+    return 0;
+}
+
+// The type, by its key or by the older one. transformers takes neither to mean the default, whatever
+// else the object has.
+static int get_rope_type(const struct rope_source *r, enum slt_rope_type *type)
+{
+    const char *key = is_given(json_object_get(r->object, "rope_type")) ? "rope_type" : "type";
+    const json_t *item = json_object_get(r->object, key);
+    char what[160];
+    *type = SLT_ROPE_DEFAULT;
+    if (!is_given(item))
+        return 0;
+    if (!json_is_string(item))
+        return bad_rope(r, key, "is no string");
+    if (slt_rope_find(type, json_string_value(item)))
+        return 0;
+    snprintf(what, sizeof what,
+             "is \"%.40s\", and only the types default, linear and llama3 are supported",
+             json_string_value(item));
+    return bad_rope(r, key, what);
+}
+
+// Parts of a head that are not rotated, and layers that differ, would pass unseen.
+static int refuse_partial(const struct rope_source *r, const json_t *config)
+{
+    static const char key[] = "partial_rotary_factor";
+    static const char what[] = "is not 1: heads that are rotated in part are not supported";
+    const char *name;
+    json_t *item;
+    if (is_given(json_object_get(config, key)) &&
+        json_number_value(json_object_get(config, key)) != 1)
+        return bad(r->file, key, what);
+    json_object_foreach ((json_t *)r->object, name, item) {
+        if (strcmp(name, key) == 0 && !json_is_null(item) && json_number_value(item) != 1)
+            return bad_rope(r, key, what);
+        if (json_is_object(item))
+            return bad_rope(r, name, "is an object: layers that differ are not supported");
+    }
+    return 0;
+}
+
+// As transformers 5 reads them: rope_scaling, the older key, counts if it has anything in it, else
+// rope_parameters; a theta in there counts before the one outside.
+static int read_rope(const struct source *s, const json_t *o, struct slt_config *c)
+{
+    static const char *const keys[] = {"rope_scaling", "rope_parameters"};
+    struct rope_source r = {s, NULL, NULL};
+    struct slt_rope_scaling *scaling = &c->rope_scaling;
+    int rc;
+    for (int i = 0; i < 2; i++) {
+        const json_t *object = json_object_get(o, keys[i]);
+        if (is_given(object) && !json_is_object(object))
+            return bad(s, keys[i], "is no object");
+        if (r.key == NULL && json_object_size(object) > 0)
+            r = (struct rope_source){s, keys[i], object};
+    }
+    if ((rc = get_real(s, o, "rope_theta", 10000, &c->rope_theta)) != 0 ||
+        (rc = get_real(s, r.object, "rope_theta", c->rope_theta, &c->rope_theta)) != 0 ||
+        (rc = refuse_partial(&r, o)) != 0 || (rc = get_rope_type(&r, &scaling->type)) != 0)
+        return rc;
+    if (scaling->type != SLT_ROPE_DEFAULT && (rc = get_factor(&r, "factor", &scaling->factor)) != 0)
+        return rc;
+    if (scaling->type == SLT_ROPE_LLAMA3 &&
+        ((rc = get_factor(&r, "low_freq_factor", &scaling->low_freq_factor)) != 0 ||
+         (rc = get_factor(&r, "high_freq_factor", &scaling->high_freq_factor)) != 0 ||
+         (rc = get_original_length(&r, o, &scaling->original_max_position_embeddings)) != 0))
+        return rc;
+    return 0;
+}
+
 static int read_llama(const struct source *s, const json_t *o, struct slt_config *c)
 {
     int rc;
-    const json_t *rope = json_object_get(o, "rope_parameters");
     if ((rc = refuse_unsupported(s, o, c)) != 0 ||
         (rc = get_required(s, o, "vocab_size", &c->vocab_size)) != 0 ||
         (rc = get_required(s, o, "hidden_size", &c->hidden_size)) != 0 ||
@@ -110,8 +216,7 @@ static int read_llama(const struct source *s, const json_t *o, struct slt_config
                         &c->num_key_value_heads)) != 0 ||
         (rc = get_whole(s, o, "max_position_embeddings", 2048, &c->max_position_embeddings)) != 0 ||
         (rc = get_real(s, o, "rms_norm_eps", 1e-6, &c->rms_norm_eps)) != 0 ||
-        (rc = get_real(s, o, "rope_theta", 10000, &c->rope_theta)) != 0 ||
-        (rc = get_real(s, rope, "rope_theta", c->rope_theta, &c->rope_theta)) != 0 ||
+        (rc = read_rope(s, o, c)) != 0 ||
         (rc = get_real(s, o, "initializer_range", 0.02, &c->initializer_range)) != 0 ||
         (rc = get_flag(s, o, "tie_word_embeddings", &c->tie_word_embeddings)) != 0 ||
         (rc = get_token(s, o, "bos_token_id", &c->bos_token_id)) != 0 ||
@@ -215,6 +320,21 @@ static json_t *whole_or_null(int64_t value)
     return value < 0 ? json_null() : json_integer(value);
 }
 
+// The keys that transformers 4 and 5 read both; the theta is outside.
+static json_t *rope_object(const struct slt_rope_scaling *s)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "rope_type", json_string(slt_rope_name(s->type)));
+    json_object_set_new(o, "factor", json_real(s->factor));
+    if (s->type == SLT_ROPE_LLAMA3) {
+        json_object_set_new(o, "low_freq_factor", json_real(s->low_freq_factor));
+        json_object_set_new(o, "high_freq_factor", json_real(s->high_freq_factor));
+        json_object_set_new(o, "original_max_position_embeddings",
+                            json_integer(s->original_max_position_embeddings));
+    }
+    return o;
+}
+
 static json_t *slt_object(const struct slt_config *c)
 {
     char text[64];
@@ -249,8 +369,14 @@ static json_t *slt_object(const struct slt_config *c)
 // 15 digits if they give back every number, else 17.
 static size_t real_flags(const struct slt_config *c)
 {
-    const double reals[] = {c->rms_norm_eps, c->rope_theta, c->initializer_range, c->alpha,
-                            c->density};
+    const double reals[] = {c->rms_norm_eps,
+                            c->rope_theta,
+                            c->initializer_range,
+                            c->alpha,
+                            c->density,
+                            c->rope_scaling.factor,
+                            c->rope_scaling.low_freq_factor,
+                            c->rope_scaling.high_freq_factor};
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
         char text[40];
         snprintf(text, sizeof text, "%.15g", reals[i]);
@@ -277,6 +403,8 @@ int slt_config_write(const struct slt_config *c, char **json, struct slt_error *
     json_object_set_new(o, "max_position_embeddings", json_integer(c->max_position_embeddings));
     json_object_set_new(o, "rms_norm_eps", json_real(c->rms_norm_eps));
     json_object_set_new(o, "rope_theta", json_real(c->rope_theta));
+    if (c->rope_scaling.type != SLT_ROPE_DEFAULT)
+        json_object_set_new(o, "rope_scaling", rope_object(&c->rope_scaling));
     json_object_set_new(o, "initializer_range", json_real(c->initializer_range));
     json_object_set_new(o, "hidden_act", json_string("silu"));
     json_object_set_new(o, "attention_bias", json_false());

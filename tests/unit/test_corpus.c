@@ -257,7 +257,13 @@ static void make_configs(struct sink *s)
          "{" SIZES
          ", \"slt\": {\"method\": \"full\", \"seed\": 1, \"quantization\": {\"type\": \"nf4\", "
          "\"block\": 64}}}"},
-        {"bad-scaled", "{" SIZES ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}}"},
+        {"good-linear", "{" SIZES ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2.5}}"},
+        {"good-llama3",
+         "{" SIZES ", \"rope_parameters\": {\"rope_theta\": 5e5, \"rope_type\": \"llama3\", "
+         "\"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": 4, "
+         "\"original_max_position_embeddings\": 64}}"},
+        {"bad-scaled", "{" SIZES ", \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2}}"},
+        {"bad-partial", "{" SIZES ", \"partial_rotary_factor\": 0.5}"},
         {"bad-heads", "{" SIZES ", \"num_key_value_heads\": 3}"},
         {"bad-twice", "{" SIZES ", \"vocab_size\": 7}"},
         {"bad-huge", "{" SIZES ", \"head_dim\": 1000000000000}"},

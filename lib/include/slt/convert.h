@@ -52,7 +52,8 @@ SLT_API int slt_convert_export(const char *directory, struct slt_checkpoint_read
 
 // Writes the model, its linears merged, and its tokenizer as one GGUF file (version 3) for
 // llama.cpp's architecture "llama": rows of q and k in the order of its rotation, norms in F32,
-// matrices in the type; Q8_0 (blocks of 32 with a scale of 16 bits) only where a row is a multiple
+// scaled rotary positions as it has them (linear: two keys; llama3: a tensor rope_freqs.weight of
+// head_dim/2 divisors), matrices in the type; Q8_0 (blocks of 32 with a scale of 16 bits) only where a row is a multiple
 // of 32, else F16. A byte-level tokenizer.json is of ggml's kind "gpt2"; SLT_ERR_RANGE for other
 // ones, and for those that split text in a way that llama.cpp has no name for.
 enum slt_gguf_type { SLT_GGUF_F32, SLT_GGUF_F16, SLT_GGUF_BF16, SLT_GGUF_Q8_0 };
