@@ -20,11 +20,26 @@ enum { TO_SLT, TO_HF, TO_REFERENCE, TO_GGUF };
 
 // ---- To a checkpoint ----
 
+// Names in files may have any characters, which a sentence of the library's has not.
 static void on_ignored(void *user, const char *tensor)
 {
     const struct options *o = user;
+    struct slt_error said;
+    slt_error_set(&said, SLT_ERR_FORMAT, "tensor '%.200s' is not of this model, and left out",
+                  tensor);
     if (!o->common.quiet)
-        cli_say("tensor '%s' is not of this model, and left out", tensor);
+        cli_say("%s", said.message);
+}
+
+static void on_renamed(void *user, const char *tensor, const char *name)
+{
+    const struct options *o = user;
+    struct slt_error said;
+    slt_error_set(&said, SLT_ERR_FORMAT,
+                  "tensors have other names: '%.200s' is taken as '%.200s', and so on", tensor,
+                  name);
+    if (!o->common.quiet)
+        cli_say("%s", said.message);
 }
 
 // A file of llama2.c, mapped; NULL if it is none. Only a plain file may be opened to find out: what
@@ -85,6 +100,7 @@ static int import_model(struct options *o, const char *directory, const void *da
                                                     .tokenizer = tokenizer,
                                                     .provenance = provenance,
                                                     .on_ignored = on_ignored,
+                                                    .on_renamed = on_renamed,
                                                     .user = o,
                                                     .stop = stop};
         const int rc = data != NULL

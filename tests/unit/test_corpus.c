@@ -217,6 +217,10 @@ static void make_safetensors(struct sink *s)
         {"bad-twice", "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
                       "\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}"},
         {"bad-json", "{\"a\":"},
+        // Of other programs.
+        {"bad-many", "{\"__metadata__\":null,\"a\":{\"dtype\":\"F4\",\"shape\":[1,1,1,1,16],"
+                     "\"data_offsets\":[0,8]},"
+                     "\"\\u00e4\":{\"dtype\":\"BOOL\",\"shape\":[],\"data_offsets\":[8,8]}}"},
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         uint8_t file[600] = {0};

@@ -19,13 +19,17 @@ struct slt_convert_options {
     const char *provenance; // JSON lines
     // Told the names of tensors that the configuration does not ask for, which are passed over.
     void (*on_ignored)(void *user, const char *tensor);
+    // Told once if tensors have other names than Hugging Face gives them, of which the first one:
+    // its name in the file, and the one that it was read as.
+    void (*on_renamed)(void *user, const char *tensor, const char *name);
     void *user;
     slt_stop_flag *stop;
 };
 
 // Reads a directory with config.json and safetensors (model.safetensors, or the files that
-// model.safetensors.index.json names) of type F32, F16 or BF16 and writes it as a checkpoint to
-// out, which the caller publishes. Where linears have lora_A and lora_B instead of weight, it is a
+// model.safetensors.index.json names) of type F32, F16, BF16 or F64 and writes it as a checkpoint
+// to out, which the caller publishes. Parts that wrappers of PyTorch put into names (module.,
+// _orig_mod.) are left out, and names of a model without its head are taken as well. Where linears have lora_A and lora_B instead of weight, it is a
 // low-rank model, and with sparse_index and sparse_value as well (the published SLTrain code) a
 // sparse plus low-rank one with an explicit support; alpha and density are then in config.json's
 // "slt" object or in the options. Errors: SLT_ERR_FORMAT, SLT_ERR_RANGE where one of the two is
