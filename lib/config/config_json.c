@@ -20,9 +20,30 @@ struct source {
     struct slt_error *err;
 };
 
+static bool is_given(const json_t *item)
+{
+    return item != NULL && !json_is_null(item);
+}
+
 static int bad(const struct source *s, const char *key, const char *what)
 {
     return slt_error_set(s->err, SLT_ERR_FORMAT, "'%s': \"%s\" %s", s->name, key, what);
+}
+
+// What is wrong with a value that is no number: as Python writes them, NaN and the infinities are
+// strings here.
+static int bad_number(const struct source *s, const char *key, const json_t *item,
+                      const char *otherwise)
+{
+    static const char *const names[] = {"NaN", "Infinity", "-Infinity"};
+    char what[40];
+    for (size_t i = 0; json_is_string(item) && i < sizeof names / sizeof *names; i++) {
+        if (strcmp(json_string_value(item), names[i]) == 0) {
+            snprintf(what, sizeof what, "is %s", names[i]);
+            return bad(s, key, what);
+        }
+    }
+    return bad(s, key, otherwise);
 }
 
 // A whole number; absent or null gives the fallback.
@@ -30,8 +51,8 @@ static int get_whole(const struct source *s, const json_t *object, const char *k
                      int64_t fallback, int64_t *value)
 {
     const json_t *item = json_object_get(object, key);
-    if (item != NULL && !json_is_null(item) && !json_is_integer(item))
-        return bad(s, key, "is no whole number");
+    if (is_given(item) && !json_is_integer(item))
+        return bad_number(s, key, item, "is no whole number");
     *value = json_is_integer(item) ? json_integer_value(item) : fallback;
     return 0;
 }
@@ -39,8 +60,8 @@ static int get_whole(const struct source *s, const json_t *object, const char *k
 static int get_required(const struct source *s, const json_t *object, const char *key,
                         int64_t *value)
 {
-    if (!json_is_integer(json_object_get(object, key)))
-        return bad(s, key, "is missing or no whole number");
+    if (!is_given(json_object_get(object, key)))
+        return bad(s, key, "is missing");
     return get_whole(s, object, key, 0, value);
 }
 
@@ -48,8 +69,8 @@ static int get_real(const struct source *s, const json_t *object, const char *ke
                     double *value)
 {
     const json_t *item = json_object_get(object, key);
-    if (item != NULL && !json_is_null(item) && !json_is_number(item))
-        return bad(s, key, "is no number");
+    if (is_given(item) && !json_is_number(item))
+        return bad_number(s, key, item, "is no number");
     *value = json_is_number(item) ? json_number_value(item) : fallback;
     return 0;
 }
@@ -74,8 +95,20 @@ static int get_token(const struct source *s, const json_t *object, const char *k
     return get_whole(s, object, key, -1, value);
 }
 
-// The architecture, and keys that would change the function computed.
-static int refuse_unsupported(const struct source *s, const json_t *object, struct slt_config *c)
+static int read_architecture(const struct source *s, const json_t *object, struct slt_config *c)
+{
+    char what[120];
+    const json_t *type = json_object_get(object, "model_type");
+    if (!is_given(type) ||
+        (json_is_string(type) && slt_architecture_find(&c->architecture, json_string_value(type))))
+        return 0;
+    snprintf(what, sizeof what, "is \"%.40s\", and only LLaMA models (\"llama\") are supported",
+             json_is_string(type) ? json_string_value(type) : "");
+    return bad(s, "model_type", json_is_string(type) ? what : "is no string");
+}
+
+// Keys that would change the function computed.
+static int refuse_unsupported(const struct source *s, const json_t *object)
 {
     static const char *const flags[] = {"attention_bias", "mlp_bias"};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
@@ -84,10 +117,6 @@ static int refuse_unsupported(const struct source *s, const json_t *object, stru
     const json_t *act = json_object_get(object, "hidden_act");
     if (act != NULL && (!json_is_string(act) || strcmp(json_string_value(act), "silu") != 0))
         return bad(s, "hidden_act", "is not \"silu\", the only one supported");
-    const json_t *type = json_object_get(object, "model_type");
-    if (type != NULL && (!json_is_string(type) ||
-                         !slt_architecture_find(&c->architecture, json_string_value(type))))
-        return bad(s, "model_type", "is not \"llama\", the only one supported");
     return 0;
 }
 
@@ -100,23 +129,25 @@ struct rope_source {
     const json_t *object;
 };
 
+static const char *rope_path(char *path, size_t size, const struct rope_source *r, const char *key)
+{
+    snprintf(path, size, "%s.%s", r->key, key);
+    return path;
+}
+
 static int bad_rope(const struct rope_source *r, const char *key, const char *what)
 {
     char path[80];
-    snprintf(path, sizeof path, "%s.%s", r->key, key);
-    return bad(r->file, path, what);
-}
-
-static bool is_given(const json_t *item)
-{
-    return item != NULL && !json_is_null(item);
+    return bad(r->file, rope_path(path, sizeof path, r, key), what);
 }
 
 static int get_factor(const struct rope_source *r, const char *key, double *value)
 {
+    char path[80];
     const json_t *item = json_object_get(r->object, key);
     if (!json_is_number(item))
-        return bad_rope(r, key, is_given(item) ? "is no number" : "is missing");
+        return bad_number(r->file, rope_path(path, sizeof path, r, key), item,
+                          is_given(item) ? "is no number" : "is missing");
     *value = json_number_value(item);
     return 0;
 }
@@ -203,10 +234,22 @@ static int read_rope(const struct source *s, const json_t *o, struct slt_config 
     return 0;
 }
 
+// A share of the hidden size, if it is not given.
+static int read_head_dim(const struct source *s, const json_t *o, struct slt_config *c)
+{
+    const int64_t hidden = c->hidden_size, heads = c->num_attention_heads;
+    if (!is_given(json_object_get(o, "head_dim")) && heads > 0 && hidden > 0 && hidden % heads != 0)
+        return slt_error_set(s->err, SLT_ERR_FORMAT,
+                             "'%s': \"hidden_size\" %lld is no multiple of "
+                             "\"num_attention_heads\" %lld, and there is no \"head_dim\"",
+                             s->name, (long long)hidden, (long long)heads);
+    return get_whole(s, o, "head_dim", heads > 0 ? hidden / heads : 0, &c->head_dim);
+}
+
 static int read_llama(const struct source *s, const json_t *o, struct slt_config *c)
 {
     int rc;
-    if ((rc = refuse_unsupported(s, o, c)) != 0 ||
+    if ((rc = read_architecture(s, o, c)) != 0 || (rc = refuse_unsupported(s, o)) != 0 ||
         (rc = get_required(s, o, "vocab_size", &c->vocab_size)) != 0 ||
         (rc = get_required(s, o, "hidden_size", &c->hidden_size)) != 0 ||
         (rc = get_required(s, o, "intermediate_size", &c->intermediate_size)) != 0 ||
@@ -223,10 +266,7 @@ static int read_llama(const struct source *s, const json_t *o, struct slt_config
         (rc = get_token(s, o, "eos_token_id", &c->eos_token_id)) != 0 ||
         (rc = get_token(s, o, "pad_token_id", &c->pad_token_id)) != 0)
         return rc;
-    int64_t natural = 0;
-    if (c->num_attention_heads > 0 && c->hidden_size % c->num_attention_heads == 0)
-        natural = c->hidden_size / c->num_attention_heads;
-    return get_whole(s, o, "head_dim", natural, &c->head_dim);
+    return read_head_dim(s, o, c);
 }
 
 // Absent or null: the weights are plain.
@@ -288,7 +328,7 @@ int slt_config_parse(struct slt_config *config, const char *name, const char *js
     const struct source s = {name, err};
     struct slt_config c = {0};
     json_t *root = NULL;
-    int rc = slt_json_parse(&root, name, json, bytes, err);
+    int rc = slt_json_parse_python(&root, name, json, bytes, err);
     if (rc != 0)
         return rc;
     const json_t *slt = json_object_get(root, "slt");

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "config/linear_kind.h"
+#include "convert/foreign.h"
 #include "core/bfloat.h"
 #include "core/bytes.h"
 #include "core/half.h"
@@ -96,7 +97,17 @@ static int read_config(struct import *m, struct slt_error *err)
         return rc;
     if (m->config.quantization.type != SLT_QUANT_NONE)
         return slt_error_set(err, SLT_ERR_FORMAT, "'%s' is quantized, which is not read", path);
-    if ((rc = find_method(m, err)) != 0)
+    return 0;
+}
+
+// The configuration comes first: what is no LLaMA need not be read further.
+static int open_model(struct import *m, struct slt_error *err)
+{
+    int rc = slt_foreign_check_adapter(m->directory, err);
+    if (rc != 0 || (rc = read_config(m, err)) != 0 ||
+        (rc = slt_foreign_check_pickles(m->directory, err)) != 0 ||
+        (rc = slt_tensor_directory_open(&m->tensors, m->directory, m->options->stop, err)) != 0 ||
+        (rc = find_method(m, err)) != 0)
         return rc;
     return slt_config_check(&m->config, err);
 }
@@ -279,7 +290,7 @@ static int find_ids(struct import *m, struct slt_error *err)
         int rc = slt_file_read(&data, &bytes, path, TOKENIZER_CONFIG_MAX, m->options->stop, err);
         if (rc != 0)
             return rc;
-        rc = slt_json_parse(&json, path, data, bytes, err);
+        rc = slt_json_parse_python(&json, path, data, bytes, err);
         free(data);
         if (rc != 0)
             return rc;
@@ -332,8 +343,8 @@ int slt_convert_import(struct slt_output *out, const char *directory,
                        const struct slt_convert_options *options, struct slt_error *err)
 {
     struct import m = {.directory = directory, .options = options};
-    int rc = slt_tensor_directory_open(&m.tensors, directory, options->stop, err);
-    if (rc == 0 && (rc = read_config(&m, err)) == 0 && options->tokenizer != NULL)
+    int rc = open_model(&m, err);
+    if (rc == 0 && options->tokenizer != NULL)
         rc = find_ids(&m, err);
     if (rc == 0)
         rc = write_all(&m, out, err);

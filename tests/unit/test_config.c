@@ -221,8 +221,108 @@ static void check_refused(void)
     }
 }
 
+// ---- What Python writes, and words about what is missing ----
+
+static void check_python(void)
+{
+    struct slt_config c;
+    struct slt_error err;
+    char text[1000];
+    // In keys that are not asked for, and in strings, they are nothing.
+    CHECK_OK(parse(&c,
+                   with_sizes(text, sizeof text,
+                              "\"x\": NaN, \"y\": [Infinity, -Infinity, {\"NaN\": NaN}], "
+                              "\"s\": \"a \\\"NaN, Infinity \\\\\", "
+                              "\"model_max_length\": 1000000000000000019884624838656, "
+                              "\"n\": -100000000000000000000, \"rms_norm_eps\": 1e-5"),
+                   &err),
+             err);
+    CHECK(c.rms_norm_eps == 1e-5 && c.hidden_size == 64, "eps %g", c.rms_norm_eps);
+    // 18 digits are whole.
+    CHECK_OK(parse(&c,
+                   with_sizes(text, sizeof text,
+                              "\"slt\": {\"method\": \"full\", \"seed\": 123456789012345678}"),
+                   &err),
+             err);
+    CHECK(c.seed == 123456789012345678, "seed");
+}
+
+static void check_words(void)
+{
+    static const struct {
+        const char *text, *sentence;
+    } cases[] = {
+        {"{" SIZES ", \"rms_norm_eps\": NaN}", "\"rms_norm_eps\" is NaN"},
+        {"{" SIZES ", \"rope_theta\": Infinity}", "\"rope_theta\" is Infinity"},
+        {"{" SIZES ", \"initializer_range\":-Infinity}", "\"initializer_range\" is -Infinity"},
+        {"{" SIZES ", \"head_dim\": NaN}", "\"head_dim\" is NaN"},
+        {"{" SIZES ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": NaN}}",
+         "\"rope_scaling.factor\" is NaN"},
+        {"{" SIZES ", \"tie_word_embeddings\": NaN}", "\"tie_word_embeddings\" is neither"},
+        {"{" SIZES ", \"a\": NaN, \"a\": NaN}", "duplicate object key"},
+        {"{" SIZES ", \"a\": NaNs}", "not valid JSON"},
+        {"{" SIZES ", \"a\": nan}", "not valid JSON"},
+        {"{" SIZES ", \"a\": \"NaN}", "not valid JSON"},
+        {"{" SIZES ", \"a\": \"\\", "not valid JSON"},
+        {"{" SIZES ", \"a\": -", "not valid JSON"},
+        {"{\"vocab_size\": 32}", "\"hidden_size\" is missing"},
+        {"{\"vocab_size\": 32, \"hidden_size\": null}", "\"hidden_size\" is missing"},
+        {"{\"vocab_size\": 32, \"hidden_size\": 64.0}", "\"hidden_size\" is no whole number"},
+        {"{\"vocab_size\": 32, \"hidden_size\": \"64\"}", "\"hidden_size\" is no whole number"},
+        {"{\"vocab_size\": 32, \"hidden_size\": 65, \"intermediate_size\": 96, "
+         "\"num_hidden_layers\": 1, \"num_attention_heads\": 4}",
+         "\"hidden_size\" 65 is no multiple of \"num_attention_heads\" 4, and there is no "
+         "\"head_dim\""},
+        {"{\"vocab_size\": 32, \"hidden_size\": 65, \"intermediate_size\": 96, "
+         "\"num_hidden_layers\": 1, \"num_attention_heads\": 0}",
+         "num_attention_heads 0 is outside [1, 4096]"},
+        {"{" SIZES ", \"head_dim\": 0}", "head_dim 0 is outside [2, 4096]"},
+        {"{\"model_type\": \"bert\", \"hidden_act\": \"gelu\", \"vocab_size\": 30522}",
+         "\"model_type\" is \"bert\", and only LLaMA models (\"llama\") are supported"},
+        {"{\"model_type\": \"roberta\"}", "\"model_type\" is \"roberta\", and only LLaMA models"},
+        {"{\"model_type\": 7}", "\"model_type\" is no string"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct slt_config c;
+        struct slt_error err;
+        const int rc = parse(&c, cases[i].text, &err);
+        CHECK(rc == SLT_ERR_FORMAT && strstr(err.message, cases[i].sentence) != NULL, "%s: %d, %s",
+              cases[i].text, rc, err.message);
+    }
+    // A size of heads that is given need not be a share of the hidden size.
+    struct slt_config c;
+    struct slt_error err;
+    CHECK_OK(parse(&c,
+                   "{\"vocab_size\": 32, \"hidden_size\": 65, \"intermediate_size\": 96, "
+                   "\"num_hidden_layers\": 1, \"num_attention_heads\": 4, \"head_dim\": 16}",
+                   &err),
+             err);
+}
+
+static void check_presets(void)
+{
+    static const char *const names[][2] = {
+        {"60M", "60m"}, {"1B", "1b"}, {"Nano", "nano"}, {"NANO", "nano"}, {"350m", "350m"}};
+    struct slt_config a, b;
+    struct slt_error err;
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        CHECK_OK(slt_config_preset(&a, names[i][0], &err), err);
+        CHECK_OK(slt_config_preset(&b, names[i][1], &err), err);
+        slt_config_method_defaults(&a, names[i][0]);
+        slt_config_method_defaults(&b, names[i][1]);
+        CHECK(a.hidden_size == b.hidden_size && a.rank == b.rank && a.alpha == b.alpha,
+              "%s: %d, rank %d", names[i][0], (int)a.hidden_size, (int)a.rank);
+        CHECK(strcmp(slt_config_preset_find(names[i][0]), names[i][1]) == 0, "%s", names[i][0]);
+    }
+    CHECK(slt_config_preset(&a, "61M", &err) == SLT_ERR_RANGE && slt_config_preset_find("") == NULL,
+          "an unknown one");
+}
+
 int main(void)
 {
+    check_python();
+    check_words();
+    check_presets();
     check_rope_reading();
     check_frequencies();
     check_refused();

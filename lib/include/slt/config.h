@@ -148,7 +148,9 @@ SLT_API int slt_quant_parse(enum slt_quant_type *type, const char *text,
 
 // Preset number index (nano 9m 20m 35m 60m 130m 350m 1b 7b), or NULL after the last one.
 SLT_API const char *slt_config_preset_name(size_t index);
-// Fills a full-rank configuration: the paper's sizes, vocabulary 32000 (nano: 4096), eps 1e-6,
+// The preset of this name in upper or lower case, as its own name; NULL if there is none.
+SLT_API const char *slt_config_preset_find(const char *name);
+// Takes a name in upper or lower case. Fills a full-rank configuration: the paper's sizes, vocabulary 32000 (nano: 4096), eps 1e-6,
 // theta 10000.
 SLT_API int slt_config_preset(struct slt_config *config, const char *name,
                               struct slt_error *err) SLT_CHECK_RESULT;

@@ -38,13 +38,18 @@ SLT_API int slt_convert_import(struct slt_output *out, const char *directory,
                                const struct slt_convert_options *options,
                                struct slt_error *err) SLT_CHECK_RESULT;
 
-// Whether a whole file is a model of llama2.c (version 0), by its header and its size, and the same
-// model as a checkpoint, with the options' tokenizer and provenance; name is for messages.
-// SLT_ERR_FORMAT if it is none.
+// Whether a whole file is a model of llama2.c (versions 0 to 2), by its magic number, or without one
+// (version 0) by its size, and the same model as a checkpoint, with the options' tokenizer and
+// provenance; name is for messages. SLT_ERR_FORMAT if it is none, cut short, or of another version.
 SLT_API bool slt_convert_is_llama2c(const void *data, uint64_t bytes);
 SLT_API int slt_convert_llama2c(struct slt_output *out, const char *name, const void *data,
                                 uint64_t bytes, const struct slt_convert_options *options,
                                 struct slt_error *err) SLT_CHECK_RESULT;
+
+// Whether a whole file is a model of a kind that is known and not read (a pickle, GGUF, safetensors
+// without a directory): SLT_ERR_FORMAT with a sentence that says so.
+SLT_API int slt_convert_check_file(const char *name, const void *data, uint64_t bytes,
+                                   struct slt_error *err) SLT_CHECK_RESULT;
 
 // Writes model.safetensors of dtype (F32, F16 or BF16), config.json and the tokenizer into a
 // directory, which is made if it is missing. merge: linears as one matrix (any method); without it
