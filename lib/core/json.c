@@ -56,14 +56,27 @@ static size_t string_length(const char *text, const char *end)
     return (size_t)(c - text) + (c < end);
 }
 
-// The length of a number at text, and whether it is a whole one that may not fit into 64 bits.
+// Whether a whole number of this length does not fit into 64 bits.
+static bool is_beyond(const char *text, size_t length)
+{
+    char number[32];
+    if (length >= sizeof number)
+        return true;
+    memcpy(number, text, length);
+    number[length] = '\0';
+    errno = 0;
+    strtoll(number, NULL, 10);
+    return errno == ERANGE;
+}
+
+// The length of a number at text, and whether it is a whole one that does not fit into 64 bits.
 static size_t number_length(const char *text, const char *end, bool *is_large)
 {
     const char *c = text + 1; // behind the sign or the first digit
     bool is_whole = true;
     for (; c < end && *c != '\0' && strchr("+-.eE0123456789", *c) != NULL; c++)
         is_whole &= *c >= '0' && *c <= '9';
-    *is_large = is_whole && c - text > 18;
+    *is_large = is_whole && is_beyond(text, (size_t)(c - text));
     return (size_t)(c - text);
 }
 

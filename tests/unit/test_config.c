@@ -238,13 +238,15 @@ static void check_python(void)
                    &err),
              err);
     CHECK(c.rms_norm_eps == 1e-5 && c.hidden_size == 64, "eps %g", c.rms_norm_eps);
-    // 18 digits are whole.
-    CHECK_OK(parse(&c,
-                   with_sizes(text, sizeof text,
-                              "\"slt\": {\"method\": \"full\", \"seed\": 123456789012345678}"),
-                   &err),
-             err);
-    CHECK(c.seed == 123456789012345678, "seed");
+    // Numbers of 64 bits are whole.
+    static const int64_t seeds[] = {INT64_MAX, INT64_MIN, -1};
+    for (int i = 0; i < 3; i++) {
+        char slt[100];
+        snprintf(slt, sizeof slt, "\"slt\": {\"method\": \"full\", \"seed\": %lld}",
+                 (long long)seeds[i]);
+        CHECK_OK(parse(&c, with_sizes(text, sizeof text, slt), &err), err);
+        CHECK((int64_t)c.seed == seeds[i], "seed %d", i);
+    }
 }
 
 static void check_words(void)
