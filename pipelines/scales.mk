@@ -5,6 +5,9 @@
 # Outputs:  TOKENIZER, DATA and EVAL, options of slt-tokenize, slt-train and slt-eval; SHORT, not empty below 60m;
 #           $(call preset,NAME), what `slt-init --preset SCALE --dry-run` has beside NAME.
 
+# A preset's name in upper or lower case, as in the programs.
+override SCALE := $(shell printf %s '$(SCALE)' | tr '[:upper:]' '[:lower:]')
+
 SHORT_SCALES := nano 9m 20m 35m
 PAPER_SCALES := 60m 130m 350m 1b 7b
 ifeq ($(filter $(SCALE),$(SHORT_SCALES) $(PAPER_SCALES)),)

@@ -1,4 +1,5 @@
-// A model's configuration from a preset or a config.json and the method's options.
+// A model's configuration from a preset or a config.json and the method's options; its positions.
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,4 +69,20 @@ int cli_model_config(struct slt_config *config, const struct cli_model *model, s
     if (code == 0)
         cli_model_apply(config, model);
     return code;
+}
+
+void cli_say_beyond(const struct cli_common *common, const struct slt_config *config,
+                    int64_t tokens, const char *what)
+{
+    if (!common->quiet && tokens > config->max_position_embeddings)
+        cli_say("%s beyond the %lld positions that the model was made for", what,
+                (long long)config->max_position_embeddings);
+}
+
+void cli_say_seq_beyond(const struct cli_common *common, const struct slt_config *config,
+                        int64_t seq)
+{
+    char what[40];
+    snprintf(what, sizeof what, "--seq %lld goes", (long long)seq);
+    cli_say_beyond(common, config, seq, what);
 }

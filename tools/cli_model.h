@@ -1,5 +1,5 @@
 // The options that describe a model's sizes and method, and the configuration they stand for:
-// shared by the tools that make one from nothing.
+// shared by the tools that make one from nothing. What all say of a model's positions.
 #ifndef SLT_TOOLS_CLI_MODEL_H
 #define SLT_TOOLS_CLI_MODEL_H
 
@@ -42,5 +42,13 @@ struct cli_model {
 int cli_model_config(struct slt_config *config, const struct cli_model *model, slt_stop_flag *stop);
 // The same from sizes that are already there.
 void cli_model_apply(struct slt_config *config, const struct cli_model *model);
+
+// Says that what ("--seq 512 goes") is beyond the positions that the model was made for, if that
+// many tokens are, unless quiet. Rotary positions are defined there, but the model has seen none.
+void cli_say_beyond(const struct cli_common *common, const struct slt_config *config,
+                    int64_t tokens, const char *what);
+// The same of --seq.
+void cli_say_seq_beyond(const struct cli_common *common, const struct slt_config *config,
+                        int64_t seq);
 
 #endif

@@ -1,5 +1,6 @@
 // slt-convert: Hugging Face directories and the layout of the published SLTrain code to
 // checkpoints, and back.
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,25 +21,62 @@ enum { TO_SLT, TO_HF, TO_REFERENCE, TO_GGUF };
 
 // ---- To a checkpoint ----
 
+// Names in files may have any characters, which a sentence of the library's has not.
 static void on_ignored(void *user, const char *tensor)
 {
     const struct options *o = user;
+    struct slt_error said;
+    slt_error_set(&said, SLT_ERR_FORMAT, "tensor '%.200s' is not of this model, and left out",
+                  tensor);
     if (!o->common.quiet)
-        cli_say("tensor '%s' is not of this model, and left out", tensor);
+        cli_say("%s", said.message);
 }
 
-// A file of llama2.c, mapped; NULL if it is none. Only a plain file may be opened to find out: what
-// a pipe holds is there once. One that cannot be read is left to who opens it next.
+static void on_renamed(void *user, const char *tensor, const char *name)
+{
+    const struct options *o = user;
+    struct slt_error said;
+    slt_error_set(&said, SLT_ERR_FORMAT,
+                  "tensors have other names: '%.200s' is taken as '%.200s', and so on", tensor,
+                  name);
+    if (!o->common.quiet)
+        cli_say("%s", said.message);
+}
+
+// A file of llama2.c, mapped; NULL if it is none. One of a kind that is known and not read ends the
+// program. Only a plain file may be opened to find out: what a pipe holds is there once. One that
+// cannot be read is left to who opens it next.
 static struct slt_input *open_llama2c(const char *path, const void **data, uint64_t *bytes)
 {
     struct slt_input *in;
+    struct slt_error err;
     struct stat st;
     if (stat(path, &st) != 0 || !S_ISREG(st.st_mode) || slt_input_open(&in, path, NULL, NULL) != 0)
         return NULL;
-    if (slt_input_map(in, data, bytes, NULL) == 0 && slt_convert_is_llama2c(*data, *bytes))
-        return in;
+    if (slt_input_map(in, data, bytes, NULL) == 0) {
+        if (slt_convert_is_llama2c(*data, *bytes))
+            return in;
+        if (slt_convert_check_file(path, *data, *bytes, &err) != 0)
+            exit(cli_error(&err));
+    }
     slt_input_close(in);
     return NULL;
+}
+
+// Before any word about the options that go with one input or another.
+static void check_is_there(const char *path)
+{
+    struct slt_error err;
+    bool exists;
+    if (strcmp(path, "-") == 0)
+        return;
+    int rc = slt_file_exists(&exists, path, &err);
+    if (rc == 0 && !exists) {
+        errno = ENOENT;
+        rc = slt_error_errno(&err, "cannot open '%s'", path);
+    }
+    if (rc != 0)
+        exit(cli_error(&err));
 }
 
 // The tokenizer that is named, or that lies in the directory: a SentencePiece model before a
@@ -85,6 +123,7 @@ static int import_model(struct options *o, const char *directory, const void *da
                                                     .tokenizer = tokenizer,
                                                     .provenance = provenance,
                                                     .on_ignored = on_ignored,
+                                                    .on_renamed = on_renamed,
                                                     .user = o,
                                                     .stop = stop};
         const int rc = data != NULL
@@ -167,6 +206,7 @@ int main(int argc, char **argv)
     const int first = cli_parse(&program, argc, &argv);
     const char *input = cli_one_input(argv, first);
     struct stat st;
+    check_is_there(input);
     const bool is_directory =
         strcmp(input, "-") != 0 && stat(input, &st) == 0 && S_ISDIR(st.st_mode);
     const void *data = NULL;

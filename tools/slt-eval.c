@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "cli.h"
+#include "cli_model.h"
 #include "slt/evaluate.h"
 
 struct options {
@@ -70,6 +71,7 @@ static int evaluate(const struct options *o, const char *model, slt_stop_flag *s
         goto failed;
     if (o->common.verbose > 0)
         cli_say("%s", slt_device_describe(device));
+    cli_say_seq_beyond(&o->common, slt_checkpoint_config(reader), o->seq);
     if (slt_evaluate(&result, device, reader, tokens, &options, &err) != 0)
         goto failed;
     cli_progress_clear(&progress);

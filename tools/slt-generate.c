@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "cli.h"
+#include "cli_model.h"
 #include "slt/clock.h"
 #include "slt/generate.h"
 #include "slt/tokenizer.h"
@@ -126,10 +127,8 @@ static int run(const struct options *o, const char *model, const char *prompt, s
         goto out;
     if (o->common.verbose > 0)
         cli_say("%s", slt_device_describe(device));
-    const int64_t positions = slt_checkpoint_config(reader)->max_position_embeddings;
-    if (!o->common.quiet && (int64_t)ids.count + o->max_tokens > positions)
-        cli_say("prompt and --max-tokens go beyond the %lld positions that the model was made for",
-                (long long)positions);
+    cli_say_beyond(&o->common, slt_checkpoint_config(reader), (int64_t)ids.count + o->max_tokens,
+                   "prompt and --max-tokens go");
     rc = generate(o, generator, &w, &ids, eos, stop, &err);
 out:
     if (rc != 0)

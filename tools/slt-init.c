@@ -111,8 +111,8 @@ static int make_provenance(char **text, const struct options *o, const struct sl
                  o->from != NULL           ? "from"
                  : o->model.preset != NULL ? "preset"
                                            : "config",
-                 o->model.preset != NULL ? o->model.preset : "file", slt_method_name(c->method),
-                 (long long)c->seed);
+                 o->model.preset != NULL ? slt_config_preset_find(o->model.preset) : "file",
+                 slt_method_name(c->method), (long long)c->seed);
     if (c->rank > 0)
         n += snprintf(options + n, sizeof options - (size_t)n, ", \"rank\": %lld, \"alpha\": %.17g",
                       (long long)c->rank, c->alpha);

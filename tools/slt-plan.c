@@ -103,6 +103,7 @@ static int plan(struct options *o, slt_stop_flag *stop)
     if ((code = compute(&a, o)) != 0 ||
         (code = cli_report_open(&r, o->common.output, o->json, stop)) != 0)
         return code;
+    cli_say_seq_beyond(&o->common, &a.config, o->train.seq);
     report_model(r, o, &a.config);
     cli_report_plan(r, &a.plan);
     cli_report_whole(r, "paper_weights", (int64_t)a.paper.weights);

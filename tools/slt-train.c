@@ -7,6 +7,7 @@
 
 #include "cli.h"
 #include "cli_metrics.h"
+#include "cli_model.h"
 #include "cli_train.h"
 #include "slt/number.h"
 #include "slt/train.h"
@@ -318,6 +319,7 @@ static int run(struct options *o, const char *model, slt_stop_flag *stop)
     }
     if (o->common.verbose > 0)
         cli_say("%s", slt_device_describe(device));
+    cli_say_seq_beyond(&o->common, slt_checkpoint_config(reader), o->train.seq);
     code = o->dry_run ? dry_run(o, device, reader, stop) : train(o, device, reader, tokens, stop);
 out:
     slt_checkpoint_close(reader);

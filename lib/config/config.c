@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "config/architecture.h"
+#include "config/rope.h"
 #include "slt/config.h"
 
 #define MAX_DIM    ((int64_t)1 << 24)
@@ -130,6 +131,7 @@ int slt_config_check(const struct slt_config *c, struct slt_error *err)
                              (long long)c->head_dim);
     if ((rc = check_real("rms_norm_eps", c->rms_norm_eps, 0, 1, err)) != 0 ||
         (rc = check_real("rope_theta", c->rope_theta, 0, 1e12, err)) != 0 ||
+        (rc = slt_rope_check(&c->rope_scaling, err)) != 0 ||
         (rc = check_real("initializer_range", c->initializer_range, 0, 100, err)) != 0 ||
         (rc = check_quantization(&c->quantization, err)) != 0)
         return rc;

@@ -1,10 +1,12 @@
 // config.json: Hugging Face's LlamaConfig keys plus our "slt" object.
 #include <jansson.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "config/architecture.h"
+#include "config/rope.h"
 #include "core/json.h"
 #include "slt/config.h"
 
@@ -18,9 +20,30 @@ struct source {
     struct slt_error *err;
 };
 
+static bool is_given(const json_t *item)
+{
+    return item != NULL && !json_is_null(item);
+}
+
 static int bad(const struct source *s, const char *key, const char *what)
 {
     return slt_error_set(s->err, SLT_ERR_FORMAT, "'%s': \"%s\" %s", s->name, key, what);
+}
+
+// What is wrong with a value that is no number: as Python writes them, NaN and the infinities are
+// strings here.
+static int bad_number(const struct source *s, const char *key, const json_t *item,
+                      const char *otherwise)
+{
+    static const char *const names[] = {"NaN", "Infinity", "-Infinity"};
+    char what[40];
+    for (size_t i = 0; json_is_string(item) && i < sizeof names / sizeof *names; i++) {
+        if (strcmp(json_string_value(item), names[i]) == 0) {
+            snprintf(what, sizeof what, "is %s", names[i]);
+            return bad(s, key, what);
+        }
+    }
+    return bad(s, key, otherwise);
 }
 
 // A whole number; absent or null gives the fallback.
@@ -28,8 +51,8 @@ static int get_whole(const struct source *s, const json_t *object, const char *k
                      int64_t fallback, int64_t *value)
 {
     const json_t *item = json_object_get(object, key);
-    if (item != NULL && !json_is_null(item) && !json_is_integer(item))
-        return bad(s, key, "is no whole number");
+    if (is_given(item) && !json_is_integer(item))
+        return bad_number(s, key, item, "is no whole number");
     *value = json_is_integer(item) ? json_integer_value(item) : fallback;
     return 0;
 }
@@ -37,8 +60,8 @@ static int get_whole(const struct source *s, const json_t *object, const char *k
 static int get_required(const struct source *s, const json_t *object, const char *key,
                         int64_t *value)
 {
-    if (!json_is_integer(json_object_get(object, key)))
-        return bad(s, key, "is missing or no whole number");
+    if (!is_given(json_object_get(object, key)))
+        return bad(s, key, "is missing");
     return get_whole(s, object, key, 0, value);
 }
 
@@ -46,8 +69,8 @@ static int get_real(const struct source *s, const json_t *object, const char *ke
                     double *value)
 {
     const json_t *item = json_object_get(object, key);
-    if (item != NULL && !json_is_null(item) && !json_is_number(item))
-        return bad(s, key, "is no number");
+    if (is_given(item) && !json_is_number(item))
+        return bad_number(s, key, item, "is no number");
     *value = json_is_number(item) ? json_number_value(item) : fallback;
     return 0;
 }
@@ -72,35 +95,161 @@ static int get_token(const struct source *s, const json_t *object, const char *k
     return get_whole(s, object, key, -1, value);
 }
 
-// The architecture, and keys that would change the function computed.
-static int refuse_unsupported(const struct source *s, const json_t *object, struct slt_config *c)
+static int read_architecture(const struct source *s, const json_t *object, struct slt_config *c)
+{
+    char what[120];
+    const json_t *type = json_object_get(object, "model_type");
+    if (!is_given(type) ||
+        (json_is_string(type) && slt_architecture_find(&c->architecture, json_string_value(type))))
+        return 0;
+    snprintf(what, sizeof what, "is \"%.40s\", and only LLaMA models (\"llama\") are supported",
+             json_is_string(type) ? json_string_value(type) : "");
+    return bad(s, "model_type", json_is_string(type) ? what : "is no string");
+}
+
+// Keys that would change the function computed.
+static int refuse_unsupported(const struct source *s, const json_t *object)
 {
     static const char *const flags[] = {"attention_bias", "mlp_bias"};
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
         if (json_is_true(json_object_get(object, flags[i])))
             return bad(s, flags[i], "is true, which is not supported");
-    static const char *const scaling[] = {"rope_scaling", "rope_parameters"};
-    for (size_t i = 0; i < sizeof scaling / sizeof *scaling; i++) {
-        const json_t *rope = json_object_get(object, scaling[i]);
-        const char *type = json_string_value(json_object_get(rope, "rope_type"));
-        if (rope != NULL && !json_is_null(rope) && (type == NULL || strcmp(type, "default") != 0))
-            return bad(s, scaling[i], "scales rotary positions, which is not supported");
-    }
     const json_t *act = json_object_get(object, "hidden_act");
     if (act != NULL && (!json_is_string(act) || strcmp(json_string_value(act), "silu") != 0))
         return bad(s, "hidden_act", "is not \"silu\", the only one supported");
-    const json_t *type = json_object_get(object, "model_type");
-    if (type != NULL && (!json_is_string(type) ||
-                         !slt_architecture_find(&c->architecture, json_string_value(type))))
-        return bad(s, "model_type", "is not \"llama\", the only one supported");
     return 0;
+}
+
+// ---- Rotary positions ----
+
+// The object that says how they are scaled, and the key it has in config.json.
+struct rope_source {
+    const struct source *file;
+    const char *key;
+    const json_t *object;
+};
+
+static const char *rope_path(char *path, size_t size, const struct rope_source *r, const char *key)
+{
+    snprintf(path, size, "%s.%s", r->key, key);
+    return path;
+}
+
+static int bad_rope(const struct rope_source *r, const char *key, const char *what)
+{
+    char path[80];
+    return bad(r->file, rope_path(path, sizeof path, r, key), what);
+}
+
+static int get_factor(const struct rope_source *r, const char *key, double *value)
+{
+    char path[80];
+    const json_t *item = json_object_get(r->object, key);
+    if (!json_is_number(item))
+        return bad_number(r->file, rope_path(path, sizeof path, r, key), item,
+                          is_given(item) ? "is no number" : "is missing");
+    *value = json_number_value(item);
+    return 0;
+}
+
+// transformers 5 prefers the key of the whole configuration, which older versions do not know.
+static int get_original_length(const struct rope_source *r, const json_t *config, int64_t *value)
+{
+    static const char key[] = "original_max_position_embeddings";
+    const json_t *item = json_object_get(config, key);
+    if (!is_given(item))
+        item = json_object_get(r->object, key);
+    const double length = json_number_value(item);
+    if (!json_is_number(item) || !(fabs(length) < 1e15) || length != floor(length))
+        return bad_rope(r, key, is_given(item) ? "is no whole number" : "is missing");
+    *value = (int64_t)length;
+    return 0;
+}
+
+// The type, by its key or by the older one. transformers takes neither to mean the default, whatever
+// else the object has.
+static int get_rope_type(const struct rope_source *r, enum slt_rope_type *type)
+{
+    const char *key = is_given(json_object_get(r->object, "rope_type")) ? "rope_type" : "type";
+    const json_t *item = json_object_get(r->object, key);
+    char what[160];
+    *type = SLT_ROPE_DEFAULT;
+    if (!is_given(item))
+        return 0;
+    if (!json_is_string(item))
+        return bad_rope(r, key, "is no string");
+    if (slt_rope_find(type, json_string_value(item)))
+        return 0;
+    snprintf(what, sizeof what,
+             "is \"%.40s\", and only the types default, linear and llama3 are supported",
+             json_string_value(item));
+    return bad_rope(r, key, what);
+}
+
+// Parts of a head that are not rotated, and layers that differ, would pass unseen.
+static int refuse_partial(const struct rope_source *r, const json_t *config)
+{
+    static const char key[] = "partial_rotary_factor";
+    static const char what[] = "is not 1: heads that are rotated in part are not supported";
+    const char *name;
+    json_t *item;
+    if (is_given(json_object_get(config, key)) &&
+        json_number_value(json_object_get(config, key)) != 1)
+        return bad(r->file, key, what);
+    json_object_foreach ((json_t *)r->object, name, item) {
+        if (strcmp(name, key) == 0 && !json_is_null(item) && json_number_value(item) != 1)
+            return bad_rope(r, key, what);
+        if (json_is_object(item))
+            return bad_rope(r, name, "is an object: layers that differ are not supported");
+    }
+    return 0;
+}
+
+// As transformers 5 reads them: rope_scaling, the older key, counts if it has anything in it, else
+// rope_parameters; a theta in there counts before the one outside.
+static int read_rope(const struct source *s, const json_t *o, struct slt_config *c)
+{
+    static const char *const keys[] = {"rope_scaling", "rope_parameters"};
+    struct rope_source r = {s, NULL, NULL};
+    struct slt_rope_scaling *scaling = &c->rope_scaling;
+    int rc;
+    for (int i = 0; i < 2; i++) {
+        const json_t *object = json_object_get(o, keys[i]);
+        if (is_given(object) && !json_is_object(object))
+            return bad(s, keys[i], "is no object");
+        if (r.key == NULL && json_object_size(object) > 0)
+            r = (struct rope_source){s, keys[i], object};
+    }
+    if ((rc = get_real(s, o, "rope_theta", 10000, &c->rope_theta)) != 0 ||
+        (rc = get_real(s, r.object, "rope_theta", c->rope_theta, &c->rope_theta)) != 0 ||
+        (rc = refuse_partial(&r, o)) != 0 || (rc = get_rope_type(&r, &scaling->type)) != 0)
+        return rc;
+    if (scaling->type != SLT_ROPE_DEFAULT && (rc = get_factor(&r, "factor", &scaling->factor)) != 0)
+        return rc;
+    if (scaling->type == SLT_ROPE_LLAMA3 &&
+        ((rc = get_factor(&r, "low_freq_factor", &scaling->low_freq_factor)) != 0 ||
+         (rc = get_factor(&r, "high_freq_factor", &scaling->high_freq_factor)) != 0 ||
+         (rc = get_original_length(&r, o, &scaling->original_max_position_embeddings)) != 0))
+        return rc;
+    return 0;
+}
+
+// A share of the hidden size, if it is not given.
+static int read_head_dim(const struct source *s, const json_t *o, struct slt_config *c)
+{
+    const int64_t hidden = c->hidden_size, heads = c->num_attention_heads;
+    if (!is_given(json_object_get(o, "head_dim")) && heads > 0 && hidden > 0 && hidden % heads != 0)
+        return slt_error_set(s->err, SLT_ERR_FORMAT,
+                             "'%s': \"hidden_size\" %lld is no multiple of "
+                             "\"num_attention_heads\" %lld, and there is no \"head_dim\"",
+                             s->name, (long long)hidden, (long long)heads);
+    return get_whole(s, o, "head_dim", heads > 0 ? hidden / heads : 0, &c->head_dim);
 }
 
 static int read_llama(const struct source *s, const json_t *o, struct slt_config *c)
 {
     int rc;
-    const json_t *rope = json_object_get(o, "rope_parameters");
-    if ((rc = refuse_unsupported(s, o, c)) != 0 ||
+    if ((rc = read_architecture(s, o, c)) != 0 || (rc = refuse_unsupported(s, o)) != 0 ||
         (rc = get_required(s, o, "vocab_size", &c->vocab_size)) != 0 ||
         (rc = get_required(s, o, "hidden_size", &c->hidden_size)) != 0 ||
         (rc = get_required(s, o, "intermediate_size", &c->intermediate_size)) != 0 ||
@@ -110,18 +259,14 @@ static int read_llama(const struct source *s, const json_t *o, struct slt_config
                         &c->num_key_value_heads)) != 0 ||
         (rc = get_whole(s, o, "max_position_embeddings", 2048, &c->max_position_embeddings)) != 0 ||
         (rc = get_real(s, o, "rms_norm_eps", 1e-6, &c->rms_norm_eps)) != 0 ||
-        (rc = get_real(s, o, "rope_theta", 10000, &c->rope_theta)) != 0 ||
-        (rc = get_real(s, rope, "rope_theta", c->rope_theta, &c->rope_theta)) != 0 ||
+        (rc = read_rope(s, o, c)) != 0 ||
         (rc = get_real(s, o, "initializer_range", 0.02, &c->initializer_range)) != 0 ||
         (rc = get_flag(s, o, "tie_word_embeddings", &c->tie_word_embeddings)) != 0 ||
         (rc = get_token(s, o, "bos_token_id", &c->bos_token_id)) != 0 ||
         (rc = get_token(s, o, "eos_token_id", &c->eos_token_id)) != 0 ||
         (rc = get_token(s, o, "pad_token_id", &c->pad_token_id)) != 0)
         return rc;
-    int64_t natural = 0;
-    if (c->num_attention_heads > 0 && c->hidden_size % c->num_attention_heads == 0)
-        natural = c->hidden_size / c->num_attention_heads;
-    return get_whole(s, o, "head_dim", natural, &c->head_dim);
+    return read_head_dim(s, o, c);
 }
 
 // Absent or null: the weights are plain.
@@ -183,7 +328,7 @@ int slt_config_parse(struct slt_config *config, const char *name, const char *js
     const struct source s = {name, err};
     struct slt_config c = {0};
     json_t *root = NULL;
-    int rc = slt_json_parse(&root, name, json, bytes, err);
+    int rc = slt_json_parse_python(&root, name, json, bytes, err);
     if (rc != 0)
         return rc;
     const json_t *slt = json_object_get(root, "slt");
@@ -213,6 +358,21 @@ out:
 static json_t *whole_or_null(int64_t value)
 {
     return value < 0 ? json_null() : json_integer(value);
+}
+
+// The keys that transformers 4 and 5 read both; the theta is outside.
+static json_t *rope_object(const struct slt_rope_scaling *s)
+{
+    json_t *o = json_object();
+    json_object_set_new(o, "rope_type", json_string(slt_rope_name(s->type)));
+    json_object_set_new(o, "factor", json_real(s->factor));
+    if (s->type == SLT_ROPE_LLAMA3) {
+        json_object_set_new(o, "low_freq_factor", json_real(s->low_freq_factor));
+        json_object_set_new(o, "high_freq_factor", json_real(s->high_freq_factor));
+        json_object_set_new(o, "original_max_position_embeddings",
+                            json_integer(s->original_max_position_embeddings));
+    }
+    return o;
 }
 
 static json_t *slt_object(const struct slt_config *c)
@@ -249,8 +409,14 @@ static json_t *slt_object(const struct slt_config *c)
 // 15 digits if they give back every number, else 17.
 static size_t real_flags(const struct slt_config *c)
 {
-    const double reals[] = {c->rms_norm_eps, c->rope_theta, c->initializer_range, c->alpha,
-                            c->density};
+    const double reals[] = {c->rms_norm_eps,
+                            c->rope_theta,
+                            c->initializer_range,
+                            c->alpha,
+                            c->density,
+                            c->rope_scaling.factor,
+                            c->rope_scaling.low_freq_factor,
+                            c->rope_scaling.high_freq_factor};
     for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
         char text[40];
         snprintf(text, sizeof text, "%.15g", reals[i]);
@@ -277,6 +443,8 @@ int slt_config_write(const struct slt_config *c, char **json, struct slt_error *
     json_object_set_new(o, "max_position_embeddings", json_integer(c->max_position_embeddings));
     json_object_set_new(o, "rms_norm_eps", json_real(c->rms_norm_eps));
     json_object_set_new(o, "rope_theta", json_real(c->rope_theta));
+    if (c->rope_scaling.type != SLT_ROPE_DEFAULT)
+        json_object_set_new(o, "rope_scaling", rope_object(&c->rope_scaling));
     json_object_set_new(o, "initializer_range", json_real(c->initializer_range));
     json_object_set_new(o, "hidden_act", json_string("silu"));
     json_object_set_new(o, "attention_bias", json_false());

@@ -1,6 +1,7 @@
 // The sizes of the paper's models and what its method has at each of them.
 #include <stdio.h>
 #include <string.h>
+#include <strings.h>
 
 #include "slt/config.h"
 
@@ -24,11 +25,20 @@ const char *slt_config_preset_name(size_t index)
     return index < sizeof presets / sizeof *presets ? presets[index].name : NULL;
 }
 
+const char *slt_config_preset_find(const char *name)
+{
+    const char *known;
+    for (size_t i = 0; (known = slt_config_preset_name(i)) != NULL; i++)
+        if (strcasecmp(name, known) == 0)
+            return known;
+    return NULL;
+}
+
 int slt_config_preset(struct slt_config *config, const char *name, struct slt_error *err)
 {
     for (size_t i = 0; slt_config_preset_name(i) != NULL; i++) {
         const struct preset *p = &presets[i];
-        if (strcmp(name, p->name) != 0)
+        if (strcasecmp(name, p->name) != 0)
             continue;
         *config = (struct slt_config){
             .vocab_size = i == 0 ? 4096 : 32000,
@@ -61,7 +71,7 @@ void slt_config_method_defaults(struct slt_config *config, const char *preset)
     config->density = .03;
     config->alpha = (double)config->rank / 4;
     for (size_t i = 0; preset != NULL && slt_config_preset_name(i) != NULL; i++) {
-        if (strcmp(preset, presets[i].name) == 0) {
+        if (strcasecmp(preset, presets[i].name) == 0) {
             config->rank = presets[i].rank;
             config->density = presets[i].density;
             config->alpha = presets[i].alpha;

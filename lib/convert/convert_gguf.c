@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/rope.h"
 #include "convert/gguf.h"
 #include "core/bfloat.h"
 #include "core/bytes.h"
@@ -39,6 +40,10 @@ static void put_keys(struct gguf *g, const struct slt_tokenizer *tokenizer)
     gguf_key_u32(g, "llama.attention.value_length", c->head_dim);
     gguf_key_u32(g, "llama.rope.dimension_count", c->head_dim);
     gguf_key_real(g, "llama.rope.freq_base", c->rope_theta);
+    if (c->rope_scaling.type == SLT_ROPE_LINEAR) {
+        gguf_key_string(g, "llama.rope.scaling.type", "linear");
+        gguf_key_real(g, "llama.rope.scaling.factor", c->rope_scaling.factor);
+    }
     gguf_key_real(g, "llama.attention.layer_norm_rms_epsilon", c->rms_norm_eps);
     if (tokenizer != NULL)
         gguf_put_tokenizer(g, tokenizer);
@@ -88,6 +93,20 @@ static void pad(struct gguf *g)
     gguf_put(g, zeros, (size_t)(padded(g->position) - g->position));
 }
 
+// llama.cpp has no keys for llama3's scaling: it divides the plain frequencies by a tensor.
+static bool has_rope_factors(const struct gguf *g)
+{
+    return g->config.rope_scaling.type == SLT_ROPE_LLAMA3;
+}
+
+static void put_rope_factors(struct gguf *g)
+{
+    const struct slt_config *c = &g->config;
+    for (int64_t i = 0; i < c->head_dim / 2; i++)
+        gguf_put_f32(g, slt_rope_plain_frequency(c, i) / slt_rope_frequency(c, i));
+    pad(g);
+}
+
 static void put_infos(struct gguf *g, const struct slt_param_info *params, size_t count)
 {
     uint64_t offset = 0;
@@ -102,6 +121,13 @@ static void put_infos(struct gguf *g, const struct slt_param_info *params, size_
         gguf_put_u32(g, tensor_types[type_of(g, p)]);
         gguf_put_u64(g, offset);
         offset += padded(bytes_of(type_of(g, p), p->rows * p->cols));
+    }
+    if (has_rope_factors(g)) {
+        gguf_put_string(g, "rope_freqs.weight");
+        gguf_put_u32(g, 1);
+        gguf_put_u64(g, (uint64_t)g->config.head_dim / 2);
+        gguf_put_u32(g, tensor_types[SLT_GGUF_F32]);
+        gguf_put_u64(g, offset);
     }
     pad(g);
 }
@@ -218,11 +244,15 @@ int slt_convert_gguf(struct slt_output *out, struct slt_checkpoint_reader *reade
         g.counting = false;
         gguf_put(&g, "GGUF", 4);
         gguf_put_u32(&g, 3);
-        gguf_put_u64(&g, count);
+        gguf_put_u64(&g, count + has_rope_factors(&g));
         gguf_put_u64(&g, g.keys);
         put_keys(&g, tokenizer);
         put_infos(&g, params, count);
         rc = put_tensors(&g, params, count, source);
+        if (rc == 0 && has_rope_factors(&g)) {
+            put_rope_factors(&g);
+            rc = g.rc;
+        }
     }
     if (rc == 0)
         rc = slt_checkpoint_verify(reader, err);

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 
 #include "config/linear_kind.h"
+#include "convert/foreign.h"
 #include "core/bfloat.h"
 #include "core/bytes.h"
 #include "core/half.h"
@@ -62,7 +63,7 @@ static int find_method(struct import *m, struct slt_error *err)
         return 0;
     }
     const struct slt_directory_tensor *a = find(m, linear, "lora_A");
-    c->rank = a->info.dims == 2 ? a->info.shape[0] : 0;
+    c->rank = a->file.info.dims == 2 ? a->file.info.shape[0] : 0;
     c->alpha = m->options->alpha > 0 ? m->options->alpha : c->alpha;
     if (!(c->alpha > 0))
         return slt_error_set(err, SLT_ERR_RANGE, "'%s' does not say its alpha: give it",
@@ -96,33 +97,75 @@ static int read_config(struct import *m, struct slt_error *err)
         return rc;
     if (m->config.quantization.type != SLT_QUANT_NONE)
         return slt_error_set(err, SLT_ERR_FORMAT, "'%s' is quantized, which is not read", path);
-    if ((rc = find_method(m, err)) != 0)
+    return 0;
+}
+
+// The configuration comes first: what is no LLaMA need not be read further.
+static int open_model(struct import *m, struct slt_error *err)
+{
+    int rc = slt_foreign_check_adapter(m->directory, err);
+    if (rc != 0 || (rc = read_config(m, err)) != 0 ||
+        (rc = slt_foreign_check_pickles(m->directory, err)) != 0 ||
+        (rc = slt_tensor_directory_open(&m->tensors, m->directory, m->options->stop, err)) != 0 ||
+        (rc = find_method(m, err)) != 0)
         return rc;
     return slt_config_check(&m->config, err);
 }
 
 // ---- Values ----
 
-// Element i of a tensor of F32, F16 or BF16; mapped data has no alignment.
+// Element i of a tensor of F32, F64, F16 or BF16; mapped data has no alignment.
 static float value_at(const struct slt_directory_tensor *t, int64_t i)
 {
     float value;
+    double wide;
     uint16_t half;
-    if (t->info.dtype == SLT_F32) {
+    switch (t->file.info.dtype) {
+    case SLT_F32:
         memcpy(&value, t->data + (size_t)i * sizeof value, sizeof value);
         return value;
+    case SLT_F64:
+        memcpy(&wide, t->data + (size_t)i * sizeof wide, sizeof wide);
+        return (float)wide;
+    default:
+        memcpy(&half, t->data + (size_t)i * sizeof half, sizeof half);
+        return t->file.info.dtype == SLT_BF16 ? slt_bf16_value(half) : slt_f16_value(half);
     }
-    memcpy(&half, t->data + (size_t)i * sizeof half, sizeof half);
-    return t->info.dtype == SLT_BF16 ? slt_bf16_value(half) : slt_f16_value(half);
+}
+
+// Whether the tensor's type is one of these (count), which what lists in the sentence.
+static int check_type(const struct import *m, const struct slt_directory_tensor *t,
+                      const enum slt_dtype *types, int count, const char *what,
+                      struct slt_error *err)
+{
+    for (int i = 0; t->file.is_known && i < count; i++)
+        if (t->file.info.dtype == types[i])
+            return 0;
+    return slt_error_set(err, SLT_ERR_FORMAT, "'%s': tensor '%s' has type %s, and only %s",
+                         m->directory, t->name, t->file.type, what);
+}
+
+// Whether the parameter's values can be made of the tensor.
+static int check_tensor(const struct import *m, const struct slt_directory_tensor *t,
+                        const struct slt_param_info *p, struct slt_error *err)
+{
+    static const enum slt_dtype floats[] = {SLT_F32, SLT_F16, SLT_BF16, SLT_F64};
+    static const enum slt_dtype wholes[] = {SLT_I64, SLT_I32};
+    int rc = p->role == SLT_ROLE_INDEX
+                 ? check_type(m, t, wholes, 2, "I64 and I32 are read as positions", err)
+                 : check_type(m, t, floats, 4, "F32, F16, BF16 and F64 are read", err);
+    if (rc != 0)
+        return rc;
+    rc = slt_param_check_shape(p, &t->file.info, m->directory, err);
+    if (rc != 0 && p->role == SLT_ROLE_INDEX) // the density decides how many positions there are
+        return slt_error_set(err, SLT_ERR_RANGE, "%s", err->message);
+    return rc;
 }
 
 // order: the elements are those at these places of the tensor; NULL: all in turn.
 static int write_values(struct import *m, const struct slt_directory_tensor *t, int64_t count,
                         const int64_t *order, struct slt_error *err)
 {
-    if (t->info.dtype != SLT_F32 && t->info.dtype != SLT_F16 && t->info.dtype != SLT_BF16)
-        return slt_error_set(err, SLT_ERR_FORMAT, "'%s': tensor '%s' is of type %s, not a float",
-                             m->directory, t->info.name, slt_dtype_name(t->info.dtype));
     int rc = 0;
     for (int64_t at = 0; rc == 0 && at < count; at += CHUNK) {
         const int64_t n = count - at < CHUNK ? count - at : CHUNK;
@@ -152,9 +195,6 @@ static int write_positions(struct import *m, const struct slt_directory_tensor *
                            const struct slt_param_info *p, struct slt_error *err)
 {
     const int64_t n = p->cols;
-    if (t->info.dtype != SLT_I64 && t->info.dtype != SLT_I32)
-        return slt_error_set(err, SLT_ERR_FORMAT, "'%s': tensor '%s' is of type %s, not I64",
-                             m->directory, t->info.name, slt_dtype_name(t->info.dtype));
     struct place *place = malloc((size_t)n * sizeof *place + 1);
     free(m->order);
     free(m->position);
@@ -165,7 +205,7 @@ static int write_positions(struct import *m, const struct slt_directory_tensor *
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the support of '%s'", p->name);
     }
     for (int64_t i = 0; i < n; i++) {
-        const int64_t position = t->info.dtype == SLT_I64
+        const int64_t position = t->file.info.dtype == SLT_I64
                                      ? (int64_t)slt_load_u64(t->data + (size_t)i * 8)
                                      : (int32_t)slt_load_u32(t->data + (size_t)i * 4);
         place[i] = (struct place){position, i};
@@ -192,13 +232,17 @@ static int write_param(struct import *m, const struct slt_param_info *p, struct 
 {
     struct slt_directory_tensor *t = slt_tensor_directory_find(&m->tensors, p->name);
     if (t == NULL)
-        return slt_error_set(err, SLT_ERR_FORMAT, "'%s': tensor '%s' is missing", m->directory,
-                             p->name);
+        return slt_error_set(err, SLT_ERR_FORMAT,
+                             p->role == SLT_ROLE_HEAD
+                                 ? "'%s': tensor '%s' is missing: the model was saved without its "
+                                   "head, and config.json does not tie that to the embedding "
+                                   "(tie_word_embeddings)"
+                                 : "'%s': tensor '%s' is missing",
+                             m->directory, p->name);
     t->used = true;
-    int rc = slt_param_check_shape(p, &t->info, m->directory, err);
-    if (rc != 0) // the density decides how many positions there are
-        return p->role == SLT_ROLE_INDEX ? slt_error_set(err, SLT_ERR_RANGE, "%s", err->message)
-                                         : rc;
+    int rc = check_tensor(m, t, p, err);
+    if (rc != 0)
+        return rc;
     if (p->role == SLT_ROLE_INDEX)
         return write_positions(m, t, p, err);
     return write_values(m, t, p->rows * p->cols, p->role == SLT_ROLE_SPARSE ? m->order : NULL, err);
@@ -246,7 +290,7 @@ static int find_ids(struct import *m, struct slt_error *err)
         int rc = slt_file_read(&data, &bytes, path, TOKENIZER_CONFIG_MAX, m->options->stop, err);
         if (rc != 0)
             return rc;
-        rc = slt_json_parse(&json, path, data, bytes, err);
+        rc = slt_json_parse_python(&json, path, data, bytes, err);
         free(data);
         if (rc != 0)
             return rc;
@@ -279,18 +323,33 @@ static int write_all(struct import *m, struct slt_output *out, struct slt_error 
     return rc;
 }
 
+// What was done with the tensors that a reader of the directory would not expect.
+static void tell(const struct import *m)
+{
+    const struct slt_convert_options *o = m->options;
+    bool is_told = o->on_renamed == NULL;
+    for (size_t i = 0; i < m->tensors.tensors; i++) {
+        const struct slt_directory_tensor *t = &m->tensors.tensor[i];
+        if (!t->used && o->on_ignored != NULL)
+            o->on_ignored(o->user, t->file.name);
+        if (t->used && !is_told && strcmp(t->name, t->file.name) != 0) {
+            o->on_renamed(o->user, t->file.name, t->name);
+            is_told = true;
+        }
+    }
+}
+
 int slt_convert_import(struct slt_output *out, const char *directory,
                        const struct slt_convert_options *options, struct slt_error *err)
 {
     struct import m = {.directory = directory, .options = options};
-    int rc = slt_tensor_directory_open(&m.tensors, directory, options->stop, err);
-    if (rc == 0 && (rc = read_config(&m, err)) == 0 && options->tokenizer != NULL)
+    int rc = open_model(&m, err);
+    if (rc == 0 && options->tokenizer != NULL)
         rc = find_ids(&m, err);
     if (rc == 0)
         rc = write_all(&m, out, err);
-    for (size_t i = 0; rc == 0 && options->on_ignored != NULL && i < m.tensors.tensors; i++)
-        if (!m.tensors.tensor[i].used)
-            options->on_ignored(options->user, m.tensors.tensor[i].info.name);
+    if (rc == 0)
+        tell(&m);
     slt_checkpoint_abandon(m.writer);
     slt_tensor_directory_close(&m.tensors);
     free(m.chunk);

@@ -19,6 +19,11 @@ json_t *slt_json_load(const char *text, size_t bytes, size_t flags, json_error_t
 int slt_json_parse(json_t **object, const char *name, const char *text, size_t bytes,
                    struct slt_error *err) SLT_CHECK_RESULT;
 
+// As slt_json_parse, for files that Python's json module may have written: NaN, Infinity and
+// -Infinity are read as strings of that name, and whole numbers beyond 64 bits as reals.
+int slt_json_parse_python(json_t **object, const char *name, const char *text, size_t bytes,
+                          struct slt_error *err) SLT_CHECK_RESULT;
+
 // The value of a key of an object as a string, "" where it is none.
 const char *slt_json_string(const json_t *object, const char *key);
 

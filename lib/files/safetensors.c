@@ -149,11 +149,6 @@ int slt_safetensors_build(char **header, size_t *bytes, uint64_t *data_bytes,
 
 // ---- Parsing ----
 
-struct entry {
-    struct slt_tensor_info tensor;
-    uint64_t begin, end;
-};
-
 static int bad(struct slt_error *err, const char *file, const char *tensor, const char *what)
 {
     return slt_error_set(err, SLT_ERR_FORMAT, "'%s': tensor '%.200s' %s", file, tensor, what);
@@ -168,43 +163,87 @@ static bool get_count(int64_t *value, const json_t *item)
     return true;
 }
 
-static int parse_tensor(struct entry *e, const char *file, const char *key, const json_t *item,
-                        uint64_t data_bytes, struct slt_error *err)
+// The shape, of however many dimensions, and the bytes of so many elements of the type.
+static int parse_shape(struct slt_foreign_tensor *t, const char *file, const json_t *shape,
+                       struct slt_error *err)
 {
-    struct slt_tensor_info *t = &e->tensor;
-    const json_t *shape = json_object_get(item, "shape");
-    const json_t *offsets = json_object_get(item, "data_offsets");
-    const char *dtype = json_string_value(json_object_get(item, "dtype"));
+    const size_t dims = json_array_size(shape);
+    int64_t size = 0;
+    uint64_t bytes = slt_dtype_size(t->info.dtype);
+    bool fits = true;
+    for (size_t d = 0; d < dims; d++) {
+        if (!get_count(&size, json_array_get(shape, d)))
+            return bad(err, file, t->name, "has a bad shape");
+        if (d < SLT_TENSOR_MAX_DIMS)
+            t->info.shape[d] = size;
+        if (size == 0) // an empty tensor may have any other dimensions
+            bytes = 0;
+    }
+    for (size_t d = 0; d < dims; d++)
+        fits &= !__builtin_mul_overflow(
+            bytes, (uint64_t)json_integer_value(json_array_get(shape, d)), &bytes);
+    t->info.dims = dims < INT32_MAX ? (int)dims : INT32_MAX;
+    t->info.bytes = bytes;
+    return !t->is_known || (fits && bytes <= INT64_MAX) ? 0
+                                                        : bad(err, file, t->name, "is too large");
+}
+
+// Where the tensor lies; of a type that is not known this says how many bytes it has.
+static int parse_place(struct slt_foreign_tensor *t, const char *file, const json_t *offsets,
+                       uint64_t data_bytes, struct slt_error *err)
+{
     int64_t begin, end;
-    if (strlen(key) >= sizeof t->name || !name_is_plain(key))
-        return bad(err, file, key, "has a name that is too long or not plain ASCII");
-    memcpy(t->name, key, strlen(key) + 1);
-    if (json_object_size(item) != 3 || dtype == NULL || !json_is_array(shape) ||
-        json_array_size(offsets) != 2 || !get_count(&begin, json_array_get(offsets, 0)) ||
+    if (json_array_size(offsets) != 2 || !get_count(&begin, json_array_get(offsets, 0)) ||
         !get_count(&end, json_array_get(offsets, 1)))
-        return bad(err, file, key, "is not described by dtype, shape and data_offsets");
-    if (!dtype_of_name(&t->dtype, dtype))
-        return slt_error_set(err, SLT_ERR_FORMAT,
-                             "'%s': tensor '%s' has the unsupported type '%.20s'", file, key,
-                             dtype);
-    if (json_array_size(shape) > SLT_TENSOR_MAX_DIMS)
-        return bad(err, file, key, "has more than 4 dimensions");
-    t->dims = (int)json_array_size(shape);
-    for (int d = 0; d < t->dims; d++)
-        if (!get_count(&t->shape[d], json_array_get(shape, (size_t)d)))
-            return bad(err, file, key, "has a bad shape");
-    if (!tensor_bytes(&t->bytes, t->dtype, t->dims, t->shape))
-        return bad(err, file, key, "is too large");
-    if (begin > end || (uint64_t)end - (uint64_t)begin != t->bytes)
-        return slt_error_set(err, SLT_ERR_FORMAT,
-                             "'%s': tensor '%s' needs %llu bytes, but lies at [%lld, %lld)", file,
-                             key, (unsigned long long)t->bytes, (long long)begin, (long long)end);
+        return bad(err, file, t->name, "is not described by dtype, shape and data_offsets");
+    if (!t->is_known)
+        t->info.bytes = begin <= end ? (uint64_t)end - (uint64_t)begin : 0;
+    if (begin > end || (uint64_t)end - (uint64_t)begin != t->info.bytes)
+        return slt_error_set(
+            err, SLT_ERR_FORMAT, "'%s': tensor '%.200s' needs %llu bytes, but lies at [%lld, %lld)",
+            file, t->name, (unsigned long long)t->info.bytes, (long long)begin, (long long)end);
     if ((uint64_t)end > data_bytes)
-        return slt_error_set(err, SLT_ERR_FORMAT,
-                             "'%s': tensor '%s' ends at byte %lld, beyond the data (%llu bytes)",
-                             file, key, (long long)end, (unsigned long long)data_bytes);
-    e->begin = (uint64_t)begin;
-    e->end = (uint64_t)end;
+        return slt_error_set(
+            err, SLT_ERR_FORMAT,
+            "'%s': tensor '%.200s' ends at byte %lld, beyond the data (%llu bytes)", file, t->name,
+            (long long)end, (unsigned long long)data_bytes);
+    t->begin = (uint64_t)begin;
+    return 0;
+}
+
+static int parse_tensor(struct slt_foreign_tensor *t, const char *file, const char *key,
+                        const json_t *item, uint64_t data_bytes, struct slt_error *err)
+{
+    const json_t *shape = json_object_get(item, "shape");
+    const char *dtype = json_string_value(json_object_get(item, "dtype"));
+    int rc;
+    t->name = strdup(key);
+    if (t->name == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the name of a tensor");
+    if (dtype == NULL || !json_is_array(shape))
+        return bad(err, file, key, "is not described by dtype, shape and data_offsets");
+    snprintf(t->type, sizeof t->type, "%s", dtype);
+    t->is_known = dtype_of_name(&t->info.dtype, dtype);
+    rc = parse_shape(t, file, shape, err);
+    return rc == 0 ? parse_place(t, file, json_object_get(item, "data_offsets"), data_bytes, err)
+                   : rc;
+}
+
+// What a file of ours does not have besides, into the tensor's place in a list of ours.
+static int make_own(struct slt_tensor_info *info, const struct slt_foreign_tensor *t,
+                    const char *file, const json_t *item, struct slt_error *err)
+{
+    if (strlen(t->name) >= sizeof info->name || !name_is_plain(t->name))
+        return bad(err, file, t->name, "has a name that is too long or not plain ASCII");
+    if (json_object_size(item) != 3)
+        return bad(err, file, t->name, "is not described by dtype, shape and data_offsets");
+    if (!t->is_known)
+        return slt_error_set(err, SLT_ERR_FORMAT, "'%s': tensor '%s' has the unsupported type '%s'",
+                             file, t->name, t->type);
+    if (t->info.dims > SLT_TENSOR_MAX_DIMS)
+        return bad(err, file, t->name, "has more than 4 dimensions");
+    *info = t->info;
+    memcpy(info->name, t->name, strlen(t->name) + 1);
     return 0;
 }
 
@@ -212,6 +251,8 @@ static int check_metadata(const char *file, const json_t *metadata, struct slt_e
 {
     const char *key;
     json_t *value;
+    if (metadata == NULL)
+        return 0;
     if (!json_is_object(metadata))
         return slt_error_set(err, SLT_ERR_FORMAT, "'%s': " METADATA " is no object", file);
     json_object_foreach ((json_t *)metadata, key, value)
@@ -224,25 +265,24 @@ static int check_metadata(const char *file, const json_t *metadata, struct slt_e
 // By place; empty tensors come before the one that starts where they lie, and else by name.
 static int compare_places(const void *a, const void *b)
 {
-    const struct entry *x = a, *y = b;
+    const struct slt_foreign_tensor *x = a, *y = b;
     if (x->begin != y->begin)
         return x->begin < y->begin ? -1 : 1;
-    if (x->end != y->end)
-        return x->end < y->end ? -1 : 1;
-    return strcmp(x->tensor.name, y->tensor.name);
+    if (x->info.bytes != y->info.bytes)
+        return x->info.bytes < y->info.bytes ? -1 : 1;
+    return strcmp(x->name, y->name);
 }
 
-static int check_places(const struct entry *entries, size_t count, const char *file,
+static int check_places(const struct slt_foreign_tensor *tensors, size_t count, const char *file,
                         uint64_t data_bytes, struct slt_error *err)
 {
     uint64_t end = 0;
     for (size_t i = 0; i < count; i++) {
-        if (entries[i].begin != end)
-            return slt_error_set(err, SLT_ERR_FORMAT,
-                                 "'%s': tensor '%s' begins at byte %llu, not at %llu", file,
-                                 entries[i].tensor.name, (unsigned long long)entries[i].begin,
-                                 (unsigned long long)end);
-        end = entries[i].end;
+        if (tensors[i].begin != end)
+            return slt_error_set(
+                err, SLT_ERR_FORMAT, "'%s': tensor '%.200s' begins at byte %llu, not at %llu", file,
+                tensors[i].name, (unsigned long long)tensors[i].begin, (unsigned long long)end);
+        end += tensors[i].info.bytes;
     }
     if (end != data_bytes)
         return slt_error_set(err, SLT_ERR_FORMAT,
@@ -251,44 +291,76 @@ static int check_places(const struct entry *entries, size_t count, const char *f
     return 0;
 }
 
+void slt_foreign_tensors_free(struct slt_foreign_tensor *tensors, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        free(tensors[i].name);
+    free(tensors);
+}
+
+// All tensors of a header, which the caller keeps in *root, also after an error. is_own: other
+// things in it are refused.
+static int parse_header(struct slt_foreign_tensor **tensors, size_t *count, json_t **root,
+                        bool is_own, const char *name, const char *json, size_t bytes,
+                        uint64_t data_bytes, struct slt_error *err)
+{
+    size_t n = 0;
+    const char *key;
+    json_t *item;
+    int rc = slt_json_parse(root, name, json, bytes, err);
+    if (rc != 0)
+        return rc;
+    struct slt_foreign_tensor *list = calloc(json_object_size(*root) + 1, sizeof *list);
+    if (list == NULL)
+        return slt_error_errno(err, "cannot allocate the list of tensors of '%s'", name);
+    if (is_own)
+        rc = check_metadata(name, json_object_get(*root, METADATA), err);
+    json_object_foreach (*root, key, item)
+        if (rc == 0 && strcmp(key, METADATA) != 0)
+            rc = parse_tensor(&list[n++], name, key, item, data_bytes, err);
+    if (rc == 0) {
+        qsort(list, n, sizeof *list, compare_places);
+        rc = check_places(list, n, name, data_bytes, err);
+    }
+    if (rc != 0) {
+        slt_foreign_tensors_free(list, n);
+        return rc;
+    }
+    *tensors = list;
+    *count = n;
+    return 0;
+}
+
+int slt_safetensors_parse_foreign(struct slt_foreign_tensor **tensors, size_t *count,
+                                  const char *name, const char *json, size_t bytes,
+                                  uint64_t data_bytes, struct slt_error *err)
+{
+    json_t *root = NULL;
+    int rc = parse_header(tensors, count, &root, false, name, json, bytes, data_bytes, err);
+    json_decref(root);
+    return rc;
+}
+
 int slt_safetensors_parse(struct slt_tensor_info **tensors, size_t *count, const char *name,
                           const char *json, size_t bytes, uint64_t data_bytes,
                           struct slt_error *err)
 {
     json_t *root = NULL;
-    struct entry *entries = NULL;
+    struct slt_foreign_tensor *all = NULL;
     struct slt_tensor_info *list = NULL;
     size_t n = 0;
-    const char *key;
-    json_t *item;
-    int rc = slt_json_parse(&root, name, json, bytes, err);
-    if (rc != 0)
-        return rc;
-    entries = calloc(json_object_size(root) + 1, sizeof *entries);
-    list = calloc(json_object_size(root) + 1, sizeof *list);
-    if (entries == NULL || list == NULL) {
+    int rc = parse_header(&all, &n, &root, true, name, json, bytes, data_bytes, err);
+    if (rc == 0 && (list = calloc(n + 1, sizeof *list)) == NULL)
         rc = slt_error_errno(err, "cannot allocate the list of tensors of '%s'", name);
-        goto out;
+    for (size_t i = 0; rc == 0 && i < n; i++)
+        rc = make_own(&list[i], &all[i], name, json_object_get(root, all[i].name), err);
+    slt_foreign_tensors_free(all, n);
+    json_decref(root);
+    if (rc != 0) {
+        free(list);
+        return rc;
     }
-    json_object_foreach (root, key, item) {
-        if (strcmp(key, METADATA) == 0)
-            rc = check_metadata(name, item, err);
-        else
-            rc = parse_tensor(&entries[n++], name, key, item, data_bytes, err);
-        if (rc != 0)
-            goto out;
-    }
-    qsort(entries, n, sizeof *entries, compare_places);
-    if ((rc = check_places(entries, n, name, data_bytes, err)) != 0)
-        goto out;
-    for (size_t i = 0; i < n; i++)
-        list[i] = entries[i].tensor;
     *tensors = list;
     *count = n;
-    list = NULL;
-out:
-    json_decref(root);
-    free(entries);
-    free(list);
-    return rc;
+    return 0;
 }

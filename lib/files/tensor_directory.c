@@ -14,13 +14,87 @@
 
 static int compare_names(const void *a, const void *b)
 {
-    return strcmp(((const struct slt_directory_tensor *)a)->info.name,
-                  ((const struct slt_directory_tensor *)b)->info.name);
+    return strcmp(((const struct slt_directory_tensor *)a)->name,
+                  ((const struct slt_directory_tensor *)b)->name);
 }
 
 static int compare_key(const void *name, const void *tensor)
 {
-    return strcmp(name, ((const struct slt_directory_tensor *)tensor)->info.name);
+    return strcmp(name, ((const struct slt_directory_tensor *)tensor)->name);
+}
+
+// ---- Names ----
+
+// Whether a part of a name (length characters) is one that a wrapper adds: data parallelism,
+// compilation, sharding, recomputation.
+static bool is_wrapper(const char *part, size_t length)
+{
+    static const char *const wrappers[] = {"module", "_orig_mod", "_fsdp_wrapped_module",
+                                           "_checkpoint_wrapped_module"};
+    for (size_t i = 0; i < sizeof wrappers / sizeof *wrappers; i++)
+        if (strlen(wrappers[i]) == length && memcmp(part, wrappers[i], length) == 0)
+            return true;
+    return false;
+}
+
+// Whether a name begins as in a model without its head.
+static bool is_of_base_model(const char *name)
+{
+    static const char *const begins[] = {"embed_tokens.", "layers.", "norm."};
+    for (size_t i = 0; i < sizeof begins / sizeof *begins; i++)
+        if (strncmp(name, begins[i], strlen(begins[i])) == 0)
+            return true;
+    return false;
+}
+
+// The name of a causal model for one in a file; NULL without memory. The caller frees it.
+static char *causal_name(const char *file_name)
+{
+    static const char base[] = "model.";
+    char *name = malloc(strlen(file_name) + sizeof base);
+    if (name == NULL)
+        return NULL;
+    char *end = name + sizeof base - 1; // room for it
+    for (const char *part = file_name; *part != '\0';) {
+        const size_t length = strcspn(part, "."), all = length + (part[length] == '.');
+        if (part[length] == '\0' || !is_wrapper(part, length)) {
+            memcpy(end, part, all);
+            end += all;
+        }
+        part += all;
+    }
+    *end = '\0';
+    char *const bare = name + sizeof base - 1;
+    if (is_of_base_model(bare))
+        memcpy(name, base, sizeof base - 1);
+    else
+        memmove(name, bare, (size_t)(end - bare) + 1);
+    return name;
+}
+
+// ---- Files ----
+
+// Adds the tensors (count) of a file with this data, and owns what they have from now on.
+static int add_tensors(struct slt_tensor_directory *d, const struct slt_foreign_tensor *tensors,
+                       size_t count, const unsigned char *data, struct slt_error *err)
+{
+    struct slt_directory_tensor *all =
+        realloc(d->tensor, (d->tensors + count + 1) * sizeof *d->tensor);
+    bool has_memory = all != NULL;
+    if (all != NULL)
+        d->tensor = all;
+    for (size_t i = 0; i < count; i++) {
+        char *name = has_memory ? causal_name(tensors[i].name) : NULL;
+        has_memory = name != NULL;
+        if (has_memory)
+            d->tensor[d->tensors++] =
+                (struct slt_directory_tensor){name, tensors[i], data + tensors[i].begin, false};
+        else
+            free(tensors[i].name);
+    }
+    return has_memory || count == 0
+               ? 0
+               : slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the list of tensors");
 }
 
 // Adds the tensors of one file.
@@ -28,7 +102,7 @@ static int add_file(struct slt_tensor_directory *d, const char *path, slt_stop_f
                     struct slt_error *err)
 {
     struct slt_input **files = realloc(d->file, (d->files + 1) * sizeof(struct slt_input *));
-    struct slt_tensor_info *infos;
+    struct slt_foreign_tensor *tensors;
     const unsigned char *data;
     const void *mapped;
     uint64_t bytes, header;
@@ -47,21 +121,12 @@ static int add_file(struct slt_tensor_directory *d, const char *path, slt_stop_f
         header > SLT_SAFETENSORS_HEADER_MAX)
         return slt_error_set(err, SLT_ERR_FORMAT, "'%s' is no safetensors file, or cut short",
                              path);
-    if ((rc = slt_safetensors_parse(&infos, &count, path, (const char *)data + 8, (size_t)header,
-                                    bytes - 8 - header, err)) != 0)
+    if ((rc = slt_safetensors_parse_foreign(&tensors, &count, path, (const char *)data + 8,
+                                            (size_t)header, bytes - 8 - header, err)) != 0)
         return rc;
-    struct slt_directory_tensor *all =
-        realloc(d->tensor, (d->tensors + count + 1) * sizeof *d->tensor);
-    if (all == NULL) {
-        free(infos);
-        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the list of tensors");
-    }
-    d->tensor = all;
-    data += 8 + header;
-    for (size_t i = 0; i < count; data += infos[i++].bytes)
-        d->tensor[d->tensors++] = (struct slt_directory_tensor){infos[i], data, false};
-    free(infos);
-    return 0;
+    rc = add_tensors(d, tensors, count, data + 8 + header, err);
+    free(tensors);
+    return rc;
 }
 
 // The path (PATH_MAX) of a file in the directory.
@@ -125,9 +190,9 @@ int slt_tensor_directory_open(struct slt_tensor_directory *d, const char *direct
     if (rc == 0)
         qsort(d->tensor, d->tensors, sizeof *d->tensor, compare_names);
     for (size_t i = 1; rc == 0 && i < d->tensors; i++)
-        if (strcmp(d->tensor[i].info.name, d->tensor[i - 1].info.name) == 0)
-            rc = slt_error_set(err, SLT_ERR_FORMAT, "'%s' has tensor '%s' twice", directory,
-                               d->tensor[i].info.name);
+        if (strcmp(d->tensor[i].name, d->tensor[i - 1].name) == 0)
+            rc = slt_error_set(err, SLT_ERR_FORMAT, "'%s' has tensor '%.200s' twice", directory,
+                               d->tensor[i].name);
     if (rc != 0)
         slt_tensor_directory_close(d);
     return rc;
@@ -137,6 +202,10 @@ void slt_tensor_directory_close(struct slt_tensor_directory *d)
 {
     for (size_t i = 0; i < d->files; i++)
         slt_input_close(d->file[i]);
+    for (size_t i = 0; i < d->tensors; i++) {
+        free(d->tensor[i].name);
+        free(d->tensor[i].file.name);
+    }
     free(d->file);
     free(d->tensor);
     *d = (struct slt_tensor_directory){0};

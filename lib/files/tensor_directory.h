@@ -1,12 +1,17 @@
 // The tensors of the safetensors files in a directory, by name; the files are mapped.
+//
+// Names are those that Hugging Face gives a causal model: the parts module, _orig_mod and the like,
+// which wrappers of PyTorch put into them, are left out, and model. is put before the names of a
+// model that was saved without its head.
 #ifndef SLT_FILES_TENSOR_DIRECTORY_H
 #define SLT_FILES_TENSOR_DIRECTORY_H
 
-#include "slt/checkpoint.h"
+#include "files/safetensors.h"
 #include "slt/stream.h"
 
 struct slt_directory_tensor {
-    struct slt_tensor_info info;
+    char *name;                     // as a causal model has it
+    struct slt_foreign_tensor file; // with the name in the file
     const unsigned char *data;
     bool used; // for the caller
 };

@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "config/rope.h"
 #include "model/bands.h"
 #include "model/layout.h"
 #include "model/support.h"
@@ -105,7 +106,8 @@ int slt_model_draw_supports(struct slt_model *m, struct slt_error *err)
     return rc;
 }
 
-// rope (head_dim, positions): cos rows, then sin rows, computed in double.
+// rope (head_dim, positions): cos rows, then sin rows, computed in double. All that scaling changes
+// is here: the operations take the table as it is.
 int slt_model_write_rope(struct slt_model *m, struct slt_error *err)
 {
     const int64_t half = m->config.head_dim / 2, positions = m->rope.cols;
@@ -114,9 +116,7 @@ int slt_model_write_rope(struct slt_model *m, struct slt_error *err)
     if (values == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the table of rotations");
     for (int64_t i = 0; i < 2 * half * positions; i++) {
-        const int64_t row = i / positions % half;
-        const double frequency =
-            pow(m->config.rope_theta, -2.0 * (double)row / (double)m->config.head_dim);
+        const double frequency = slt_rope_frequency(&m->config, i / positions % half);
         const double angle = (double)(i % positions) * frequency;
         const double value = i < half * positions ? cos(angle) : sin(angle);
         if (m->dtype == SLT_F64)

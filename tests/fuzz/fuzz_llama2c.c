@@ -3,6 +3,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "slt/convert.h"
 
@@ -47,7 +48,8 @@ static int fuzz_read_llama2c(const uint8_t *data, size_t size)
     const struct slt_convert_options none = {0};
     const int rc = slt_convert_llama2c(out, "input", data, size, &none, &err);
     slt_output_abandon(out);
-    if (rc == SLT_ERR_FORMAT || rc == SLT_ERR_RANGE)
+    // What has the magic number may still have another version or size.
+    if (rc == SLT_ERR_RANGE || (rc == SLT_ERR_FORMAT && memcmp(data, "24ka", 4) != 0))
         abort(); // it said that it is one
     return rc;
 }

@@ -36,21 +36,62 @@ smaller() {
     done
 }
 
-@test "scaled rotary positions are refused with a sentence" {
-    run slt-plan --config "$CONFIGS/llama32-1b.json" --method full
-    [ "$status" -eq 1 ]
-    [[ $output == *'"rope_scaling" scales rotary positions, which is not supported'* ]]
-    run slt-init --config "$CONFIGS/llama32-1b.json" --method full -o x.slt
-    [ "$status" -eq 1 ]
-    [[ $output == *'"rope_scaling" scales rotary positions, which is not supported'* ]]
-    [ ! -e x.slt ]
-    # Without it the file is one of a model with tied embeddings and grouped queries.
-    sed '/"rope_scaling"/,/}/d' "$CONFIGS/llama32-1b.json" >plain.json
-    [ "$(slt-plan --config plain.json --method full --batch 1 | value_of parameters)" = 1235814400 ]
+@test "scaled rotary positions that are not computed are refused with a sentence" {
+    sed 's/"rope_type": "llama3"/"rope_type": "yarn"/' "$CONFIGS/llama32-1b.json" >yarn.json
+    for tool in slt-plan "slt-init -o x.slt"; do
+        # shellcheck disable=SC2086 # several words
+        run $tool --config yarn.json --method full
+        [ "$status" -eq 1 ]
+        [[ $output == *'"rope_scaling.rope_type" is "yarn", and only the types default, linear and llama3 are supported' ]]
+        [ ! -e x.slt ]
+    done
+}
+
+@test "scaling goes through training, states and every layout, and changes what is computed" {
+    smaller llama32-1b 8 | sed 's/"original_max_position_embeddings": 8192/"original_max_position_embeddings": 64/' >small.json
+    slt-init --config small.json --tokenizer "$DATA/spm.model" --rank 16 --density 0.03 --alpha 16 -o init.slt
+    slt-train --data "$DATA/train.tok" --steps 4 --batch 4 --seq 32 --lr 3e-3 --keep-state -o m.slt init.slt
+    slt-quantize --type int8 m.slt | slt-info - | grep -qx 'config.rope_scaling.rope_type	llama3'
+    slt-convert --merge -o hf m.slt
+    slt-convert --to reference -o reference m.slt
+    loss() { slt-eval --data "$DATA/valid.tok" --seq 32 --limit 500 "$1" | value_of loss; }
+    want=$(loss m.slt)
+    for directory in hf reference; do
+        tr -d ' \n' <$directory/config.json >flat
+        grep -q '"rope_theta":500000.0,"rope_scaling":{"rope_type":"llama3","factor":32.0,"low_freq_factor":1.0,"high_freq_factor":4.0,"original_max_position_embeddings":64}' flat
+        slt-convert -o back.slt $directory
+        awk -v a="$want" -v b="$(loss back.slt)" 'BEGIN { exit !(a > 0 && (a / b - 1) ^ 2 < 1e-10) }'
+    done
+    slt-convert --to reference -o again back.slt
+    cmp again/config.json reference/config.json
+    # Plain positions, and the other scaling, give other losses.
+    sed -i '/"rope_scaling"/,/}/d' hf/config.json
+    slt-convert -o plain.slt hf
+    sed 's/"rope_theta": 500000.0,/&"rope_scaling": {"type": "linear", "factor": 2},/' hf/config.json >c && mv c hf/config.json
+    slt-convert -o linear.slt hf
+    [ "$(printf '%s\n' "$want" "$(loss plain.slt)" "$(loss linear.slt)" | sort -u | wc -l)" -eq 3 ]
+    # GGUF has a tensor of divisors for one and two keys for the other.
+    number() { od -An -t "u$3" -j "$2" -N "$3" "$1" | tr -d ' '; }
+    slt-convert --to gguf -o plain.gguf plain.slt
+    slt-convert --to gguf -o llama3.gguf m.slt
+    slt-convert --to gguf -o linear.gguf linear.slt
+    [ "$(number llama3.gguf 8 8)" -eq $(($(number plain.gguf 8 8) + 1)) ]
+    [ "$(number linear.gguf 16 8)" -eq $(($(number plain.gguf 16 8) + 2)) ]
+    grep -aq 'llama.rope.scaling.type' linear.gguf
+    grep -aq 'rope_freqs.weight' llama3.gguf
+    # The last tensor: of head_dim 64 the 32 divisors, 1 for short wavelengths and the factor for long ones.
+    tail -c 128 llama3.gguf | od -An -v -t f4 -w4 | tr -d ' ' >divisors
+    [ "$(head -n 1 divisors)" = 1 ]
+    [ "$(tail -n 1 divisors)" = 32 ]
+    [ "$(sort -g -u divisors | wc -l)" -gt 2 ]
+}
+
+@test "the parameters of a model with scaled positions, tied embeddings and grouped queries" {
+    [ "$(slt-plan --config "$CONFIGS/llama32-1b.json" --method full --batch 1 | value_of parameters)" = 1235814400 ]
 }
 
 @test "small versions train in every method, with their own theta, epsilon, groups and ties" {
-    for family in tinyllama:4 smollm:1 llama2-7b:8 llama3-8b:8; do
+    for family in tinyllama:4 smollm:1 llama2-7b:8 llama3-8b:8 llama32-1b:8; do
         smaller "${family%:*}" "${family#*:}" >small.json
         for key in rope_theta rms_norm_eps tie_word_embeddings; do grep "\"$key\"" small.json || true; done |
             tr -d ' ,' | sed 's/1e-05/1e-5/; s/000\.0/000/' >want

@@ -152,6 +152,77 @@ near() { awk -v a="$1" -v b="$2" -v limit="$3" 'BEGIN { exit !(a > 0 && (a - b) 
     cmp piped/model.safetensors hf/model.safetensors
 }
 
+@test "what is not there, and what is known and not read, is named" {
+    refused() { # SENTENCE ARGUMENT...
+        run slt-convert "${@:2}"
+        echo "$output"
+        [ "$status" -eq 1 ]
+        [ "$output" = "slt-convert: $1" ]
+        [ ! -e x.slt ]
+    }
+    for how in "" "-o x.slt" "--to slt" "--to gguf"; do
+        # shellcheck disable=SC2086 # several words
+        refused "cannot open 'nodir': No such file or directory" $how nodir
+    done
+    mkdir pickled adapter encoder
+    printf '{"vocab_size": 32, "hidden_size": 64, "intermediate_size": 96, "num_hidden_layers": 1, "num_attention_heads": 4}' \
+        >pickled/config.json
+    printf 'PK\003\004 and whatever else is in there' >pickled/pytorch_model.bin
+    refused "'pickled' has its weights in 'pytorch_model.bin', a pickle, which is not read: load the model in transformers and save it as safetensors" \
+        -o x.slt pickled
+    mv pickled/pytorch_model.bin pickled/pytorch_model.bin.index.json
+    refused "'pickled' has its weights in 'pytorch_model.bin.index.json', a pickle, which is not read: load the model in transformers and save it as safetensors" \
+        -o x.slt pickled
+    refused "'pickled/pytorch_model.bin.index.json' is a pickle of PyTorch, which is not read: load the model in transformers and save it as safetensors" \
+        pickled/pytorch_model.bin.index.json
+    # One that has both is read.
+    slt-convert -o hf "$DATA/full.slt"
+    printf 'PK\003\004 and whatever else is in there' >hf/pytorch_model.bin
+    echo '{}' >hf/adapter_config.json
+    slt-convert -o both.slt hf
+    echo '{"peft_type": "LORA"}' >adapter/adapter_config.json
+    cp hf/model.safetensors adapter/adapter_model.safetensors
+    refused "'adapter' is a PEFT adapter without its base model: merge them in Python (merge_and_unload) and save the result" \
+        -o x.slt adapter
+    for type in bert roberta; do
+        echo "{\"model_type\": \"$type\", \"hidden_act\": \"gelu\", \"vocab_size\": 30522, \"layer_norm_eps\": 1e-12}" >encoder/config.json
+        cp hf/model.safetensors encoder
+        refused "'encoder/config.json': \"model_type\" is \"$type\", and only LLaMA models (\"llama\") are supported" -o x.slt encoder
+    done
+    refused "'hf/model.safetensors' is a safetensors file: give its directory, which has config.json" -o x.slt hf/model.safetensors
+    slt-convert --to gguf -o m.gguf "$DATA/full.slt"
+    refused "'m.gguf' is a GGUF file, which is written, not read" -o x.slt m.gguf
+}
+
+@test "tensors beside the model's are named, and so are wrapped names, once" {
+    slt-convert -o hf "$DATA/full.slt"
+    slt-convert --no-provenance -o want.slt hf
+    size=$(od -An -t u8 -N 8 hf/model.safetensors | tr -d ' ')
+    # HEADER: the file with this text for its header, and four bytes more of data.
+    with_header() {
+        printf '%b' "$(printf '%016x' "${#1}" | sed 's/\(..\)\(..\)\(..\)\(..\)\(..\)\(..\)\(..\)\(..\)/\\x\8\\x\7\\x\6\\x\5\\x\4\\x\3\\x\2\\x\1/')"
+        printf '%s' "$1"
+        tail -c +$((9 + size)) hf/model.safetensors
+        printf 'abcd'
+    }
+    header=$(tail -c +9 hf/model.safetensors | head -c "$size" | sed 's/} *$//')
+    end=$(($(wc -c <hf/model.safetensors) - 8 - size))
+    mkdir more
+    cp hf/config.json hf/tokenizer.model more
+    with_header "$header,\"mask\u001b[1m\":{\"dtype\":\"BOOL\",\"shape\":[1,1,1,2,2],\"data_offsets\":[$end,$((end + 4))]}}" >more/model.safetensors
+    slt-convert --no-provenance -o more.slt more 2>err
+    cmp more.slt want.slt
+    [ "$(cat err)" = "slt-convert: tensor 'mask?[1m' is not of this model, and left out" ]
+    with_header "$(sed 's/"\(model\|lm_head\)\./"module._orig_mod.\1./g' <<<"$header"),\"e\":{\"dtype\":\"F8_E4M3\",\"shape\":[4],\"data_offsets\":[$end,$((end + 4))]}}" >more/model.safetensors
+    slt-convert --no-provenance -o more.slt more 2>err
+    cmp more.slt want.slt
+    grep -qxF "slt-convert: tensors have other names: 'module._orig_mod.lm_head.weight' is taken as 'lm_head.weight', and so on" err
+    grep -qxF "slt-convert: tensor 'e' is not of this model, and left out" err
+    [ "$(wc -l <err)" -eq 2 ]
+    slt-convert -q --no-provenance -o more.slt more 2>err
+    [ ! -s err ]
+}
+
 @test "what is missing, damaged or does not fit is refused" {
     slt-convert -o hf "$DATA/full.slt"
     for wrong in "hf --merge" "--to hf hf" "--to slt $DATA/full.slt" "$DATA/full.slt" "-o x $DATA/sltrain.slt" \

@@ -33,6 +33,21 @@ parameters() {
     check 645.55 --preset 1b
 }
 
+@test "a preset's name may be in capitals" {
+    for names in "60M 60m" "1B 1b" "Nano nano"; do
+        read -r capitals small <<<"$names"
+        for tool in "slt-init --dry-run" "slt-plan --method full"; do
+            # shellcheck disable=SC2086 # several words
+            diff <($tool --preset "$capitals") <($tool --preset "$small")
+        done
+    done
+    slt-init --preset NANO -o capitals.slt
+    slt-init --preset nano -o small.slt
+    cmp capitals.slt small.slt
+    run slt-init --preset 61M
+    [ "$status" -eq 2 ]
+}
+
 @test "the same seed gives the same bytes, another seed others" {
     slt-init --preset nano --seed 5 -o a.slt
     slt-init --preset nano --seed 5 -o b.slt
@@ -64,10 +79,10 @@ parameters() {
     slt-init --config c.json --method full -o good.slt
     for extra in '"hidden_size": 24, "attention_bias": true|"attention_bias" is true' \
         '"hidden_size": 24, "hidden_act": "gelu"|"hidden_act" is not "silu"' \
-        '"hidden_size": 24, "rope_scaling": {"rope_type": "yarn"}|"rope_scaling" scales' \
+        '"hidden_size": 24, "rope_scaling": {"rope_type": "yarn"}|"rope_scaling.rope_type" is "yarn"' \
         '"hidden_size": 24, "num_key_value_heads": 3|no multiple of num_key_value_heads 3' \
-        '"hidden_size": 24, "vocab_size": 5|duplicate object key' '"hidden_size": 24, "model_type": "bert"|"model_type" is not' \
-        '"hidden_size": 2|head_dim 0 is outside' '"head_dim": 6|hidden_size'; do
+        '"hidden_size": 24, "vocab_size": 5|duplicate object key' '"hidden_size": 24, "model_type": "bert"|"model_type" is "bert"' \
+        '"hidden_size": 2|"hidden_size" 2 is no multiple of "num_attention_heads" 4' '"head_dim": 6|hidden_size'; do
         echo "$base, ${extra%|*}}" >c.json
         run slt-init --config c.json --method full -o a.slt
         echo "$extra: $output"

@@ -526,3 +526,43 @@ peak_anonymous() {
     for ((i = 1000; i < 2000; i++)); do ln -s "$DATA/valid.tok" many/$i.tok; done
     (ulimit -n 50 && slt-train --batch 4 --seq 32 --steps 2 -o m.slt --data 'many/*.tok' "$DATA/init.slt")
 }
+
+@test "sequences longer than the model's positions are said, and what is written has as many" {
+    sed 's/"vocab/"max_position_embeddings": 20, "vocab/' "$DATA/tiny.json" >short.json
+    slt-init --config short.json --tokenizer "$DATA/spm.model" --rank 8 -o short.slt
+    positions() { slt-info "$1" | value_of config.max_position_embeddings; }
+    said="--seq 32 goes beyond the 20 positions that the model was made for"
+    run=(slt-train "${TRAIN[@]}" --steps 6 --checkpoint-every 2 --checkpoint s --resume -o m.slt)
+    "${run[@]}" short.slt 2>err
+    [ "$(grep -cF -- "$said" err)" -eq 1 ]
+    [ "$(positions short.slt) $(positions m.slt) $(positions s-4.slt)" = "20 32 32" ]
+    # The run is known again, by its result, by a state, and by one that has the old number.
+    cp m.slt whole.slt
+    "${run[@]}" short.slt 2>err
+    grep -q 'nothing is left to do' err
+    mkdir -p old && tar -xf s-4.slt -C old
+    sed -i 's/"max_position_embeddings": 32/"max_position_embeddings": 20/' old/config.json
+    # shellcheck disable=SC2046 # names without blanks
+    (cd old && sha256sum $(sed 's/^[0-9a-f]*  //' MANIFEST.sha256) >sums && mv sums MANIFEST.sha256 &&
+        tar --format=pax -cf ../old.slt $(tar -tf ../s-4.slt))
+    for state in s-4.slt old.slt; do
+        rm -f m.slt
+        cp $state keep && rm s-*.slt && mv keep s-4.slt
+        "${run[@]}" short.slt 2>err
+        grep -q 'resuming after step 4' err
+        cmp m.slt whole.slt
+    done
+    # Nothing is said where they suffice, or with -q; slt-eval and slt-plan say it as well.
+    slt-train "${TRAIN[@]}" --steps 2 -o next.slt m.slt 2>err
+    [ "$(grep -c beyond err)" -eq 0 ]
+    slt-train -q "${TRAIN[@]}" --steps 2 -o next.slt short.slt 2>err
+    [ ! -s err ]
+    slt-eval --data "$DATA/valid.tok" --seq 32 --limit 100 short.slt 2>err >a
+    [ "$(cat err)" = "slt-eval: $said" ]
+    slt-eval --data "$DATA/valid.tok" --seq 32 --limit 100 m.slt 2>err >a
+    [ ! -s err ]
+    slt-plan --config short.json --seq 32 2>err >a
+    [ "$(cat err)" = "slt-plan: $said" ]
+    slt-plan --config short.json --seq 20 2>err | diff - <(slt-plan --config "$DATA/tiny.json" --seq 20)
+    [ ! -s err ]
+}

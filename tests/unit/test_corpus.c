@@ -218,6 +218,10 @@ static void make_safetensors(struct sink *s)
         {"bad-twice", "{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]},"
                       "\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}}"},
         {"bad-json", "{\"a\":"},
+        // Of other programs.
+        {"bad-many", "{\"__metadata__\":null,\"a\":{\"dtype\":\"F4\",\"shape\":[1,1,1,1,16],"
+                     "\"data_offsets\":[0,8]},"
+                     "\"\\u00e4\":{\"dtype\":\"BOOL\",\"shape\":[],\"data_offsets\":[8,8]}}"},
     };
     for (size_t i = 0; i < sizeof files / sizeof *files; i++) {
         uint8_t file[600] = {0};
@@ -258,7 +262,16 @@ static void make_configs(struct sink *s)
          "{" SIZES
          ", \"slt\": {\"method\": \"full\", \"seed\": 1, \"quantization\": {\"type\": \"nf4\", "
          "\"block\": 64}}}"},
-        {"bad-scaled", "{" SIZES ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2}}"},
+        {"good-linear", "{" SIZES ", \"rope_scaling\": {\"type\": \"linear\", \"factor\": 2.5}}"},
+        {"good-llama3",
+         "{" SIZES ", \"rope_parameters\": {\"rope_theta\": 5e5, \"rope_type\": \"llama3\", "
+         "\"factor\": 8, \"low_freq_factor\": 1, \"high_freq_factor\": 4, "
+         "\"original_max_position_embeddings\": 64}}"},
+        {"bad-scaled", "{" SIZES ", \"rope_scaling\": {\"type\": \"yarn\", \"factor\": 2}}"},
+        {"bad-partial", "{" SIZES ", \"partial_rotary_factor\": 0.5}"},
+        {"good-python", "{" SIZES ", \"x\": [NaN, -Infinity, 1000000000000000019884624838656], "
+                        "\"s\": \"\\\"NaN\"}"},
+        {"bad-nan", "{" SIZES ", \"rms_norm_eps\": NaN}"},
         {"bad-heads", "{" SIZES ", \"num_key_value_heads\": 3}"},
         {"bad-twice", "{" SIZES ", \"vocab_size\": 7}"},
         {"bad-huge", "{" SIZES ", \"head_dim\": 1000000000000}"},
@@ -278,7 +291,7 @@ static void make_llama2c(struct sink *s)
     // d 4, f 6, 1 layer, 2 heads of 2, 1 kv head, vocabulary 7, 3 positions; tied, and not.
     static const int32_t header[7] = {4, 6, 1, 2, 1, 7, 3};
     const size_t floats = 7 * 4 + 4 + 16 + 8 + 8 + 16 + 4 + 3 * 24 + 4 + 3 * 2;
-    uint8_t file[1000] = {0};
+    uint8_t file[2000] = {0};
     for (int i = 0; i < 7; i++)
         slt_store_u32(file + 4 * i, (uint32_t)header[i]);
     const size_t tied = 28 + 4 * floats;
@@ -291,6 +304,26 @@ static void make_llama2c(struct sink *s)
     emit(s, &targets[4], "bad-untied", file, tied);
     slt_store_u32(file + 12, 0);
     emit(s, &targets[4], "bad-no-heads", file, tied + 4 * 28);
+    // Versions 1 and 2, the latter with a scale for each 4 values; the gains are 12 floats.
+    const size_t values = 7 * 4 + 16 + 8 + 8 + 16 + 3 * 24;
+    memset(file, 0, sizeof file);
+    slt_store_u32(file, 0x616b3432);
+    for (uint32_t version = 1; version <= 2; version++) {
+        const size_t all = 256 + 4 * 12 + (version == 1 ? 4 * values : values + values);
+        slt_store_u32(file + 4, version);
+        for (int i = 0; i < 7; i++)
+            slt_store_u32(file + 8 + 4 * i, (uint32_t)header[i]);
+        file[36] = 1;
+        slt_store_u32(file + 37, version == 2 ? 4 : 0);
+        emit(s, &targets[4], version == 1 ? "good-1" : "good-2", file, all);
+        emit(s, &targets[4], "bad-cut", file, all - 1);
+        file[36] = 0;
+        emit(s, &targets[4], "bad-head", file, all);
+    }
+    slt_store_u32(file + 37, 5);
+    emit(s, &targets[4], "bad-group", file, 256 + 4 * 12 + values + values);
+    slt_store_u32(file + 4, 3);
+    emit(s, &targets[4], "bad-version", file, 300);
 }
 
 static void make_corpus(struct sink *s)

@@ -1,11 +1,16 @@
 // slt against PyTorch and Hugging Face transformers: logits, gradients and 20 AdamW steps of small
-// models (tests/vectors/make_vectors.py), on the fast backend and on the reference, on both routes.
+// models (tests/vectors/make_vectors.py), on the fast backend and on the reference, on both routes;
+// scaled rotary positions on the emulated GPU as well, and in generation.
 #include <jansson.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
+#include "emulated.h"
+#include "files/param_tensors.h"
 #include "optim/relora.h"
+#include "slt/generate.h"
 #include "slt/support.h"
 #include "train/trainer.h"
 #include "vectors.h"
@@ -158,6 +163,27 @@ static void step(struct slt_trainer *t, const struct vectors *v, int number, con
         CHECK_OK(slt_relora_restart(&t->optimizer, number + 1, &err), err);
 }
 
+// A device by its name, "cuda-emulated" too.
+static int open_device(struct slt_device **device, const char *name, struct slt_error *err)
+{
+    static struct slt_device emulated;
+    const struct slt_ops_options options = {.threads = 2};
+    if (strcmp(name, "cuda-emulated") != 0)
+        return slt_device_open(device, name, 2, err);
+    emulated = (struct slt_device){.ops = emulated_ops()};
+    *device = &emulated;
+    return emulated.ops == NULL ? slt_error_set(err, SLT_ERR_DEVICE, "no emulation")
+                                : emulated.ops->open(&emulated.ctx, &options, err);
+}
+
+static void close_device(struct slt_device *device, const char *name)
+{
+    if (strcmp(name, "cuda-emulated") == 0)
+        device->ops->close(device->ctx);
+    else
+        slt_device_close(device);
+}
+
 static void check_case(const char *name, const char *device_name, enum slt_route route)
 {
     struct slt_error err;
@@ -166,7 +192,7 @@ static void check_case(const char *name, const char *device_name, enum slt_route
     char what[100];
     read_vectors(&v, name);
     snprintf(what, sizeof what, "%s on %s, route %d", name, device_name, (int)route);
-    CHECK_OK(slt_device_open(&device, device_name, 2, &err), err);
+    CHECK_OK(open_device(&device, device_name, &err), err);
     struct slt_trainer t = {.options = v.options};
     const struct slt_model_shape shape = {.batch = v.batch,
                                           .seq = v.seq,
@@ -182,8 +208,67 @@ static void check_case(const char *name, const char *device_name, enum slt_route
     slt_model_free(t.model);
     slt_grads_free(&t.grads);
     slt_optimizer_free(&t.optimizer);
-    slt_device_close(device);
+    close_device(device, device_name);
     vector_file_free(&v.tensors);
+}
+
+// The case's model as a checkpoint, so that its configuration goes through a file as well.
+static void write_checkpoint(const char *path, const struct vectors *v)
+{
+    struct slt_error err;
+    struct slt_output *out;
+    struct slt_checkpoint_writer *writer;
+    struct slt_param_info *params;
+    size_t count, n;
+    const struct slt_tokenizer_file none = {0};
+    CHECK_OK(slt_output_open(&out, path, NULL, &err), err);
+    CHECK_OK(slt_checkpoint_start(&writer, &params, &count, out, &v->config, none, &err), err);
+    for (size_t i = 0; i < count; i++) {
+        const void *data = vector_find(&v->tensors, "weight/", params[i].name, &n);
+        CHECK_OK(slt_checkpoint_write(writer, data, n * sizeof(float), &err), err);
+    }
+    CHECK_OK(slt_checkpoint_finish(writer, NULL, &err), err);
+    CHECK_OK(slt_output_publish(out, &err), err);
+    free(params);
+}
+
+// The first sequence with a key-value cache: as many tokens at once, then one by one.
+static void check_generation(const char *name, const char *device_name, int64_t at_once)
+{
+    struct slt_error err;
+    struct slt_device *device;
+    struct slt_input *in;
+    struct slt_checkpoint_reader *reader;
+    struct slt_generator *generator;
+    struct vectors v;
+    char path[] = "/tmp/slt-test-vectors-XXXXXX";
+    size_t n;
+    const struct slt_sampling sampling = {.top_p = 1};
+    const int fd = mkstemp(path);
+    CHECK(fd >= 0, "%s", path);
+    close(fd);
+    read_vectors(&v, name);
+    write_checkpoint(path, &v);
+    CHECK_OK(slt_input_open(&in, path, NULL, &err), err);
+    CHECK_OK(slt_checkpoint_open(&reader, in, &err), err);
+    CHECK_OK(open_device(&device, device_name, &err), err);
+    CHECK_OK(slt_generator_create(&generator, device, reader, v.seq, &sampling, &err), err);
+    const int32_t *ids = vector_find(&v.tensors, "", "tokens", &n);
+    const float *want = vector_find(&v.tensors, "", "logits", &n);
+    double worst = 0;
+    for (int64_t t = 0, count = at_once; t < v.seq; t += count, count = 1) {
+        CHECK_OK(slt_generator_feed(generator, ids + t, count, &err), err);
+        const float *logits = slt_generator_logits(generator);
+        for (int64_t i = 0; i < v.config.vocab_size; i++)
+            worst = fmax(worst, fabs((double)logits[i] -
+                                     (double)want[(t + count - 1) * v.config.vocab_size + i]));
+    }
+    CHECK(worst <= limit, "%s generated on %s: logits off by %g", name, device_name, worst);
+    slt_generator_free(generator);
+    slt_checkpoint_close(reader);
+    close_device(device, device_name);
+    vector_file_free(&v.tensors);
+    unlink(path);
 }
 
 int main(void)
@@ -200,6 +285,14 @@ int main(void)
         check_case("sltrain-odd", devices[d], SLT_ROUTE_FACTORED);
         check_case("sltrain-odd", devices[d], SLT_ROUTE_DENSE);
         check_case("relora", devices[d], SLT_ROUTE_AUTO);
+    }
+    static const char *const scaled[] = {"rope-llama3", "rope-linear"};
+    static const char *const all[] = {"cpu", "cpu-reference", "cuda-emulated"};
+    for (int c = 0; c < 2; c++) {
+        for (int d = 0; d < 3; d++) {
+            check_case(scaled[c], all[d], SLT_ROUTE_AUTO);
+            check_generation(scaled[c], all[d], 7);
+        }
     }
     return TEST_END();
 }

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
 """Reads a GGUF file with the gguf package and compares its tensors with the safetensors of the same model in a Hugging
 Face directory: F32 must be equal, other types near; and its tokenizer with a byte-level tokenizer.json there: pieces,
-their types, merges and special ids. Prints what it compared.
+their types, merges and special ids; and divisors of rotary frequencies with transformers'. Prints what it compared.
 
-usage: check_gguf.py MODEL.gguf HF_DIRECTORY [LIMIT]    (gguf, numpy and safetensors from PyPI)
+usage: check_gguf.py MODEL.gguf HF_DIRECTORY [LIMIT]    (gguf, numpy, safetensors and transformers from PyPI)
 """
 import json
 import os
@@ -49,6 +49,17 @@ def check_tokenizer(fields, directory, config):
     return f"tokenizer as in tokenizer.json, split as {value['pre']}, {len(value['merges'])} merges"
 
 
+def check_rope(data, config):
+    """The divisors of the frequencies, against what transformers makes of config.json."""
+    from transformers import LlamaConfig
+    from transformers.models.llama.modeling_llama import LlamaRotaryEmbedding
+
+    scaled = LlamaRotaryEmbedding(LlamaConfig(**config)).inv_freq.numpy()
+    plain = {k: v for k, v in config.items() if k != "rope_scaling"}
+    want = LlamaRotaryEmbedding(LlamaConfig(**plain)).inv_freq.numpy() / scaled
+    assert data.shape == want.shape and numpy.allclose(data, want, rtol=1e-5, atol=0), (data, want)
+
+
 def main():
     reader = GGUFReader(sys.argv[1])
     weights = load_file(sys.argv[2] + "/model.safetensors")
@@ -56,6 +67,9 @@ def main():
     limit = float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
     worst = 0.0
     for t in reader.tensors:
+        if t.name == "rope_freqs.weight":
+            check_rope(t.data, config)
+            continue
         want = weights.pop(hf_name(t.name)).astype(numpy.float32)
         got = dequantize(t.data, t.tensor_type).reshape(want.shape)
         kind = t.name.split(".")[-2]

@@ -35,6 +35,13 @@ CASES = {
     # second moment is and the first is not, steps are as large as 1/eps: 1e-8 would make the values chaotic.
     "relora": dict(vocab=101, d=48, f=85, layers=1, heads=3, kv=3, B=2, L=19, method="relora", wd=0.0, clip=0.0,
                    rank=7, alpha=8.0, every=7, eps=1e-2),
+    # Wavelengths from 6.3 up to 20,000 positions: with the length 64, the factors 1 and 4 leave one of the eight
+    # frequencies of a head as it is, divide five, and mix two.
+    "rope-llama3": dict(vocab=41, d=32, f=40, layers=1, heads=2, kv=1, B=2, L=40, method="full", wd=0.0, clip=0.0,
+                        rope={"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0,
+                              "original_max_position_embeddings": 64}),
+    "rope-linear": dict(vocab=41, d=32, f=40, layers=1, heads=2, kv=1, B=2, L=40, method="full", wd=0.0, clip=0.0,
+                        rope={"rope_type": "linear", "factor": 2.5}),
 }
 
 
@@ -68,7 +75,8 @@ def build(case, generator):
         vocab_size=case["vocab"], hidden_size=case["d"], intermediate_size=case["f"], num_hidden_layers=case["layers"],
         num_attention_heads=case["heads"], num_key_value_heads=case["kv"], max_position_embeddings=64,
         rms_norm_eps=1e-6, tie_word_embeddings=case.get("tied", False), attn_implementation="eager",
-        pad_token_id=None, bos_token_id=None, eos_token_id=None)
+        pad_token_id=None, bos_token_id=None, eos_token_id=None,
+        **({"rope_theta": 10000.0, "rope_scaling": dict(case["rope"])} if "rope" in case else {}))
     model = LlamaForCausalLM(config).double()
     if case["method"] != "full":
         for name, module in list(model.named_modules()):
@@ -155,6 +163,8 @@ def make(name, case):
         "tie_word_embeddings": case.get("tied", False), "slt": slt,
         "test": {"batch": case["B"], "seq": case["L"], "lr": 3e-3, "weight_decay": case["wd"], "clip": case["clip"],
                  "eps": case.get("eps", 1e-8), "relora_every": case.get("every", 0)}}
+    if "rope" in case:
+        config["rope_scaling"] = case["rope"]
     save_file({k: v.contiguous() for k, v in out.items()}, name + ".safetensors")
     with open(name + ".json", "w") as f:
         json.dump(config, f, indent=1)

@@ -83,12 +83,30 @@ enum slt_norm_kind { SLT_NORM_ATTENTION, SLT_NORM_MLP, SLT_NORM_FINAL, SLT_NORM_
 // The architectures, see config/architecture.c.
 enum slt_architecture_id { SLT_LLAMA, SLT_ARCHITECTURES };
 
+// How the frequencies of rotary positions are scaled, so that a model reaches further than it was
+// first trained for: Hugging Face's rope_type.
+enum slt_rope_type {
+    SLT_ROPE_DEFAULT, // they are not
+    SLT_ROPE_LINEAR,  // all divided by factor
+    SLT_ROPE_LLAMA3,  // by wavelength: the long ones are, the short ones are not
+    SLT_ROPE_TYPES
+};
+
+struct slt_rope_scaling {
+    enum slt_rope_type type;
+    double factor; // 0 with SLT_ROPE_DEFAULT
+    // SLT_ROPE_LLAMA3 only, else 0
+    double low_freq_factor, high_freq_factor;
+    int64_t original_max_position_embeddings;
+};
+
 struct slt_config {
     enum slt_architecture_id architecture;
     // LlamaConfig
     int64_t vocab_size, hidden_size, intermediate_size, num_hidden_layers;
     int64_t num_attention_heads, num_key_value_heads, head_dim, max_position_embeddings;
     double rms_norm_eps, rope_theta, initializer_range;
+    struct slt_rope_scaling rope_scaling;
     bool tie_word_embeddings;
     int64_t bos_token_id, eos_token_id, pad_token_id; // -1 where there is none
     // slt
@@ -130,7 +148,9 @@ SLT_API int slt_quant_parse(enum slt_quant_type *type, const char *text,
 
 // Preset number index (nano 9m 20m 35m 60m 130m 350m 1b 7b), or NULL after the last one.
 SLT_API const char *slt_config_preset_name(size_t index);
-// Fills a full-rank configuration: the paper's sizes, vocabulary 32000 (nano: 4096), eps 1e-6,
+// The preset of this name in upper or lower case, as its own name; NULL if there is none.
+SLT_API const char *slt_config_preset_find(const char *name);
+// Takes a name in upper or lower case. Fills a full-rank configuration: the paper's sizes, vocabulary 32000 (nano: 4096), eps 1e-6,
 // theta 10000.
 SLT_API int slt_config_preset(struct slt_config *config, const char *name,
                               struct slt_error *err) SLT_CHECK_RESULT;
@@ -142,8 +162,8 @@ SLT_API void slt_config_method_defaults(struct slt_config *config, const char *p
 SLT_API void slt_config_make_full(struct slt_config *config);
 
 // Parses config.json text (a checkpoint's, or a Hugging Face LLaMA's: without an "slt" object the
-// method is full). Unknown keys are ignored, keys that change the function computed (rope_scaling,
-// biases, another activation) are refused.
+// method is full). Unknown keys are ignored, keys that change the function computed in a way that is
+// not supported (biases, another activation, other scalings of rotary positions) are refused.
 SLT_API int slt_config_parse(struct slt_config *config, const char *name, const char *json,
                              size_t bytes, struct slt_error *err) SLT_CHECK_RESULT;
 // Writes config.json text; the caller frees *json (NUL-terminated).

@@ -137,6 +137,8 @@ struct slt_train_run {
 // SLT_ERR_MISMATCH if the data do not fit the model or only states of other runs lie under the
 // prefix; SLT_ERR_IO if another process has it.
 //
+// Where seq is above the model's max_position_embeddings, states and result have seq there.
+//
 // A run is known by the model it starts from, the options that change numbers and the data; its
 // states and its result carry that identity (trainer.json, provenance).
 SLT_API int slt_train(struct slt_output *out, struct slt_device *device,
