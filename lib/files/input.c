@@ -1,4 +1,4 @@
-// Inputs: a descriptor with a buffer, or caller's memory. The buffer serves peeking and small
+// Inputs: a descriptor or a maker of bytes with a buffer, or caller's memory. The buffer serves peeking and small
 // reads; large reads go straight to the caller's memory.
 #include <assert.h>
 #include <fcntl.h>
@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "files/made_streams.h"
 #include "files/wait.h"
 #include "slt/stream.h"
 
@@ -18,11 +19,14 @@
 struct slt_input {
     char *name;
     slt_stop_flag *stop;
-    int fd;              // -1 for memory
+    int fd;              // -1 for memory and made bytes
     bool owns_fd, waits; // waits: neither a regular file nor memory
     bool consumed;       // something was read, not only peeked
     unsigned char *buffer;
     size_t start, end;           // unread bytes of the buffer
+    slt_input_make *make;        // of bytes, with fd -1
+    void (*close)(void *user);
+    void *user;
     const unsigned char *memory; // caller's, with fd -1
     size_t memory_bytes, memory_read;
     void *map;
@@ -98,6 +102,27 @@ int slt_input_memory(struct slt_input **in, const char *name, const void *data, 
     return 0;
 }
 
+int slt_input_made(struct slt_input **in, const char *name, slt_input_make *make,
+                   void (*close)(void *user), void *user, slt_stop_flag *stop,
+                   struct slt_error *err)
+{
+    struct slt_input *i = NULL;
+    int rc = make_input(&i, name, err);
+    if (rc == 0 && (i->buffer = malloc(BUFFER_BYTES)) == NULL)
+        rc = slt_error_errno(err, "cannot allocate a buffer for '%s'", name);
+    if (rc != 0) {
+        slt_input_close(i);
+        close(user);
+        return rc;
+    }
+    i->stop = stop;
+    i->make = make;
+    i->close = close;
+    i->user = user;
+    *in = i;
+    return 0;
+}
+
 const char *slt_input_name(const struct slt_input *in)
 {
     return in->name;
@@ -113,6 +138,11 @@ bool slt_input_is_terminal(const struct slt_input *in)
     return in->fd >= 0 && isatty(in->fd);
 }
 
+static bool is_memory(const struct slt_input *in)
+{
+    return in->fd < 0 && in->make == NULL;
+}
+
 // The next bytes of memory, as many as there are; returns their number.
 static size_t peek_memory(const struct slt_input *in, void *data, size_t bytes)
 {
@@ -126,10 +156,14 @@ static size_t peek_memory(const struct slt_input *in, void *data, size_t bytes)
 static int read_some(struct slt_input *in, void *data, size_t bytes, size_t *got,
                      struct slt_error *err)
 {
-    if (in->fd < 0) {
+    if (is_memory(in)) {
         *got = peek_memory(in, data, bytes);
         in->memory_read += *got;
         return 0;
+    }
+    if (in->make != NULL) {
+        const int rc = slt_error_stopped(in->stop, err);
+        return rc != 0 ? rc : in->make(in->user, data, bytes, got, err);
     }
     for (;;) {
         int rc = slt_error_stopped(in->stop, err);
@@ -152,7 +186,7 @@ int slt_input_read(struct slt_input *in, void *data, size_t bytes, size_t *got,
 {
     in->consumed = true;
     if (in->start == in->end) {
-        if (in->fd < 0 || bytes >= BUFFER_BYTES)
+        if (is_memory(in) || bytes >= BUFFER_BYTES)
             return read_some(in, data, bytes, got, err);
         size_t filled = 0;
         int rc = read_some(in, in->buffer, BUFFER_BYTES, &filled, err);
@@ -174,7 +208,7 @@ int slt_input_peek(struct slt_input *in, void *data, size_t bytes, size_t *got,
                    struct slt_error *err)
 {
     assert(bytes <= SLT_PEEK_MAX);
-    if (in->fd < 0) {
+    if (is_memory(in)) {
         *got = peek_memory(in, data, bytes);
         return 0;
     }
@@ -202,14 +236,14 @@ int slt_input_map(struct slt_input *in, const void **data, uint64_t *bytes, stru
 {
     struct stat st;
     assert(!in->consumed && in->map == NULL);
-    if (in->fd < 0) {
+    if (is_memory(in)) {
         *data = in->memory;
         *bytes = in->memory_bytes;
         return 0;
     }
     // Standard input is a stream even where it is a regular file, so that `x - <f` does the same as
     // `cat f | x -`.
-    const bool is_stream = in->waits || !in->owns_fd;
+    const bool is_stream = in->waits || !in->owns_fd; // as are made bytes
     const off_t position = is_stream ? -1 : lseek(in->fd, 0, SEEK_CUR);
     if (position < 0 || (uint64_t)position != in->end)
         return slt_error_set(err, SLT_ERR_RANGE, "'%s' is no regular file", in->name);
@@ -243,6 +277,8 @@ void slt_input_close(struct slt_input *in)
         munmap(in->map, in->map_bytes);
     if (in->owns_fd)
         close(in->fd);
+    if (in->close != NULL)
+        in->close(in->user);
     free(in->buffer);
     free(in->name);
     free(in);

@@ -227,6 +227,15 @@ static void clear(struct folder *f)
 
 // ---- The tokenizers ----
 
+// A file as it is, which says what is wrong with it.
+static int load_plain(struct slt_tokenizer **tokenizer, struct folder *f, const char *name,
+                      const void *data, size_t bytes, struct slt_error *err)
+{
+    char path[PATH_MAX];
+    const int rc = path_of(path, f, name, err);
+    return rc == 0 ? slt_tokenizer_load(tokenizer, path, data, bytes, err) : rc;
+}
+
 static int load(struct slt_tokenizer **tokenizer, struct folder *f, const char *name,
                 const void *data, size_t bytes, struct slt_error *err)
 {
@@ -236,38 +245,52 @@ static int load(struct slt_tokenizer **tokenizer, struct folder *f, const char *
     return rc == 0 ? slt_tokenizer_load_with(tokenizer, path, data, bytes, &f->additions, err) : rc;
 }
 
-// Whether bytes are a SentencePiece model: tokenizer.model may also be the list of pieces of other
-// programs.
-static bool is_sentencepiece(const void *data, size_t bytes)
+// The added tokens of a tokenizer.json beside the model; none where they are another tokenizer's.
+static int add_beside(struct folder *f, const struct spm_model *m, const json_t *added,
+                      struct slt_error *err)
 {
-    struct spm_model m;
-    const bool is = spm_model_read(&m, data, bytes, NULL) == 0;
-    spm_model_clear(&m);
-    return is;
+    const json_t *one;
+    size_t i;
+    int rc = 0;
+    json_array_foreach (added, i, one) {
+        const json_int_t id = json_integer_value(json_object_get(one, "id"));
+        const char *text = slt_json_string(one, "content");
+        if (id >= 0 && id < m->count &&
+            (strlen(text) != m->piece[id].bytes ||
+             memcmp(text, m->piece[id].text, m->piece[id].bytes) != 0))
+            return 0;
+    }
+    json_array_foreach (added, i, one)
+        if (rc == 0)
+            rc = add_token(f, json_object_get(one, "id"), text_of(one), one, err);
+    return rc;
 }
 
 // A SentencePiece model of this name, with what a tokenizer.json beside it adds. *tokenizer stays
-// NULL where there is none, or where it is no such model but the directory has other files.
+// NULL where there is none, or where the directory has other files and it is no such model: other
+// programs have other files of that name.
 static int load_sentencepiece(struct slt_tokenizer **tokenizer, struct folder *f, const char *name,
                               struct slt_error *err)
 {
     void *data;
-    size_t bytes, i;
+    size_t bytes;
     json_t *beside = NULL;
-    const json_t *one;
+    struct spm_model m;
     int rc = read_if_there(&data, &bytes, f, name, err);
     if (rc != 0 || data == NULL)
         return rc;
-    const bool is_model = is_sentencepiece(data, bytes);
+    const bool is_model = spm_model_read(&m, data, bytes, NULL) == 0;
     if ((rc = json_if_there(&beside, f, "tokenizer.json", err)) == 0 &&
         (is_model || beside == NULL)) {
-        json_array_foreach (json_object_get(beside, "added_tokens"), i, one)
-            if (rc == 0)
-                rc = add_token(f, json_object_get(one, "id"), text_of(one), one, err);
-        if (rc == 0)
+        if (is_model)
+            rc = add_beside(f, &m, json_object_get(beside, "added_tokens"), err);
+        if (rc == 0 && is_model)
             rc = load(tokenizer, f, name, data, bytes, err);
-        f->additions.count = 0; // whose texts are the JSON's
+        else if (rc == 0)
+            rc = load_plain(tokenizer, f, name, data, bytes, err);
+        f->additions.count = 0; // some texts are the JSON's
     }
+    spm_model_clear(&m);
     json_decref(beside);
     free(data);
     return rc;

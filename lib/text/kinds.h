@@ -16,7 +16,7 @@ struct tokenizer_kind {
     int (*load)(void **model, const char *name, const void *data, size_t bytes,
                 struct slt_error *err);
     void (*free)(void *model);
-    // Everything but kind; the digest is that of all bytes unless it sets another one.
+    // Everything but kind and digest.
     void (*info)(const void *model, struct slt_tokenizer_info *info);
     struct slt_piece (*piece)(const void *model, uint32_t id);
     bool (*adds_space)(const void *model);

@@ -287,7 +287,7 @@ static int read_field(struct reading *r, const struct field *f, size_t at, struc
         m->own_count = m->count;
         return read_added(m, f, err);
     case FIELD_MEANING:
-        m->digest_bytes = at;
+        m->ids_bytes = at;
         return read_meaning(m, f, err);
     default:
         return 0;
@@ -342,12 +342,12 @@ int spm_model_read(struct spm_model *m, const void *data, size_t bytes, struct s
                             .removes_spaces = true,
                             .escapes_spaces = true,
                             .own_bytes = SIZE_MAX,
-                            .digest_bytes = bytes,
+                            .ids_bytes = bytes,
                             .bos = SLT_TOKEN_NONE,
                             .eos = SLT_TOKEN_NONE,
                             .pad = SLT_TOKEN_NONE};
     while (rc == 0 && (more = next_field(&c, &f)) != 0) {
-        if (more < 0 || m->digest_bytes != bytes) // what tokens mean is said last
+        if (more < 0 || m->ids_bytes != bytes) // what tokens mean is said last
             return damaged(err);
         rc = read_field(&r, &f, at, err);
         at = (size_t)(c.at - start);
@@ -355,7 +355,7 @@ int spm_model_read(struct spm_model *m, const void *data, size_t bytes, struct s
     if (rc == 0 && m->count == 0)
         rc = damaged(err);
     if (m->own_bytes == SIZE_MAX) {
-        m->own_bytes = m->digest_bytes;
+        m->own_bytes = m->ids_bytes;
         m->own_count = m->count;
     }
     if (rc == 0)
@@ -367,6 +367,14 @@ void spm_model_clear(struct spm_model *m)
 {
     free(m->piece);
     free(m->added);
+}
+
+size_t spm_ids_bytes(const void *data, size_t bytes)
+{
+    struct spm_model m;
+    const size_t ids = spm_model_read(&m, data, bytes, NULL) == 0 ? m.ids_bytes : bytes;
+    spm_model_clear(&m);
+    return ids;
 }
 
 // ---- Extending ----

@@ -39,7 +39,7 @@ struct spm_model {
     uint32_t own_bos, own_eos, own_pad; // control pieces, SLT_TOKEN_NONE where there is none
     // What slt has put behind.
     size_t own_bytes;    // of the file as it was found
-    size_t digest_bytes; // of what decides the ids of a text: all but the fields that follow
+    size_t ids_bytes;    // of what decides the ids of a text: all but what is said of BOS, EOS, PAD
     uint32_t own_count;  // pieces of the file as it was found
     struct spm_added *added;
     size_t added_count;
@@ -53,6 +53,9 @@ struct spm_model {
 int spm_model_read(struct spm_model *m, const void *data, size_t bytes,
                    struct slt_error *err) SLT_CHECK_RESULT;
 void spm_model_clear(struct spm_model *m);
+
+// The bytes at the start of a file that decide the ids of a text; all where it is damaged.
+size_t spm_ids_bytes(const void *data, size_t bytes);
 
 // The file of a model as it was found with these additions behind it; the same bytes where they
 // add nothing. The caller frees *file. SLT_ERR_FORMAT where they contradict the model's pieces.

@@ -116,7 +116,6 @@ static void info_of(const void *model, struct slt_tokenizer_info *info)
     info->unk = spm_engine_unknown(t->engine);
     info->adds_bos = t->model.adds_bos;
     info->adds_eos = t->model.adds_eos;
-    slt_sha256_of(info->digest, t->file, t->model.digest_bytes);
 }
 
 static struct slt_piece piece_of(const void *model, uint32_t id)

@@ -7,6 +7,7 @@
 #include "text/json_tokenizer.h"
 #include "text/kinds.h"
 #include "text/sentencepiece.h"
+#include "text/spm_model.h"
 
 // A file is of the first kind that recognises it.
 static const struct tokenizer_kind *const kinds[] = {&bpe_kind, &spm_kind};
@@ -36,6 +37,11 @@ static int check_text(const struct slt_tokenizer *t, const char *name, struct sl
     return rc;
 }
 
+void slt_tokenizer_digest(unsigned char digest[SLT_SHA256_BYTES], const void *data, size_t bytes)
+{
+    slt_sha256_of(digest, data, bpe_kind.recognises(data, bytes) ? bytes : spm_ids_bytes(data, bytes));
+}
+
 int slt_tokenizer_load(struct slt_tokenizer **tokenizer, const char *name, const void *data,
                        size_t bytes, struct slt_error *err)
 {
@@ -55,7 +61,7 @@ int slt_tokenizer_load(struct slt_tokenizer **tokenizer, const char *name, const
         return rc;
     }
     t->info.kind = t->kind->name;
-    slt_sha256_of(t->info.digest, data, bytes);
+    slt_tokenizer_digest(t->info.digest, data, bytes);
     t->kind->info(t->model, &t->info);
     if ((rc = check_text(t, name, err)) != 0) {
         slt_tokenizer_free(t);

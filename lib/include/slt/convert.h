@@ -12,13 +12,15 @@
 struct slt_convert_options {
     // What a directory does not say of itself, for models with factors; 0 where it is not given.
     double alpha, density;
-    // What the checkpoint is given besides; with a tokenizer, ids of BOS, EOS and PAD that a
-    // directory's config.json lacks are those of the tokens which its tokenizer_config.json names,
-    // else the tokenizer's.
+    // What the checkpoint is given instead of the directory's own tokenizer (slt_tokenizer_open).
+    // Ids of BOS, EOS and PAD that config.json lacks are those of the tokens which
+    // tokenizer_config.json names, else the tokenizer's.
     const struct slt_tokenizer *tokenizer;
     const char *provenance; // JSON lines
     // Told the names of tensors that the configuration does not ask for, which are passed over.
     void (*on_ignored)(void *user, const char *tensor);
+    // Told a sentence about what was taken but may not be meant.
+    void (*on_note)(void *user, const char *sentence);
     void *user;
     slt_stop_flag *stop;
 };
@@ -28,11 +30,18 @@ struct slt_convert_options {
 // out, which the caller publishes. Where linears have lora_A and lora_B instead of weight, it is a
 // low-rank model, and with sparse_index and sparse_value as well (the published SLTrain code) a
 // sparse plus low-rank one with an explicit support; alpha and density are then in config.json's
-// "slt" object or in the options. Errors: SLT_ERR_FORMAT, SLT_ERR_RANGE where one of the two is
-// missing or does not fit.
+// "slt" object or in the options. What generation_config.json names as ends counts besides
+// config.json's. Errors: SLT_ERR_FORMAT, also where the tokenizer has more tokens than the model
+// has rows; SLT_ERR_RANGE where alpha or density is missing or does not fit.
 SLT_API int slt_convert_import(struct slt_output *out, const char *directory,
                                const struct slt_convert_options *options,
                                struct slt_error *err) SLT_CHECK_RESULT;
+
+// The same as an input, of which the bytes of the checkpoint are made as they are read. The
+// tokenizer of the options must outlive it.
+SLT_API int slt_convert_open(struct slt_input **in, const char *directory,
+                             const struct slt_convert_options *options,
+                             struct slt_error *err) SLT_CHECK_RESULT;
 
 // Whether a whole file is a model of llama2.c (version 0), by its header and its size, and the same
 // model as a checkpoint, with the options' tokenizer and provenance; name is for messages.

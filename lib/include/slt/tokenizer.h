@@ -59,6 +59,9 @@ SLT_API int slt_tokenizer_open(struct slt_tokenizer **tokenizer, const char *pat
                                slt_stop_flag *stop, struct slt_error *err) SLT_CHECK_RESULT;
 SLT_API void slt_tokenizer_free(struct slt_tokenizer *tokenizer);
 SLT_API const struct slt_tokenizer_info *slt_tokenizer_info(const struct slt_tokenizer *tokenizer);
+// The digest of slt_tokenizer_info from the bytes of a file, which need not be a good one.
+SLT_API void slt_tokenizer_digest(unsigned char digest[SLT_SHA256_BYTES], const void *data,
+                                  size_t bytes);
 // The bytes it was loaded from, owned by the tokenizer.
 SLT_API const void *slt_tokenizer_data(const struct slt_tokenizer *tokenizer, size_t *bytes);
 
