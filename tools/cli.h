@@ -111,6 +111,8 @@ int cli_error(const struct slt_error *err);
 // that match it as a shell pattern, in the order of their names. 0 or an exit code with the message
 // printed.
 int cli_open_tokens(struct slt_tokens **tokens, const struct cli_list *names, slt_stop_flag *stop);
+// A note on stderr where the documents of the files end with another token than the model's.
+void cli_compare_ends(const struct slt_tokens *tokens, const struct slt_config *config);
 // A path that the program will write (NULL and "-" are none): wrong usage if it is one of them.
 void cli_keep_from_tokens(const char *option, const char *path);
 
@@ -152,6 +154,9 @@ int cli_finish(int code);
 // Opens the input; refuses binary from a terminal (exit 2). 0 or an exit code with the message
 // printed.
 int cli_open_input(struct slt_input **in, const char *path, slt_stop_flag *stop);
+// The same for a model: a checkpoint, or a Hugging Face directory, which is read as the checkpoint
+// that slt-convert would make of it. quiet: without notes on stderr (cli_checkpoint.c).
+int cli_open_model(struct slt_input **in, const char *path, bool quiet, slt_stop_flag *stop);
 // Opens an output for binary data; refuses a terminal (exit 2).
 int cli_open_binary_output(struct slt_output **out, const char *path, slt_stop_flag *stop);
 // Two outputs, or an output and what is read meanwhile, must not be one file: wrong usage (exit 2).

@@ -1,25 +1,38 @@
 // A model's configuration from a preset or a config.json and the method's options; its positions.
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli_model.h"
 
 #define MAX_CONFIG (1 << 20)
+
+// The file, or config.json in the directory.
+static const char *config_path(char name[PATH_MAX], const char *path)
+{
+    struct stat st;
+    if (strcmp(path, "-") == 0 || stat(path, &st) != 0 || !S_ISDIR(st.st_mode))
+        return path;
+    return snprintf(name, PATH_MAX, "%s/config.json", path) < PATH_MAX ? name : path;
+}
 
 static int load_base(struct slt_config *c, const struct cli_model *m, slt_stop_flag *stop)
 {
     struct slt_error err;
     void *text;
     size_t bytes;
+    char name[PATH_MAX];
     if (m->preset != NULL) {
         if (slt_config_preset(c, m->preset, &err) != 0)
             cli_usage("%s", err.message);
         return 0;
     }
-    if (slt_file_read(&text, &bytes, m->config, MAX_CONFIG, stop, &err) != 0)
+    const char *path = config_path(name, m->config);
+    if (slt_file_read(&text, &bytes, path, MAX_CONFIG, stop, &err) != 0)
         return cli_error(&err);
-    const int rc = slt_config_parse(c, m->config, text, bytes, &err);
+    const int rc = slt_config_parse(c, path, text, bytes, &err);
     free(text);
     return rc != 0 ? cli_error(&err) : 0;
 }

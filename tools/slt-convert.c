@@ -22,25 +22,11 @@ enum { TO_SLT, TO_HF, TO_REFERENCE, TO_GGUF };
 // ---- To a checkpoint ----
 
 // Names in files may have any characters, which a sentence of the library's has not.
-static void on_ignored(void *user, const char *tensor)
+static void on_note(void *user, const char *sentence)
 {
     const struct options *o = user;
-    struct slt_error said;
-    slt_error_set(&said, SLT_ERR_FORMAT, "tensor '%.200s' is not of this model, and left out",
-                  tensor);
     if (!o->common.quiet)
-        cli_say("%s", said.message);
-}
-
-static void on_renamed(void *user, const char *tensor, const char *name)
-{
-    const struct options *o = user;
-    struct slt_error said;
-    slt_error_set(&said, SLT_ERR_FORMAT,
-                  "tensors have other names: '%.200s' is taken as '%.200s', and so on", tensor,
-                  name);
-    if (!o->common.quiet)
-        cli_say("%s", said.message);
+        cli_say("%s", sentence);
 }
 
 // A file of llama2.c, mapped; NULL if it is none. One of a kind that is known and not read ends the
@@ -79,28 +65,6 @@ static void check_is_there(const char *path)
         exit(cli_error(&err));
 }
 
-// The tokenizer that is named, or that lies in the directory: a SentencePiece model before a
-// tokenizer.json.
-static int load_tokenizer(struct slt_tokenizer **tokenizer, const char *named,
-                          const char *directory, slt_stop_flag *stop)
-{
-    static const char *const names[] = {"tokenizer.model", "tokenizer.json"};
-    struct slt_error err;
-    char path[4096];
-    int rc = 0;
-    for (int i = 0; rc == 0 && named == NULL && i < 2; i++) {
-        bool exists = false;
-        const int n = snprintf(path, sizeof path, "%s/%s", directory, names[i]);
-        rc = n < (int)sizeof path
-                 ? slt_file_exists(&exists, path, &err)
-                 : slt_error_set(&err, SLT_ERR_RANGE, "the name '%s' is too long", directory);
-        named = exists ? path : NULL;
-    }
-    if (rc == 0 && named != NULL)
-        rc = slt_tokenizer_open(tokenizer, named, stop, &err);
-    return rc == 0 ? 0 : cli_error(&err);
-}
-
 // A directory, or a mapped file of llama2.c.
 static int import_model(struct options *o, const char *directory, const void *data, uint64_t bytes,
                         slt_stop_flag *stop)
@@ -109,7 +73,9 @@ static int import_model(struct options *o, const char *directory, const void *da
     struct slt_tokenizer *tokenizer = NULL;
     struct slt_output *out = NULL;
     char *provenance = NULL;
-    int code = load_tokenizer(&tokenizer, o->tokenizer, directory, stop);
+    int code = 0;
+    if (o->tokenizer != NULL && slt_tokenizer_open(&tokenizer, o->tokenizer, stop, &err) != 0)
+        code = cli_error(&err);
     if (code == 0)
         code = cli_open_binary_output(&out, o->common.output, stop);
     if (code == 0 && !o->no_provenance &&
@@ -122,8 +88,7 @@ static int import_model(struct options *o, const char *directory, const void *da
                                                     .density = o->density,
                                                     .tokenizer = tokenizer,
                                                     .provenance = provenance,
-                                                    .on_ignored = on_ignored,
-                                                    .on_renamed = on_renamed,
+                                                    .on_note = on_note,
                                                     .user = o,
                                                     .stop = stop};
         const int rc = data != NULL

@@ -57,7 +57,7 @@ static int evaluate(const struct options *o, const char *model, slt_stop_flag *s
                                              .progress = show_progress,
                                              .user = &progress};
     cli_progress_start(&progress, &o->common);
-    int code = cli_open_input(&model_in, model, stop);
+    int code = cli_open_model(&model_in, model, o->common.quiet, stop);
     if (code != 0 || (code = cli_open_tokens(&tokens, &o->data, stop)) != 0)
         goto out;
     code = 1;
@@ -67,6 +67,8 @@ static int evaluate(const struct options *o, const char *model, slt_stop_flag *s
     }
     model_in = NULL;
     slt_checkpoint_use_threads(reader, (int)o->threads);
+    if (!o->common.quiet)
+        cli_compare_ends(tokens, slt_checkpoint_config(reader));
     if (slt_device_open(&device, o->device, (int)o->threads, &err) != 0)
         goto failed;
     if (o->common.verbose > 0)

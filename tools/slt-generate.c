@@ -20,6 +20,8 @@ struct options {
 struct writer {
     struct slt_output *out;
     struct slt_decoder *decoder;
+    const struct slt_config *config;
+    const struct slt_tokenizer *tokenizer;
 };
 
 // Sends what is settled of the text after one more id (SLT_TOKEN_NONE: the rest) to the output.
@@ -34,6 +36,12 @@ static int put(struct writer *w, uint32_t id, struct slt_error *err)
 }
 
 // What ends a document: the model's word counts before the tokenizer's.
+static bool is_end(const struct slt_config *c, const struct slt_tokenizer *tokenizer, int32_t id)
+{
+    return c->eos_token_id >= 0 ? slt_config_is_eos(c, id)
+                                : (uint32_t)id == slt_tokenizer_info(tokenizer)->eos;
+}
+
 static uint32_t end_of_document(const struct slt_config *c, const struct slt_tokenizer *tokenizer)
 {
     return c->eos_token_id >= 0 ? (uint32_t)c->eos_token_id : slt_tokenizer_info(tokenizer)->eos;
@@ -58,8 +66,7 @@ static int encode_prompt(struct slt_token_ids *ids, const struct slt_tokenizer *
 }
 
 static int generate(const struct options *o, struct slt_generator *g, struct writer *w,
-                    const struct slt_token_ids *prompt, uint32_t eos, slt_stop_flag *stop,
-                    struct slt_error *err)
+                    const struct slt_token_ids *prompt, slt_stop_flag *stop, struct slt_error *err)
 {
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < prompt->count; i++)
@@ -71,7 +78,7 @@ static int generate(const struct options *o, struct slt_generator *g, struct wri
     while (rc == 0 && made < o->max_tokens) {
         int32_t id;
         if ((rc = slt_error_stopped(stop, err)) != 0 ||
-            (rc = slt_generator_next(g, &id, err)) != 0 || (uint32_t)id == eos)
+            (rc = slt_generator_next(g, &id, err)) != 0 || is_end(w->config, w->tokenizer, id))
             break;
         rc = put(w, (uint32_t)id, err);
         made++;
@@ -100,7 +107,7 @@ static int run(const struct options *o, const char *model, const char *prompt, s
     struct writer w = {0};
     const struct slt_sampling sampling = {o->temperature, o->top_k, o->top_p, (uint64_t)o->seed,
                                           stop};
-    int code = cli_open_input(&in, model, stop), rc;
+    int code = cli_open_model(&in, model, o->common.quiet, stop), rc;
     if (code != 0)
         return code;
     if ((rc = slt_checkpoint_open(&reader, in, &err)) != 0)
@@ -117,7 +124,9 @@ static int run(const struct options *o, const char *model, const char *prompt, s
     }
     if ((rc = slt_tokenizer_load(&tokenizer, slt_checkpoint_name(reader), data, size, &err)) != 0)
         goto out;
-    eos = end_of_document(slt_checkpoint_config(reader), tokenizer);
+    w.config = slt_checkpoint_config(reader);
+    w.tokenizer = tokenizer;
+    eos = end_of_document(w.config, tokenizer);
     if ((rc = encode_prompt(&ids, tokenizer, eos, prompt, bytes, &err)) != 0 ||
         (rc = slt_device_open(&device, o->device, (int)o->threads, &err)) != 0 ||
         (rc = slt_generator_create(&generator, device, reader, (int64_t)ids.count + o->max_tokens,
@@ -129,7 +138,7 @@ static int run(const struct options *o, const char *model, const char *prompt, s
         cli_say("%s", slt_device_describe(device));
     cli_say_beyond(&o->common, slt_checkpoint_config(reader), (int64_t)ids.count + o->max_tokens,
                    "prompt and --max-tokens go");
-    rc = generate(o, generator, &w, &ids, eos, stop, &err);
+    rc = generate(o, generator, &w, &ids, stop, &err);
 out:
     if (rc != 0)
         code = cli_error(&err);

@@ -10,6 +10,7 @@
 #include "cli_json.h"
 #include "slt/checkpoint.h"
 #include "slt/digest.h"
+#include "slt/tokenizer.h"
 #include "slt/tokens.h"
 
 struct options {
@@ -169,7 +170,7 @@ static int describe_checkpoint(json_t *report, struct slt_checkpoint_reader *rea
     cli_json_put(report, "config", json_or_text(config, strlen(config)));
     if (tokenizer != NULL) {
         unsigned char digest[SLT_SHA256_BYTES];
-        slt_sha256_of(digest, tokenizer, bytes);
+        slt_tokenizer_digest(digest, tokenizer, bytes);
         cli_json_put(report, "tokenizer",
                      json_pack("{s:s s:I s:o}", "member", member, "bytes", (json_int_t)bytes,
                                "sha256", digest_text(digest)));
@@ -299,7 +300,7 @@ int main(int argc, char **argv)
     const char *path = cli_one_input(argv, first);
     slt_stop_flag *stop = cli_catch_signals();
     struct slt_input *in = NULL;
-    int code = cli_open_input(&in, path, stop);
+    int code = cli_open_model(&in, path, o.common.quiet, stop);
     if (code != 0)
         code = o.check ? 2 : code;
     else

@@ -28,6 +28,7 @@ static int load_tokenizer(const struct options *o, struct slt_tokenizer **tokeni
     c->vocab_size = info->vocab_size;
     c->bos_token_id = info->bos == SLT_TOKEN_NONE ? -1 : (int64_t)info->bos;
     c->eos_token_id = info->eos == SLT_TOKEN_NONE ? -1 : (int64_t)info->eos;
+    c->more_eos_count = 0;
     c->pad_token_id = info->pad == SLT_TOKEN_NONE ? -1 : (int64_t)info->pad;
     return 0;
 }
@@ -40,7 +41,7 @@ static int open_start(const struct options *o, struct slt_checkpoint_reader **fr
     struct slt_input *in;
     const char *member;
     size_t bytes;
-    const int code = cli_open_input(&in, o->from, stop);
+    const int code = cli_open_model(&in, o->from, o->common.quiet, stop);
     if (code != 0)
         return code;
     if (slt_checkpoint_open(from, in, &err) != 0)

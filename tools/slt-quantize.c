@@ -102,7 +102,7 @@ static int quantize(const struct options *o, const char *model, slt_stop_flag *s
     struct slt_input *in = NULL;
     struct slt_output *out = NULL;
     struct slt_error err;
-    int code = cli_open_input(&in, model, stop);
+    int code = cli_open_model(&in, model, o->common.quiet, stop);
     if (code != 0)
         return code;
     if ((code = cli_open_binary_output(&out, o->common.output, stop)) != 0) {

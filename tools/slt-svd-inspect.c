@@ -351,7 +351,7 @@ static int inspect(struct session *s, const char *path)
     struct slt_error err;
     struct slt_input *in;
     struct slt_checkpoint_reader *reader = NULL;
-    int code = cli_open_input(&in, path, o->how.stop);
+    int code = cli_open_model(&in, path, o->common.quiet, o->how.stop);
     if (code != 0)
         return code;
     if (slt_checkpoint_open(&reader, in, &err) != 0)

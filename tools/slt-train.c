@@ -310,13 +310,15 @@ static int run(struct options *o, const char *model, slt_stop_flag *stop)
     count_steps(o, tokens);
     if (slt_train_resolve(&o->train, &err) != 0)
         cli_usage("%s", err.message);
-    if ((code = cli_open_input(&in, model, stop)) != 0)
+    if ((code = cli_open_model(&in, model, o->common.quiet, stop)) != 0)
         goto out;
     if (slt_checkpoint_open(&reader, in, &err) != 0 ||
         slt_device_open(&device, o->device, (int)o->threads, &err) != 0) {
         code = cli_error(&err);
         goto out;
     }
+    if (!o->common.quiet)
+        cli_compare_ends(tokens, slt_checkpoint_config(reader));
     if (o->common.verbose > 0)
         cli_say("%s", slt_device_describe(device));
     cli_say_seq_beyond(&o->common, slt_checkpoint_config(reader), o->train.seq);

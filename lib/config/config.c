@@ -99,6 +99,37 @@ static int check_quantization(const struct slt_quantization *q, struct slt_error
     return check_range("quantization.block", q->block, 1, SLT_QUANT_BLOCK_MAX, err);
 }
 
+static int check_ends(const struct slt_config *c, struct slt_error *err)
+{
+    int rc = check_range("number of further ends", c->more_eos_count, 0, SLT_MORE_EOS, err);
+    for (int64_t i = 0; rc == 0 && i < c->more_eos_count; i++)
+        rc = check_range("eos_token_id", c->more_eos[i], 0, c->vocab_size - 1, err);
+    return rc;
+}
+
+bool slt_config_is_eos(const struct slt_config *c, int64_t id)
+{
+    bool is = id >= 0 && id == c->eos_token_id;
+    for (int64_t i = 0; i < c->more_eos_count; i++)
+        is = is || id == c->more_eos[i];
+    return is;
+}
+
+int slt_config_add_eos(struct slt_config *c, int64_t id, struct slt_error *err)
+{
+    if (slt_config_is_eos(c, id))
+        return 0;
+    if (c->eos_token_id < 0) {
+        c->eos_token_id = id;
+        return 0;
+    }
+    if (c->more_eos_count == SLT_MORE_EOS)
+        return slt_error_set(err, SLT_ERR_RANGE, "more than %d tokens end a text",
+                             SLT_MORE_EOS + 1);
+    c->more_eos[c->more_eos_count++] = id;
+    return 0;
+}
+
 int slt_config_check(const struct slt_config *c, struct slt_error *err)
 {
     const struct {
@@ -133,6 +164,7 @@ int slt_config_check(const struct slt_config *c, struct slt_error *err)
         (rc = check_real("rope_theta", c->rope_theta, 0, 1e12, err)) != 0 ||
         (rc = slt_rope_check(&c->rope_scaling, err)) != 0 ||
         (rc = check_real("initializer_range", c->initializer_range, 0, 100, err)) != 0 ||
+        (rc = check_ends(c, err)) != 0 ||
         (rc = check_quantization(&c->quantization, err)) != 0)
         return rc;
     return check_method(c, err);

@@ -84,7 +84,7 @@ static int get_flag(const struct source *s, const json_t *object, const char *ke
     return 0;
 }
 
-// eos_token_id may be a list in Hugging Face's files: the first one counts.
+// A token, or a list of them, of which the first one is given out.
 static int get_token(const struct source *s, const json_t *object, const char *key, int64_t *value)
 {
     const json_t *item = json_object_get(object, key);
@@ -93,6 +93,21 @@ static int get_token(const struct source *s, const json_t *object, const char *k
         return 0;
     }
     return get_whole(s, object, key, -1, value);
+}
+
+// eos_token_id may be a list.
+static int get_ends(const struct source *s, const json_t *object, struct slt_config *c)
+{
+    const json_t *list = json_object_get(object, "eos_token_id"), *one;
+    size_t i;
+    int rc = get_token(s, object, "eos_token_id", &c->eos_token_id);
+    json_array_foreach (list, i, one) {
+        if (!json_is_integer(one))
+            return bad(s, "eos_token_id", "is no list of whole numbers");
+        if (rc == 0 && (rc = slt_config_add_eos(c, json_integer_value(one), s->err)) != 0)
+            slt_error_prefix(s->err, rc, "'%s'", s->name);
+    }
+    return rc;
 }
 
 static int read_architecture(const struct source *s, const json_t *object, struct slt_config *c)
@@ -263,7 +278,7 @@ static int read_llama(const struct source *s, const json_t *o, struct slt_config
         (rc = get_real(s, o, "initializer_range", 0.02, &c->initializer_range)) != 0 ||
         (rc = get_flag(s, o, "tie_word_embeddings", &c->tie_word_embeddings)) != 0 ||
         (rc = get_token(s, o, "bos_token_id", &c->bos_token_id)) != 0 ||
-        (rc = get_token(s, o, "eos_token_id", &c->eos_token_id)) != 0 ||
+        (rc = get_ends(s, o, c)) != 0 ||
         (rc = get_token(s, o, "pad_token_id", &c->pad_token_id)) != 0)
         return rc;
     return read_head_dim(s, o, c);
@@ -375,6 +390,17 @@ static json_t *rope_object(const struct slt_rope_scaling *s)
     return o;
 }
 
+static json_t *ends(const struct slt_config *c)
+{
+    if (c->more_eos_count == 0)
+        return whole_or_null(c->eos_token_id);
+    json_t *list = json_array();
+    json_array_append_new(list, json_integer(c->eos_token_id));
+    for (int64_t i = 0; i < c->more_eos_count; i++)
+        json_array_append_new(list, json_integer(c->more_eos[i]));
+    return list;
+}
+
 static json_t *slt_object(const struct slt_config *c)
 {
     char text[64];
@@ -451,7 +477,7 @@ int slt_config_write(const struct slt_config *c, char **json, struct slt_error *
     json_object_set_new(o, "mlp_bias", json_false());
     json_object_set_new(o, "tie_word_embeddings", json_boolean(c->tie_word_embeddings));
     json_object_set_new(o, "bos_token_id", whole_or_null(c->bos_token_id));
-    json_object_set_new(o, "eos_token_id", whole_or_null(c->eos_token_id));
+    json_object_set_new(o, "eos_token_id", ends(c));
     json_object_set_new(o, "pad_token_id", whole_or_null(c->pad_token_id));
     json_object_set_new(o, "torch_dtype", json_string("float32"));
     json_object_set_new(o, "slt", slt_object(c));

@@ -1,4 +1,5 @@
-// Hugging Face directories, and those of the published SLTrain code, to checkpoints.
+// Hugging Face directories, and those of the published SLTrain code, to checkpoints: step by step,
+// so that a program may read a directory as if it were a checkpoint.
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,23 +12,35 @@
 #include "core/bytes.h"
 #include "core/half.h"
 #include "core/json.h"
+#include "files/made_streams.h"
 #include "files/param_tensors.h"
 #include "files/tensor_directory.h"
+#include "files/tokenizer_directory.h"
 #include "slt/convert.h"
+#include "text/buffer.h"
+#include "text/kinds.h"
 
 #define CONFIG_MAX           (1 << 20)
 #define TOKENIZER_CONFIG_MAX (16 << 20)
 #define CHUNK                ((int64_t)1 << 16) // values that are converted at once
 
 struct import {
-    const char *directory;
-    const struct slt_convert_options *options;
+    char *directory, *provenance;
+    struct slt_convert_options options;
+    struct slt_tokenizer *own; // of the directory, where the options bring none
     struct slt_tensor_directory tensors;
     struct slt_config config;
-    struct slt_checkpoint_writer *writer;
+    struct slt_checkpoint_writer *writer; // NULL once all is written
+    struct slt_param_info *params;
+    size_t count, next; // parameters, and the one that is due
+    int64_t done;       // values of it that are written
     float *chunk;
     int64_t *order; // of the positions that are being written, sorted
     int64_t *position;
+    // Where the checkpoint is read instead of written: its bytes that nobody has taken yet.
+    struct slt_output *out;
+    struct text_buffer made;
+    size_t taken;
 };
 
 // ---- What the model is ----
@@ -64,7 +77,7 @@ static int find_method(struct import *m, struct slt_error *err)
     }
     const struct slt_directory_tensor *a = find(m, linear, "lora_A");
     c->rank = a->file.info.dims == 2 ? a->file.info.shape[0] : 0;
-    c->alpha = m->options->alpha > 0 ? m->options->alpha : c->alpha;
+    c->alpha = m->options.alpha > 0 ? m->options.alpha : c->alpha;
     if (!(c->alpha > 0))
         return slt_error_set(err, SLT_ERR_RANGE, "'%s' does not say its alpha: give it",
                              m->directory);
@@ -75,7 +88,7 @@ static int find_method(struct import *m, struct slt_error *err)
     }
     c->support = (struct slt_support_spec){SLT_SUPPORT_EXPLICIT, 0, 0};
     c->support_crc = 0;
-    c->density = m->options->density > 0 ? m->options->density : c->density;
+    c->density = m->options.density > 0 ? m->options.density : c->density;
     if (!(c->density > 0))
         return slt_error_set(err, SLT_ERR_RANGE, "'%s' does not say its density: give it",
                              m->directory);
@@ -88,7 +101,7 @@ static int read_config(struct import *m, struct slt_error *err)
     void *text;
     size_t bytes;
     snprintf(path, sizeof path, "%s/config.json", m->directory);
-    int rc = slt_file_read(&text, &bytes, path, CONFIG_MAX, m->options->stop, err);
+    int rc = slt_file_read(&text, &bytes, path, CONFIG_MAX, m->options.stop, err);
     if (rc != 0)
         return rc;
     rc = slt_config_parse(&m->config, path, text, bytes, err);
@@ -106,7 +119,7 @@ static int open_model(struct import *m, struct slt_error *err)
     int rc = slt_foreign_check_adapter(m->directory, err);
     if (rc != 0 || (rc = read_config(m, err)) != 0 ||
         (rc = slt_foreign_check_pickles(m->directory, err)) != 0 ||
-        (rc = slt_tensor_directory_open(&m->tensors, m->directory, m->options->stop, err)) != 0 ||
+        (rc = slt_tensor_directory_open(&m->tensors, m->directory, m->options.stop, err)) != 0 ||
         (rc = find_method(m, err)) != 0)
         return rc;
     return slt_config_check(&m->config, err);
@@ -162,20 +175,18 @@ static int check_tensor(const struct import *m, const struct slt_directory_tenso
     return rc;
 }
 
-// order: the elements are those at these places of the tensor; NULL: all in turn.
+// The next values of a tensor. order: the elements are those at these places; NULL: all in turn.
 static int write_values(struct import *m, const struct slt_directory_tensor *t, int64_t count,
                         const int64_t *order, struct slt_error *err)
 {
-    int rc = 0;
-    for (int64_t at = 0; rc == 0 && at < count; at += CHUNK) {
-        const int64_t n = count - at < CHUNK ? count - at : CHUNK;
-        if ((rc = slt_error_stopped(m->options->stop, err)) != 0)
-            return rc;
-        for (int64_t i = 0; i < n; i++)
-            m->chunk[i] = value_at(t, order != NULL ? order[at + i] : at + i);
-        rc = slt_checkpoint_write(m->writer, m->chunk, (size_t)n * sizeof *m->chunk, err);
-    }
-    return rc;
+    const int64_t at = m->done, n = count - at < CHUNK ? count - at : CHUNK;
+    const int rc = slt_error_stopped(m->options.stop, err);
+    if (rc != 0)
+        return rc;
+    for (int64_t i = 0; i < n; i++)
+        m->chunk[i] = value_at(t, order != NULL ? order[at + i] : at + i);
+    m->done += n;
+    return slt_checkpoint_write(m->writer, m->chunk, (size_t)n * sizeof *m->chunk, err);
 }
 
 // ---- Supports ----
@@ -228,6 +239,7 @@ static int write_positions(struct import *m, const struct slt_directory_tensor *
 
 // ---- Parameters ----
 
+// The next values of a parameter, or all of its positions.
 static int write_param(struct import *m, const struct slt_param_info *p, struct slt_error *err)
 {
     struct slt_directory_tensor *t = slt_tensor_directory_find(&m->tensors, p->name);
@@ -243,22 +255,14 @@ static int write_param(struct import *m, const struct slt_param_info *p, struct 
     int rc = check_tensor(m, t, p, err);
     if (rc != 0)
         return rc;
-    if (p->role == SLT_ROLE_INDEX)
+    if (p->role == SLT_ROLE_INDEX) {
+        m->done = p->cols;
         return write_positions(m, t, p, err);
+    }
     return write_values(m, t, p->rows * p->cols, p->role == SLT_ROLE_SPARSE ? m->order : NULL, err);
 }
 
 // ---- Tokens with a meaning ----
-
-// The id of a piece, or -1.
-static int64_t id_of(const struct slt_tokenizer *t, const char *text)
-{
-    const uint32_t count = slt_tokenizer_info(t)->vocab_size;
-    uint32_t id = 0;
-    while (text != NULL && id < count && strcmp(slt_tokenizer_piece(t, id).text, text) != 0)
-        id++;
-    return text != NULL && id < count ? (int64_t)id : -1;
-}
 
 // Sets an id that config.json lacks: that of the token which tokenizer_config.json (NULL: there is
 // none) has under key, as a text or as an object with it, else the tokenizer's own.
@@ -268,92 +272,239 @@ static void set_id(int64_t *id, const struct import *m, const struct slt_tokeniz
     const json_t *token = json_object_get(json, key);
     if (json_is_object(token))
         token = json_object_get(token, "content");
-    if (*id < 0)
-        *id = id_of(t, json_string_value(token));
+    const uint32_t named = slt_tokenizer_find(t, json_string_value(token));
+    if (*id < 0 && named != SLT_TOKEN_NONE)
+        *id = named;
     if (*id < 0 && own != SLT_TOKEN_NONE)
         *id = own;
     if (*id >= m->config.vocab_size)
         *id = -1;
 }
 
-static int find_ids(struct import *m, struct slt_error *err)
+// A JSON file of the directory; NULL where there is none.
+static int read_json(json_t **json, const struct import *m, const char *name, struct slt_error *err)
 {
-    const struct slt_tokenizer *t = m->options->tokenizer;
-    const struct slt_tokenizer_info *info = slt_tokenizer_info(t);
     char path[PATH_MAX];
-    struct stat st;
-    json_t *json = NULL;
+    bool exists = false;
     void *data;
     size_t bytes;
-    snprintf(path, sizeof path, "%s/tokenizer_config.json", m->directory);
-    if (stat(path, &st) == 0) {
-        int rc = slt_file_read(&data, &bytes, path, TOKENIZER_CONFIG_MAX, m->options->stop, err);
-        if (rc != 0)
-            return rc;
-        rc = slt_json_parse_python(&json, path, data, bytes, err);
-        free(data);
-        if (rc != 0)
-            return rc;
-    }
-    set_id(&m->config.bos_token_id, m, t, json, "bos_token", info->bos);
-    set_id(&m->config.eos_token_id, m, t, json, "eos_token", info->eos);
-    set_id(&m->config.pad_token_id, m, t, json, "pad_token", info->pad);
+    snprintf(path, sizeof path, "%s/%s", m->directory, name);
+    int rc = slt_file_exists(&exists, path, err);
+    if (rc != 0 || !exists ||
+        (rc = slt_file_read(&data, &bytes, path, TOKENIZER_CONFIG_MAX, m->options.stop, err)) != 0)
+        return rc;
+    rc = slt_json_parse_python(json, path, data, bytes, err);
+    free(data);
+    return rc;
+}
+
+// What generation_config.json says of ends counts besides config.json's.
+static int find_ends(struct import *m, struct slt_error *err)
+{
+    json_t *json = NULL;
+    const json_t *one;
+    size_t i;
+    int rc = read_json(&json, m, "generation_config.json", err);
+    const json_t *eos = json_object_get(json, "eos_token_id");
+    if (rc == 0 && json_is_integer(eos))
+        rc = slt_config_add_eos(&m->config, json_integer_value(eos), err);
+    json_array_foreach (eos, i, one)
+        if (rc == 0 && json_is_integer(one))
+            rc = slt_config_add_eos(&m->config, json_integer_value(one), err);
     json_decref(json);
-    return 0;
+    if (rc == 0 && (rc = slt_config_check(&m->config, err)) != 0)
+        slt_error_prefix(err, rc, "'%s/generation_config.json'", m->directory);
+    return rc;
+}
+
+// A tokenizer has no more tokens than the model has rows, and should end texts as the model does.
+static int check_tokenizer(const struct import *m, const struct slt_tokenizer *t,
+                           struct slt_error *err)
+{
+    const struct slt_tokenizer_info *info = slt_tokenizer_info(t);
+    char note[512];
+    const int rc = slt_tokenizer_check_size(t, m->config.vocab_size, m->directory, err);
+    if (rc == 0 && m->options.on_note != NULL && info->eos != SLT_TOKEN_NONE &&
+        !slt_config_is_eos(&m->config, info->eos)) {
+        snprintf(note, sizeof note,
+                 "'%.300s': the tokenizer ends documents with token %u, the model with %lld",
+                 m->directory, info->eos, (long long)m->config.eos_token_id);
+        m->options.on_note(m->options.user, note);
+    }
+    return rc;
+}
+
+static int find_ids(struct import *m, struct slt_error *err)
+{
+    const struct slt_tokenizer *t = m->options.tokenizer;
+    json_t *json = NULL;
+    const int rc = read_json(&json, m, "tokenizer_config.json", err);
+    if (rc == 0) {
+        const struct slt_tokenizer_info *info = slt_tokenizer_info(t);
+        set_id(&m->config.bos_token_id, m, t, json, "bos_token", info->bos);
+        set_id(&m->config.eos_token_id, m, t, json, "eos_token", info->eos);
+        set_id(&m->config.pad_token_id, m, t, json, "pad_token", info->pad);
+    }
+    json_decref(json);
+    return rc == 0 ? check_tokenizer(m, t, err) : rc;
 }
 
 // ---- The whole ----
 
-static int write_all(struct import *m, struct slt_output *out, struct slt_error *err)
+static void free_import(void *user)
 {
-    struct slt_param_info *params;
-    size_t count = 0;
-    m->chunk = malloc((size_t)CHUNK * sizeof *m->chunk);
-    if (m->chunk == NULL)
-        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a buffer for values");
-    int rc = slt_checkpoint_start(&m->writer, &params, &count, out, &m->config,
-                                  slt_tokenizer_file(m->options->tokenizer), err);
-    for (size_t i = 0; rc == 0 && i < count; i++)
-        rc = write_param(m, &params[i], err);
-    if (rc == 0) {
-        rc = slt_checkpoint_finish(m->writer, m->options->provenance, err);
-        m->writer = NULL;
+    struct import *m = user;
+    slt_checkpoint_abandon(m->writer);
+    slt_output_abandon(m->out);
+    slt_tensor_directory_close(&m->tensors);
+    slt_tokenizer_free(m->own);
+    free(m->params);
+    free(m->chunk);
+    free(m->order);
+    free(m->position);
+    free(m->made.data);
+    free(m->directory);
+    free(m->provenance);
+    free(m);
+}
+
+static int open_import(struct import **import, const char *directory,
+                       const struct slt_convert_options *options, struct slt_error *err)
+{
+    struct import *m = calloc(1, sizeof *m);
+    if (m == NULL || (m->directory = strdup(directory)) == NULL ||
+        (m->provenance = strdup(options->provenance != NULL ? options->provenance : "")) == NULL ||
+        (m->chunk = malloc((size_t)CHUNK * sizeof *m->chunk)) == NULL) {
+        if (m != NULL)
+            free_import(m);
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate what reading '%s' needs",
+                             directory);
     }
-    free(params);
+    m->options = *options;
+    int rc = open_model(m, err);
+    if (rc == 0 && options->tokenizer == NULL) {
+        rc = slt_tokenizer_of_directory(&m->own, directory, options->stop, err);
+        m->options.tokenizer = m->own;
+    }
+    if (rc == 0)
+        rc = find_ends(m, err);
+    if (rc == 0 && m->options.tokenizer != NULL)
+        rc = find_ids(m, err);
+    if (rc != 0)
+        free_import(m);
+    else
+        *import = m;
     return rc;
+}
+
+static int start(struct import *m, struct slt_output *out, struct slt_error *err)
+{
+    return slt_checkpoint_start(&m->writer, &m->params, &m->count, out, &m->config,
+                                slt_tokenizer_file(m->options.tokenizer), err);
+}
+
+// A sentence for the caller; names from files are made printable, as in messages.
+static void note(const struct import *m, const char *format, const char *one, const char *other)
+    SLT_PRINTF(2, 0);
+static void note(const struct import *m, const char *format, const char *one, const char *other)
+{
+    struct slt_error said;
+    slt_error_set(&said, SLT_ERR_FORMAT, format, one, other);
+    m->options.on_note(m->options.user, said.message);
 }
 
 // What was done with the tensors that a reader of the directory would not expect.
 static void tell(const struct import *m)
 {
-    const struct slt_convert_options *o = m->options;
-    bool is_told = o->on_renamed == NULL;
-    for (size_t i = 0; i < m->tensors.tensors; i++) {
+    bool is_told = false;
+    for (size_t i = 0; m->options.on_note != NULL && i < m->tensors.tensors; i++) {
         const struct slt_directory_tensor *t = &m->tensors.tensor[i];
-        if (!t->used && o->on_ignored != NULL)
-            o->on_ignored(o->user, t->file.name);
+        if (!t->used)
+            note(m, "tensor '%.200s' is not of this model, and left out", t->file.name, "");
         if (t->used && !is_told && strcmp(t->name, t->file.name) != 0) {
-            o->on_renamed(o->user, t->file.name, t->name);
+            note(m, "tensors have other names: '%.200s' is taken as '%.200s', and so on",
+                 t->file.name, t->name);
             is_told = true;
         }
     }
 }
 
+static int finish(struct import *m, struct slt_error *err)
+{
+    const int rc = slt_checkpoint_finish(m->writer, m->provenance, err);
+    m->writer = NULL;
+    if (rc == 0)
+        tell(m);
+    return rc;
+}
+
+// Writes what comes next of the checkpoint.
+static int step(struct import *m, struct slt_error *err)
+{
+    if (m->next == m->count)
+        return finish(m, err);
+    const struct slt_param_info *p = &m->params[m->next];
+    const int rc = write_param(m, p, err);
+    if (m->done == p->rows * p->cols) {
+        m->done = 0;
+        m->next++;
+    }
+    return rc;
+}
+
 int slt_convert_import(struct slt_output *out, const char *directory,
                        const struct slt_convert_options *options, struct slt_error *err)
 {
-    struct import m = {.directory = directory, .options = options};
-    int rc = open_model(&m, err);
-    if (rc == 0 && options->tokenizer != NULL)
-        rc = find_ids(&m, err);
-    if (rc == 0)
-        rc = write_all(&m, out, err);
-    if (rc == 0)
-        tell(&m);
-    slt_checkpoint_abandon(m.writer);
-    slt_tensor_directory_close(&m.tensors);
-    free(m.chunk);
-    free(m.order);
-    free(m.position);
+    struct import *m;
+    int rc = open_import(&m, directory, options, err);
+    if (rc != 0)
+        return rc;
+    rc = start(m, out, err);
+    while (rc == 0 && m->writer != NULL)
+        rc = step(m, err);
+    free_import(m);
     return rc;
+}
+
+// ---- Reading a directory as a checkpoint ----
+
+static int keep(void *user, const void *data, size_t bytes, struct slt_error *err)
+{
+    return text_buffer_add(&((struct import *)user)->made, data, bytes, err);
+}
+
+static int make(void *user, void *data, size_t bytes, size_t *got, struct slt_error *err)
+{
+    struct import *m = user;
+    int rc = 0;
+    if (m->taken == m->made.bytes)
+        m->taken = m->made.bytes = 0;
+    while (rc == 0 && m->made.bytes == 0 && m->writer != NULL) {
+        rc = step(m, err);
+        if (rc == 0)
+            rc = slt_output_flush(m->out, err);
+    }
+    if (rc != 0)
+        return rc;
+    const size_t left = m->made.bytes - m->taken;
+    *got = left < bytes ? left : bytes;
+    if (*got > 0)
+        memcpy(data, m->made.data + m->taken, *got);
+    m->taken += *got;
+    return 0;
+}
+
+int slt_convert_open(struct slt_input **in, const char *directory,
+                     const struct slt_convert_options *options, struct slt_error *err)
+{
+    struct import *m;
+    int rc = open_import(&m, directory, options, err);
+    if (rc != 0)
+        return rc;
+    if ((rc = slt_output_handed(&m->out, directory, keep, m, err)) != 0 ||
+        (rc = start(m, m->out, err)) != 0) {
+        free_import(m);
+        return rc;
+    }
+    return slt_input_made(in, directory, make, free_import, m, options->stop, err);
 }

@@ -8,7 +8,7 @@
 
 #include "core/bytes.h"
 #include "files/corpus_source.h"
-#include "files/input_source.h"
+#include "files/made_streams.h"
 #include "files/peel.h"
 
 #define READ_SIZE  ((size_t)1 << 18) // bytes asked of an input at once
@@ -176,7 +176,6 @@ bool slt_corpus_source_in_archive(const struct slt_corpus_source *s)
 static int open_member(struct slt_corpus_source *s, struct archive_entry *entry,
                        struct slt_error *err)
 {
-    const struct slt_input_source source = {s, member_read, NULL};
     char name[300];
     if (slt_corpus_source_in_archive(s)) {
         const char *path = archive_entry_pathname(entry);
@@ -186,7 +185,7 @@ static int open_member(struct slt_corpus_source *s, struct archive_entry *entry,
         snprintf(name, sizeof name, "%s", slt_input_name(s->in));
         snprintf(s->name, sizeof s->name, "'%s'", name);
     }
-    const int rc = slt_input_over(&s->member, name, s->stop, source, err);
+    const int rc = slt_input_made(&s->member, name, member_read, NULL, s, s->stop, err);
     return rc == 0 ? slt_peel(&s->member, err) : rc;
 }
 

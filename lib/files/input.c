@@ -1,4 +1,4 @@
-// Inputs: a descriptor or another source with a buffer, or caller's memory. The buffer serves
+// Inputs: a descriptor or a maker of bytes with a buffer, or caller's memory. The buffer serves
 // peeking and small reads; large reads go straight to the caller's memory.
 #include <assert.h>
 #include <fcntl.h>
@@ -8,7 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "files/input_source.h"
+#include "files/made_streams.h"
 #include "files/wait.h"
 
 #define BUFFER_BYTES ((size_t)256 << 10)
@@ -18,12 +18,14 @@
 struct slt_input {
     char *name;
     slt_stop_flag *stop;
-    int fd;                         // -1 for memory and for a source
-    bool owns_fd, waits;            // waits: a descriptor of what is no regular file
-    struct slt_input_source source; // read is NULL where there is none
+    int fd;              // -1 for memory and made bytes
+    bool owns_fd, waits; // waits: neither a regular file nor memory
     bool consumed;       // something was read, not only peeked
     unsigned char *buffer;
     size_t start, end;           // unread bytes of the buffer
+    slt_input_make *make;        // of bytes, with fd -1
+    void (*close)(void *user);
+    void *user;
     const unsigned char *memory; // caller's, with fd -1
     size_t memory_bytes, memory_read;
     void *map;
@@ -99,20 +101,24 @@ int slt_input_memory(struct slt_input **in, const char *name, const void *data, 
     return 0;
 }
 
-int slt_input_over(struct slt_input **in, const char *name, slt_stop_flag *stop,
-                   struct slt_input_source source, struct slt_error *err)
+int slt_input_made(struct slt_input **in, const char *name, slt_input_make *make,
+                   void (*close)(void *user), void *user, slt_stop_flag *stop,
+                   struct slt_error *err)
 {
     struct slt_input *i = NULL;
     int rc = make_input(&i, name, err);
-    if (rc != 0)
-        return rc;
-    i->stop = stop;
-    if ((i->buffer = malloc(BUFFER_BYTES)) == NULL) {
+    if (rc == 0 && (i->buffer = malloc(BUFFER_BYTES)) == NULL)
         rc = slt_error_errno(err, "cannot allocate a buffer for '%s'", name);
+    if (rc != 0) {
         slt_input_close(i);
+        if (close != NULL)
+            close(user);
         return rc;
     }
-    i->source = source;
+    i->stop = stop;
+    i->make = make;
+    i->close = close;
+    i->user = user;
     *in = i;
     return 0;
 }
@@ -132,6 +138,12 @@ bool slt_input_is_terminal(const struct slt_input *in)
     return in->fd >= 0 && isatty(in->fd);
 }
 
+// Nothing but the caller's memory, which needs no buffer.
+static bool is_memory(const struct slt_input *in)
+{
+    return in->fd < 0 && in->make == NULL;
+}
+
 // The next bytes of memory, as many as there are; returns their number.
 static size_t peek_memory(const struct slt_input *in, void *data, size_t bytes)
 {
@@ -141,24 +153,18 @@ static size_t peek_memory(const struct slt_input *in, void *data, size_t bytes)
     return n;
 }
 
-// Nothing but the caller's memory, which needs no buffer.
-static bool is_memory(const struct slt_input *in)
-{
-    return in->fd < 0 && in->source.read == NULL;
-}
-
 // One read call, or its like; *got is 0 only at the end.
 static int read_some(struct slt_input *in, void *data, size_t bytes, size_t *got,
                      struct slt_error *err)
 {
-    if (in->source.read != NULL) {
-        const int rc = slt_error_stopped(in->stop, err);
-        return rc != 0 ? rc : in->source.read(in->source.user, data, bytes, got, err);
-    }
-    if (in->fd < 0) {
+    if (is_memory(in)) {
         *got = peek_memory(in, data, bytes);
         in->memory_read += *got;
         return 0;
+    }
+    if (in->make != NULL) {
+        const int rc = slt_error_stopped(in->stop, err);
+        return rc != 0 ? rc : in->make(in->user, data, bytes, got, err);
     }
     for (;;) {
         int rc = slt_error_stopped(in->stop, err);
@@ -231,16 +237,14 @@ int slt_input_map(struct slt_input *in, const void **data, uint64_t *bytes, stru
 {
     struct stat st;
     assert(!in->consumed && in->map == NULL);
-    if (in->source.read != NULL)
-        return slt_error_set(err, SLT_ERR_RANGE, "'%s' is no regular file", in->name);
-    if (in->fd < 0) {
+    if (is_memory(in)) {
         *data = in->memory;
         *bytes = in->memory_bytes;
         return 0;
     }
     // Standard input is a stream even where it is a regular file, so that `x - <f` does the same as
     // `cat f | x -`.
-    const bool is_stream = in->waits || !in->owns_fd;
+    const bool is_stream = in->waits || !in->owns_fd; // as are made bytes
     const off_t position = is_stream ? -1 : lseek(in->fd, 0, SEEK_CUR);
     if (position < 0 || (uint64_t)position != in->end)
         return slt_error_set(err, SLT_ERR_RANGE, "'%s' is no regular file", in->name);
@@ -274,8 +278,8 @@ void slt_input_close(struct slt_input *in)
         munmap(in->map, in->map_bytes);
     if (in->owns_fd)
         close(in->fd);
-    if (in->source.close != NULL)
-        in->source.close(in->source.user);
+    if (in->close != NULL)
+        in->close(in->user);
     free(in->buffer);
     free(in->name);
     free(in);

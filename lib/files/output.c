@@ -11,6 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "files/made_streams.h"
 #include "files/wait.h"
 #include "slt/stream.h"
 
@@ -28,6 +29,8 @@ struct slt_output {
     bool owns_fd;
     bool waits; // neither a regular file nor a block device
     bool finished;
+    slt_output_take *take; // instead of fd
+    void *user;
     char *target;    // path without symbolic links, NULL when written directly
     char *temporary; // to be removed, NULL when written directly or already renamed
     unsigned char *buffer;
@@ -153,6 +156,22 @@ out:
     return rc;
 }
 
+int slt_output_handed(struct slt_output **out, const char *name, slt_output_take *take, void *user,
+                      struct slt_error *err)
+{
+    struct slt_output *o = calloc(1, sizeof *o);
+    if (o == NULL || (o->name = strdup(name)) == NULL ||
+        (o->buffer = malloc(BUFFER_BYTES)) == NULL) {
+        slt_output_abandon(o);
+        return no_memory(err, name);
+    }
+    o->fd = -1;
+    o->take = take;
+    o->user = user;
+    *out = o;
+    return 0;
+}
+
 const char *slt_output_name(const struct slt_output *out)
 {
     return out->name;
@@ -172,6 +191,8 @@ static int write_all(struct slt_output *o, const unsigned char *data, size_t byt
                      struct slt_error *err)
 {
     const size_t most = o->waits ? PIPE_WRITE_MAX : WRITE_MAX;
+    if (o->take != NULL)
+        return o->take(o->user, data, bytes, err);
     while (bytes > 0) {
         int rc = slt_error_stopped(o->stop, err);
         if (rc == 0 && o->waits)
@@ -260,6 +281,10 @@ int slt_output_finish(struct slt_output *out, struct slt_error *err)
     int rc = slt_output_flush(out, err);
     if (rc != 0)
         return rc;
+    if (out->take != NULL) {
+        out->finished = true;
+        return 0;
+    }
     if (out->temporary != NULL && sync_descriptor(out->fd) != 0)
         return slt_error_errno(err, "cannot write '%s'", out->name);
     // Some file systems report a failed write only when a descriptor is closed; standard output

@@ -6,9 +6,10 @@
 #include <string.h>
 #include <zlib.h>
 
-#include "files/input_source.h"
+#include "files/made_streams.h"
 #include "files/peel.h"
 #include "files/unpack.h"
+#include "files/wait.h"
 
 #define PACKED_BYTES ((size_t)128 << 10)
 
@@ -240,7 +241,7 @@ struct packing {
     const char *magic;
     size_t bytes;
     void *(*open)(struct slt_input *in, struct slt_error *err); // NULL: no memory
-    int (*read)(void *user, void *data, size_t bytes, size_t *got, struct slt_error *err);
+    slt_input_make *read;
     void (*close)(void *user);
 };
 
@@ -291,14 +292,12 @@ int slt_peel(struct slt_input **in, struct slt_error *err)
         if (user == NULL)
             return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate memory to unpack '%s'",
                                  slt_input_name(*in));
-        struct slt_input *outer = NULL;
-        const struct slt_input_source source = {user, p->read, p->close};
-        rc = slt_input_over(&outer, slt_input_name(*in), slt_input_stop_flag(*in), source, err);
+        struct slt_input *inner = *in;
+        rc = slt_input_made(in, slt_input_name(inner), p->read, p->close, user,
+                            slt_input_stop_flag(inner), err);
         if (rc != 0) {
-            p->close(user);
             *in = NULL;
             return rc;
         }
-        *in = outer;
     }
 }

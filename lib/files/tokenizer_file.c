@@ -1,19 +1,15 @@
-// Tokenizers from their files, and as what a checkpoint carries.
-#include <stdlib.h>
-
-#include "files/checkpoint_members.h"
+// Tokenizers as what a checkpoint carries.
 #include "files/param_tensors.h"
 
-int slt_tokenizer_open(struct slt_tokenizer **tokenizer, const char *path, slt_stop_flag *stop,
-                       struct slt_error *err)
+int slt_tokenizer_check_size(const struct slt_tokenizer *tokenizer, int64_t vocab_size,
+                             const char *name, struct slt_error *err)
 {
-    void *data = NULL;
-    size_t bytes = 0;
-    int rc = slt_file_read(&data, &bytes, path, SLT_TOKENIZER_MAX, stop, err);
-    if (rc == 0)
-        rc = slt_tokenizer_load(tokenizer, path, data, bytes, err);
-    free(data);
-    return rc;
+    const uint32_t count = slt_tokenizer_info(tokenizer)->vocab_size;
+    return count <= vocab_size
+               ? 0
+               : slt_error_set(err, SLT_ERR_FORMAT,
+                               "'%s': the tokenizer has %u tokens, the model rows for %lld only",
+                               name, count, (long long)vocab_size);
 }
 
 struct slt_tokenizer_file slt_tokenizer_file(const struct slt_tokenizer *tokenizer)

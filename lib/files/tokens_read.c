@@ -3,7 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "files/input_source.h"
+#include "files/wait.h"
 #include "files/tokens_reader.h"
 
 #define SCRATCH_TOKENS 8192

@@ -4,6 +4,9 @@
 
 #include "slt/stream.h"
 
+// The flag that an input was opened with, for what goes on for long without reading; may be NULL.
+slt_stop_flag *slt_input_stop_flag(const struct slt_input *in);
+
 // Waits until fd can be read (or written) or the flag is set. A signal that comes just before a
 // blocking call, or to another thread, does not interrupt it; therefore the wait wakes up a few
 // times a second. Returns 0, SLT_ERR_STOPPED, or SLT_ERR_IO; name is for the sentence.

@@ -6,6 +6,7 @@
 #include "files/sampler.h"
 #include "model/evaluate.h"
 #include "slt/digest.h"
+#include "slt/tokenizer.h"
 
 int slt_tokens_match(const struct slt_tokens *tokens, const struct slt_checkpoint_reader *reader,
                      struct slt_error *err)
@@ -24,7 +25,7 @@ int slt_tokens_match(const struct slt_tokens *tokens, const struct slt_checkpoin
     if (tokenizer == NULL || memcmp(h->digest, unknown, sizeof unknown) == 0)
         return 0;
     unsigned char digest[SLT_SHA256_BYTES];
-    slt_sha256_of(digest, tokenizer, bytes);
+    slt_tokenizer_digest(digest, tokenizer, bytes);
     if (memcmp(digest, h->digest, sizeof digest) != 0)
         return slt_error_set(err, SLT_ERR_MISMATCH,
                              "'%s' was made with another tokenizer than '%s' carries",

@@ -36,6 +36,14 @@ static bool is_way(const struct words *w, size_t count, const char *const *patte
     return same;
 }
 
+const char *json_tokenizer_pattern(const char *name)
+{
+    for (size_t i = 0; i < sizeof ways / sizeof *ways; i++)
+        if (strcmp(ways[i].name, name) == 0)
+            return ways[i].pattern[ways[i].count - 1];
+    return NULL;
+}
+
 const char *json_tokenizer_gguf_pre(const struct json_tokenizer *t)
 {
     // llama.cpp knows NFC of none, and reads texts as if they had it.

@@ -3,10 +3,8 @@
 
 #include "core/json.h"
 #include "core/utf8.h"
+#include "text/additions.h"
 #include "text/json_tokenizer.h"
-
-// Ids may have holes, but not so that a small file asks for much memory.
-#define SPARE_IDS 65536
 
 // jansson takes no NUL in a key; this noncharacter stands for it meanwhile.
 #define NUL_ESCAPE "\\ufdd0"
@@ -136,7 +134,7 @@ static int check_id(const json_t *id, const char *text, size_t limit, uint32_t *
 // The number of ids, all of which it checks.
 static int count_ids(uint32_t *count, json_t *vocab, const json_t *added, struct slt_error *err)
 {
-    const size_t limit = 4 * (json_object_size(vocab) + json_array_size(added)) + SPARE_IDS;
+    const size_t limit = 4 * (json_object_size(vocab) + json_array_size(added)) + TOKEN_SPARE_IDS;
     const char *key;
     json_t *value;
     size_t i;
@@ -373,15 +371,36 @@ static char *hide_nuls(const char *data, size_t bytes)
     return copy;
 }
 
+int json_tokenizer_parse(json_t **root, const char *name, const void *data, size_t bytes,
+                         struct slt_error *err)
+{
+    char *copy = hide_nuls(data, bytes);
+    if (copy == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the tokenizer '%s'", name);
+    const int rc = slt_json_parse(root, name, copy, bytes, err);
+    free(copy);
+    return rc;
+}
+
+int json_tokenizer_print(void **file, size_t *file_bytes, const json_t *root, struct slt_error *err)
+{
+    // The only places with the noncharacter are those that had a NUL.
+    static const char hidden[] = "\\uFDD0", shown[] = "\\u0000";
+    char *text = json_dumps(root, JSON_COMPACT | JSON_ENSURE_ASCII | JSON_REAL_PRECISION(17));
+    if (text == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a tokenizer.json");
+    for (char *at = text; (at = strstr(at, hidden)) != NULL;)
+        memcpy(at, shown, sizeof shown - 1);
+    *file = text;
+    *file_bytes = strlen(text);
+    return 0;
+}
+
 int json_tokenizer_read(struct json_tokenizer *t, const char *name, const void *data, size_t bytes,
                         struct slt_error *err)
 {
     json_t *root = NULL;
-    char *copy = hide_nuls(data, bytes);
-    if (copy == NULL)
-        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the tokenizer '%s'", name);
-    int rc = slt_json_parse(&root, name, copy, bytes, err);
-    free(copy);
+    int rc = json_tokenizer_parse(&root, name, data, bytes, err);
     if (rc != 0)
         return rc;
     if ((rc = read_root(t, root, err)) != 0)

@@ -23,11 +23,13 @@ static uint32_t first_of(const json_t *root, const char *const *names, size_t co
 }
 
 // [text, id] as BertProcessing and RobertaProcessing have it.
-static void take_pair(uint32_t *id, const json_t *root, const json_t *pair)
+static void take_pair(uint32_t *id, bool *adds, const json_t *root, const json_t *pair)
 {
     const char *text = json_string_value(json_array_get(pair, 0));
-    if (text != NULL && id_of(root, text) != SLT_TOKEN_NONE)
+    if (text != NULL && id_of(root, text) != SLT_TOKEN_NONE) {
         *id = id_of(root, text);
+        *adds = true;
+    }
 }
 
 // A template: what stands before the text starts it, what stands behind ends it.
@@ -41,23 +43,27 @@ static void take_template(struct slt_tokenizer_info *info, const json_t *root, c
         behind = behind || json_object_get(one, "Sequence") != NULL;
         const uint32_t id =
             token == NULL ? SLT_TOKEN_NONE : id_of(root, slt_json_string(token, "id"));
-        if (id != SLT_TOKEN_NONE)
+        if (id != SLT_TOKEN_NONE) {
             *(behind ? &info->eos : &info->bos) = id;
+            *(behind ? &info->adds_eos : &info->adds_bos) = true;
+        }
     }
+}
+
+static void take_one_processor(struct slt_tokenizer_info *info, const json_t *root, const json_t *p)
+{
+    take_pair(&info->bos, &info->adds_bos, root, json_object_get(p, "cls"));
+    take_pair(&info->eos, &info->adds_eos, root, json_object_get(p, "sep"));
+    take_template(info, root, json_object_get(p, "single"));
 }
 
 static void take_processor(struct slt_tokenizer_info *info, const json_t *root, const json_t *p)
 {
     const json_t *one;
     size_t i;
-    take_pair(&info->bos, root, json_object_get(p, "cls"));
-    take_pair(&info->eos, root, json_object_get(p, "sep"));
-    take_template(info, root, json_object_get(p, "single"));
-    json_array_foreach (json_object_get(p, "processors"), i, one) { // of a Sequence
-        take_pair(&info->bos, root, json_object_get(one, "cls"));
-        take_pair(&info->eos, root, json_object_get(one, "sep"));
-        take_template(info, root, json_object_get(one, "single"));
-    }
+    take_one_processor(info, root, p);
+    json_array_foreach (json_object_get(p, "processors"), i, one) // of a Sequence
+        take_one_processor(info, root, one);
 }
 
 void json_tokenizer_find_specials(struct json_tokenizer *t, const json_t *root)
@@ -80,4 +86,12 @@ void json_tokenizer_find_specials(struct json_tokenizer *t, const json_t *root)
     info->pad = id_of(root, padding);
     if (info->pad == SLT_TOKEN_NONE)
         info->pad = first_of(root, pad, sizeof pad / sizeof *pad);
+}
+
+void json_tokenizer_set_meaning(struct json_tokenizer *t, const uint32_t ids[3])
+{
+    uint32_t *const own[] = {&t->info.bos, &t->info.eos, &t->info.pad};
+    for (size_t i = 0; i < 3; i++)
+        if (ids[i] != SLT_TOKEN_NONE)
+            *own[i] = ids[i];
 }

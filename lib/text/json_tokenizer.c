@@ -74,6 +74,8 @@ static void info_of(const void *model, struct slt_tokenizer_info *info)
     info->eos = mine->eos;
     info->pad = mine->pad;
     info->unk = mine->unk;
+    info->adds_bos = mine->adds_bos;
+    info->adds_eos = mine->adds_eos;
 }
 
 static struct slt_piece piece_of(const void *model, uint32_t id)

@@ -28,6 +28,18 @@ int json_tokenizer_read(struct json_tokenizer *t, const char *name, const void *
 // Everything but the encoders.
 void json_tokenizer_clear(struct json_tokenizer *t);
 
+// The JSON of a tokenizer.json, with a noncharacter where it has NULs, which jansson takes in no
+// key; the caller owns *root.
+int json_tokenizer_parse(json_t **root, const char *name, const void *data, size_t bytes,
+                         struct slt_error *err) SLT_CHECK_RESULT;
+// The text of such JSON, in ASCII; the caller frees *file.
+int json_tokenizer_print(void **file, size_t *file_bytes, const json_t *root,
+                         struct slt_error *err) SLT_CHECK_RESULT;
+// Gives BOS, EOS, PAD other ids, where these are not SLT_TOKEN_NONE.
+void json_tokenizer_set_meaning(struct json_tokenizer *t, const uint32_t ids[3]);
+
+// The last pattern of a way of splitting that has this name in GGUF files.
+const char *json_tokenizer_pattern(const char *name);
 // The name of the way it splits text in GGUF files ("tokenizer.ggml.pre"), or NULL where llama.cpp
 // has none that gives the same words.
 const char *json_tokenizer_gguf_pre(const struct json_tokenizer *t);

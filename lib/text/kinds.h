@@ -12,6 +12,7 @@ struct tokenizer_kind {
     const char *name; // slt_tokenizer_info.kind
     // Whether the bytes of a file look like this kind; the last kind in the table takes the rest.
     bool (*recognises)(const void *data, size_t bytes);
+    // data stays where it is as long as the model is there.
     int (*load)(void **model, const char *name, const void *data, size_t bytes,
                 struct slt_error *err);
     void (*free)(void *model);
@@ -32,6 +33,12 @@ extern const struct tokenizer_kind spm_kind, bpe_kind;
 // What the kind's load gave, or NULL where the tokenizer is of another kind.
 const void *slt_tokenizer_model(const struct slt_tokenizer *tokenizer,
                                 const struct tokenizer_kind *kind);
+
+// The id of the first piece with this text, SLT_TOKEN_NONE if there is none or text is NULL.
+uint32_t slt_tokenizer_find(const struct slt_tokenizer *tokenizer, const char *text);
+// Of a tokenizer.json: BOS, EOS, PAD are these pieces, where a text is no NULL and is a piece.
+void slt_tokenizer_set_meaning(struct slt_tokenizer *tokenizer, const char *bos, const char *eos,
+                               const char *pad);
 
 // Makes room for more ids behind those that are there.
 int slt_token_ids_reserve(struct slt_token_ids *ids, size_t more,

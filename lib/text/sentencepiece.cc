@@ -128,12 +128,9 @@ class Sentences : public sp::SentenceIterator
     int level_ = 0;
 };
 
-bool recognises(const void *, size_t)
-{
-    return true;
-}
+} // namespace
 
-int load(void **model, const char *name, const void *data, size_t bytes, struct slt_error *err)
+int spm_engine_open(void **engine, const void *data, size_t bytes, struct slt_error *err)
 {
     return guarded(err, [&] {
         auto *m = new spm;
@@ -141,56 +138,29 @@ int load(void **model, const char *name, const void *data, size_t bytes, struct 
             absl::string_view(static_cast<const char *>(data), bytes));
         if (!status.ok() || m->processor.GetPieceSize() < 1) {
             delete m;
-            return slt_error_set(err, SLT_ERR_FORMAT,
-                                 "'%s' is neither a SentencePiece model nor a tokenizer.json",
-                                 name);
+            return slt_error_set(err, SLT_ERR_FORMAT, "it is no SentencePiece model, or damaged");
         }
-        *model = m;
+        *engine = m;
         return 0;
     });
 }
 
-void release(void *model)
+void spm_engine_close(void *engine)
 {
-    delete static_cast<spm *>(model);
+    delete static_cast<spm *>(engine);
 }
 
-void info_of(const void *model, struct slt_tokenizer_info *info)
+uint32_t spm_engine_unknown(const void *engine)
 {
-    const auto &p = processor_of(model);
-    info->vocab_size = static_cast<uint32_t>(p.GetPieceSize());
-    info->bos = id_or_none(p.bos_id());
-    info->eos = id_or_none(p.eos_id());
-    info->pad = id_or_none(p.pad_id());
-    info->unk = id_or_none(p.unk_id());
+    return id_or_none(processor_of(engine).unk_id());
 }
 
-struct slt_piece piece_of(const void *model, uint32_t number)
-{
-    const auto &p = processor_of(model);
-    const int id = static_cast<int>(number);
-    const slt_piece_type type = p.IsUnknown(id)   ? SLT_PIECE_UNKNOWN
-                                : p.IsControl(id) ? SLT_PIECE_CONTROL
-                                : p.IsUnused(id)  ? SLT_PIECE_UNUSED
-                                : p.IsByte(id)    ? SLT_PIECE_BYTE
-                                                  : SLT_PIECE_NORMAL;
-    return {p.IdToPiece(id).c_str(), p.GetScore(id), type};
-}
-
-bool adds_space(const void *model)
-{
-    std::vector<std::string> pieces;
-    return processor_of(model).Encode("x", &pieces).ok() && !pieces.empty() &&
-           pieces[0].compare(0, 3, "\xe2\x96\x81") == 0;
-}
-
-// No text gives a control piece, EOS among them.
-int encode(const void *model, struct slt_token_ids *ids, const char *text, size_t bytes,
-           bool /* eos_is_text */, struct slt_error *err)
+int spm_engine_encode(const void *engine, struct slt_token_ids *ids, const char *text, size_t bytes,
+                      struct slt_error *err)
 {
     return guarded(err, [&] {
         std::vector<int> out;
-        const auto status = processor_of(model).Encode(absl::string_view(text, bytes), &out);
+        const auto status = processor_of(engine).Encode(absl::string_view(text, bytes), &out);
         if (!status.ok())
             return slt_error_set(err, SLT_ERR_FORMAT, "cannot tokenize: %s",
                                  reason(status).c_str());
@@ -203,21 +173,13 @@ int encode(const void *model, struct slt_token_ids *ids, const char *text, size_
     });
 }
 
-int decode(const void *model, char **text, size_t *bytes, const uint32_t *ids, size_t count,
-           struct slt_error *err)
+int spm_engine_decode(const void *engine, char **text, size_t *bytes, const uint32_t *ids,
+                      size_t count, struct slt_error *err)
 {
     return guarded(err, [&] {
-        std::vector<int> in;
         std::string out;
-        const auto size = static_cast<uint32_t>(processor_of(model).GetPieceSize());
-        for (size_t i = 0; i < count; i++) {
-            if (ids[i] >= size)
-                return slt_error_set(err, SLT_ERR_RANGE, "token %u is outside the vocabulary of %u",
-                                     ids[i], size);
-            if (!processor_of(model).IsControl(static_cast<int>(ids[i])))
-                in.push_back(static_cast<int>(ids[i]));
-        }
-        const auto status = processor_of(model).Decode(in, &out);
+        const auto status =
+            processor_of(engine).Decode(std::vector<int>(ids, ids + count), &out);
         if (!status.ok())
             return slt_error_set(err, SLT_ERR_FORMAT, "cannot decode: %s", reason(status).c_str());
         auto *copy = static_cast<char *>(malloc(out.size() + 1));
@@ -229,12 +191,6 @@ int decode(const void *model, char **text, size_t *bytes, const uint32_t *ids, s
         return 0;
     });
 }
-
-} // namespace
-
-extern const struct tokenizer_kind spm_kind = {
-    "tokenizer.model", recognises, load, release, info_of, piece_of, adds_space, encode, decode,
-};
 
 int spm_train(void **model, size_t *bytes, slt_sentence_source *source, void *user,
               uint32_t vocab_size, struct slt_error *err)

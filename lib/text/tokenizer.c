@@ -4,7 +4,10 @@
 
 #include "core/threads.h"
 #include "slt/tokenizer.h"
+#include "text/json_tokenizer.h"
+#include "text/kinds.h"
 #include "text/sentencepiece.h"
+#include "text/spm_model.h"
 
 // A file is of the first kind that recognises it.
 static const struct tokenizer_kind *const kinds[] = {&bpe_kind, &spm_kind};
@@ -16,6 +19,28 @@ struct slt_tokenizer {
     void *data;
     size_t bytes;
 };
+
+// Whether ordinary text has ids: a tokenizer that lacks letters leaves them out without a word, and
+// of one that lacks all nothing would be left.
+static int check_text(const struct slt_tokenizer *t, const char *name, struct slt_error *err)
+{
+    static const char text[] = "The quick brown fox jumps over 13 lazy dogs, "
+                               "\xd0\xbc\xd0\xb8\xd1\x80 \xe4\xb8\x96\xe7\x95\x8c "
+                               "\xd8\xb9\xd8\xa7\xd9\x84\xd9\x85 "
+                               "\xe0\xa4\xa6\xe0\xa5\x81 \xce\xba\xcf\x8c\xcf\x83";
+    struct slt_token_ids ids = {0};
+    int rc = t->kind->encode(t->model, &ids, text, sizeof text - 1, false, err);
+    if (rc == 0 && ids.count == 0)
+        rc = slt_error_set(err, SLT_ERR_FORMAT,
+                           "cannot use '%s': it turns ordinary text into no tokens at all", name);
+    slt_token_ids_free(&ids);
+    return rc;
+}
+
+void slt_tokenizer_digest(unsigned char digest[SLT_SHA256_BYTES], const void *data, size_t bytes)
+{
+    slt_sha256_of(digest, data, bpe_kind.recognises(data, bytes) ? bytes : spm_ids_bytes(data, bytes));
+}
 
 int slt_tokenizer_load(struct slt_tokenizer **tokenizer, const char *name, const void *data,
                        size_t bytes, struct slt_error *err)
@@ -31,13 +56,17 @@ int slt_tokenizer_load(struct slt_tokenizer **tokenizer, const char *name, const
     for (size_t i = 0; t->kind == NULL; i++)
         if (kinds[i]->recognises(data, bytes))
             t->kind = kinds[i];
-    if ((rc = t->kind->load(&t->model, name, data, bytes, err)) != 0) {
+    if ((rc = t->kind->load(&t->model, name, t->data, bytes, err)) != 0) {
         slt_tokenizer_free(t);
         return rc;
     }
     t->info.kind = t->kind->name;
-    slt_sha256_of(t->info.digest, data, bytes);
+    slt_tokenizer_digest(t->info.digest, data, bytes);
     t->kind->info(t->model, &t->info);
+    if ((rc = check_text(t, name, err)) != 0) {
+        slt_tokenizer_free(t);
+        return rc;
+    }
     *tokenizer = t;
     return 0;
 }
@@ -54,6 +83,26 @@ void slt_tokenizer_free(struct slt_tokenizer *t)
 const void *slt_tokenizer_model(const struct slt_tokenizer *t, const struct tokenizer_kind *kind)
 {
     return t->kind == kind ? t->model : NULL;
+}
+
+uint32_t slt_tokenizer_find(const struct slt_tokenizer *t, const char *text)
+{
+    uint32_t id = 0;
+    while (text != NULL && id < t->info.vocab_size &&
+           strcmp(slt_tokenizer_piece(t, id).text, text) != 0)
+        id++;
+    return text != NULL && id < t->info.vocab_size ? id : SLT_TOKEN_NONE;
+}
+
+void slt_tokenizer_set_meaning(struct slt_tokenizer *t, const char *bos, const char *eos,
+                               const char *pad)
+{
+    const uint32_t ids[] = {slt_tokenizer_find(t, bos), slt_tokenizer_find(t, eos),
+                            slt_tokenizer_find(t, pad)};
+    if (t->kind != &bpe_kind)
+        return;
+    json_tokenizer_set_meaning(t->model, ids);
+    t->kind->info(t->model, &t->info);
 }
 
 const struct slt_tokenizer_info *slt_tokenizer_info(const struct slt_tokenizer *t)

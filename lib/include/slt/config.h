@@ -81,6 +81,8 @@ enum slt_group_kind {
 enum slt_norm_kind { SLT_NORM_ATTENTION, SLT_NORM_MLP, SLT_NORM_FINAL, SLT_NORM_KINDS };
 
 // The architectures, see config/architecture.c.
+#define SLT_MORE_EOS 15 // tokens that end a text besides EOS
+
 enum slt_architecture_id { SLT_LLAMA, SLT_ARCHITECTURES };
 
 // How the frequencies of rotary positions are scaled, so that a model reaches further than it was
@@ -109,6 +111,8 @@ struct slt_config {
     struct slt_rope_scaling rope_scaling;
     bool tie_word_embeddings;
     int64_t bos_token_id, eos_token_id, pad_token_id; // -1 where there is none
+    int64_t more_eos[SLT_MORE_EOS]; // where eos_token_id is a list: those behind the first one
+    int64_t more_eos_count;
     // slt
     enum slt_method method;
     int64_t rank;   // r of every linear; 0 for full
@@ -157,6 +161,12 @@ SLT_API int slt_config_preset(struct slt_config *config, const char *name,
 // Sets rank, density and alpha to the paper's for a preset; for other sizes (preset NULL) to a
 // quarter of the hidden size, .03 and a quarter of the rank.
 SLT_API void slt_config_method_defaults(struct slt_config *config, const char *preset);
+
+// Whether a token ends what the model writes: one of eos_token_id.
+SLT_API bool slt_config_is_eos(const struct slt_config *config, int64_t id);
+// Adds an end, unless it is there. SLT_ERR_RANGE where there are too many.
+SLT_API int slt_config_add_eos(struct slt_config *config, int64_t id,
+                               struct slt_error *err) SLT_CHECK_RESULT;
 
 // The configuration of the same model with its linears merged to dense weights.
 SLT_API void slt_config_make_full(struct slt_config *config);

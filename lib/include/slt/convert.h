@@ -12,16 +12,14 @@
 struct slt_convert_options {
     // What a directory does not say of itself, for models with factors; 0 where it is not given.
     double alpha, density;
-    // What the checkpoint is given besides; with a tokenizer, ids of BOS, EOS and PAD that a
-    // directory's config.json lacks are those of the tokens which its tokenizer_config.json names,
-    // else the tokenizer's.
+    // What the checkpoint is given instead of the directory's own tokenizer (slt_tokenizer_open).
+    // Ids of BOS, EOS and PAD that config.json lacks are those of the tokens which
+    // tokenizer_config.json names, else the tokenizer's.
     const struct slt_tokenizer *tokenizer;
     const char *provenance; // JSON lines
-    // Told the names of tensors that the configuration does not ask for, which are passed over.
-    void (*on_ignored)(void *user, const char *tensor);
-    // Told once if tensors have other names than Hugging Face gives them, of which the first one:
-    // its name in the file, and the one that it was read as.
-    void (*on_renamed)(void *user, const char *tensor, const char *name);
+    // Told a sentence about each thing that was taken but may not be meant: tensors that the
+    // configuration does not ask for, which are left out, or that have other names.
+    void (*on_note)(void *user, const char *sentence);
     void *user;
     slt_stop_flag *stop;
 };
@@ -32,11 +30,18 @@ struct slt_convert_options {
 // _orig_mod.) are left out, and names of a model without its head are taken as well. Where linears have lora_A and lora_B instead of weight, it is a
 // low-rank model, and with sparse_index and sparse_value as well (the published SLTrain code) a
 // sparse plus low-rank one with an explicit support; alpha and density are then in config.json's
-// "slt" object or in the options. Errors: SLT_ERR_FORMAT, SLT_ERR_RANGE where one of the two is
-// missing or does not fit.
+// "slt" object or in the options. What generation_config.json names as ends counts besides
+// config.json's. Errors: SLT_ERR_FORMAT, also where the tokenizer has more tokens than the model
+// has rows; SLT_ERR_RANGE where alpha or density is missing or does not fit.
 SLT_API int slt_convert_import(struct slt_output *out, const char *directory,
                                const struct slt_convert_options *options,
                                struct slt_error *err) SLT_CHECK_RESULT;
+
+// The same as an input, of which the bytes of the checkpoint are made as they are read. The
+// tokenizer of the options must outlive it.
+SLT_API int slt_convert_open(struct slt_input **in, const char *directory,
+                             const struct slt_convert_options *options,
+                             struct slt_error *err) SLT_CHECK_RESULT;
 
 // Whether a whole file is a model of llama2.c (versions 0 to 2), by its magic number, or without one
 // (version 0) by its size, and the same model as a checkpoint, with the options' tokenizer and

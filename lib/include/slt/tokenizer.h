@@ -1,6 +1,13 @@
 // Tokenizers: text to token ids and back. SentencePiece models (unigram and BPE) are read from
 // their .model bytes, byte-pair encoders of Hugging Face from their tokenizer.json.
 //
+// The tokens that a directory adds to a SentencePiece model are put behind its bytes, as pieces
+// that every reader of such models sees. They are looked for before anything else; each text
+// between them is tokenized as if it stood alone, so that it begins with the model's space, if it
+// has one (without it where tokenizer_config.json says "legacy": false, as transformers does). This
+// keeps the ids of all other text as spm_encode gives them, which a tokenizer.json made from the
+// model could not promise.
+//
 // Of a tokenizer.json the model must be BPE and either byte-level (pre-tokenizer ByteLevel, alone
 // or last) or have byte fallback. Added tokens, the normalizers NFC, NFD, NFKC, NFKD, Replace (of a
 // string) and Prepend, the pre-tokenizers ByteLevel, Split, Digits and Metaspace, and Sequences of
@@ -31,8 +38,12 @@ struct slt_tokenizer;
 struct slt_tokenizer_info {
     const char *kind;    // member name in a checkpoint: "tokenizer.model" or "tokenizer.json"
     uint32_t vocab_size; // the highest id and one; ids between may have no piece
-    uint32_t bos, eos, pad, unk;            // SLT_TOKEN_NONE where there is none
-    unsigned char digest[SLT_SHA256_BYTES]; // SHA-256 of the model's bytes
+    uint32_t bos, eos, pad, unk; // SLT_TOKEN_NONE where there is none
+    // Whether other programs put BOS before a text and EOS behind it; encoding here does not.
+    bool adds_bos, adds_eos;
+    // SHA-256 of the bytes that decide the ids of a text: all of a file, but of a SentencePiece
+    // model not what was put behind it of BOS, EOS and PAD.
+    unsigned char digest[SLT_SHA256_BYTES];
 };
 
 // Loads a tokenizer from the bytes of its file, recognised by content; name is used in messages.
@@ -40,11 +51,17 @@ struct slt_tokenizer_info {
 SLT_API int slt_tokenizer_load(struct slt_tokenizer **tokenizer, const char *name, const void *data,
                                size_t bytes, struct slt_error *err) SLT_CHECK_RESULT;
 // The same from the file of that name, "-" being standard input; one that is larger than a
-// checkpoint can carry is refused.
+// checkpoint can carry is refused. A directory has tokenizer.model or spiece.model, tokenizer.json,
+// or GPT-2's vocab.json and merges.txt, the first of these that is there, and is complete with
+// the tokens that its added_tokens.json, tokenizer_config.json and tokenizer.json add, and with the
+// BOS, EOS and PAD that they name. A vocab.json means the merges.txt beside it, too.
 SLT_API int slt_tokenizer_open(struct slt_tokenizer **tokenizer, const char *path,
                                slt_stop_flag *stop, struct slt_error *err) SLT_CHECK_RESULT;
 SLT_API void slt_tokenizer_free(struct slt_tokenizer *tokenizer);
 SLT_API const struct slt_tokenizer_info *slt_tokenizer_info(const struct slt_tokenizer *tokenizer);
+// The digest of slt_tokenizer_info from the bytes of a file, which need not be a good one.
+SLT_API void slt_tokenizer_digest(unsigned char digest[SLT_SHA256_BYTES], const void *data,
+                                  size_t bytes);
 // The bytes it was loaded from, owned by the tokenizer.
 SLT_API const void *slt_tokenizer_data(const struct slt_tokenizer *tokenizer, size_t *bytes);
 

@@ -1,0 +1,402 @@
+// The tokenizer of a Hugging Face directory, from the files that it may consist of.
+//
+// A SentencePiece model comes before a tokenizer.json, which such directories have as well: it is
+// the original, and what slt-convert writes comes back as it was. What it lacks is in
+// tokenizer_config.json (added_tokens_decoder, of newer versions of transformers), in
+// added_tokens.json (of older ones) or in the tokenizer.json.
+#include <jansson.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "core/json.h"
+#include "files/checkpoint_members.h"
+#include "files/tokenizer_directory.h"
+#include "text/additions.h"
+#include "text/json_extend.h"
+#include "text/json_tokenizer.h"
+#include "text/spm_model.h"
+
+#define TOKENS_MAX ((size_t)1 << 20) // that are added
+
+struct folder {
+    const char *path;
+    slt_stop_flag *stop;
+    json_t *config, *map, *added; // tokenizer_config.json, special_tokens_map.json, added_tokens.json
+    json_t *special;              // an object with the texts of special tokens as keys
+    struct token_addition *token;
+    struct token_additions additions;
+};
+
+static int path_of(char path[PATH_MAX], const struct folder *f, const char *name,
+                   struct slt_error *err)
+{
+    const int n = snprintf(path, PATH_MAX, "%s/%s", f->path, name);
+    return n > 0 && n < PATH_MAX
+               ? 0
+               : slt_error_set(err, SLT_ERR_RANGE, "the name '%s' is too long", f->path);
+}
+
+// A whole file of the folder; NULL where there is none.
+static int read_if_there(void **data, size_t *bytes, const struct folder *f, const char *name,
+                         struct slt_error *err)
+{
+    char path[PATH_MAX];
+    bool exists = false;
+    *data = NULL;
+    *bytes = 0;
+    int rc = path_of(path, f, name, err);
+    if (rc == 0)
+        rc = slt_file_exists(&exists, path, err);
+    return rc == 0 && exists ? slt_file_read(data, bytes, path, SLT_TOKENIZER_MAX, f->stop, err)
+                             : rc;
+}
+
+static int json_if_there(json_t **json, const struct folder *f, const char *name,
+                         struct slt_error *err)
+{
+    char path[PATH_MAX];
+    void *data;
+    size_t bytes;
+    int rc = read_if_there(&data, &bytes, f, name, err);
+    if (rc == 0 && data != NULL && (rc = path_of(path, f, name, err)) == 0)
+        rc = json_tokenizer_parse(json, path, data, bytes, err);
+    free(data);
+    return rc;
+}
+
+// ---- What is said of tokens ----
+
+// The text of a token, which is a string or an object with it; NULL if it is neither.
+static const char *text_of(const json_t *token)
+{
+    return json_string_value(json_is_object(token) ? json_object_get(token, "content") : token);
+}
+
+static const char *named(const struct folder *f, const char *key)
+{
+    const char *text = text_of(json_object_get(f->config, key));
+    return text != NULL || json_object_get(f->config, key) != NULL
+               ? text
+               : text_of(json_object_get(f->map, key));
+}
+
+static void note_special(json_t *special, const json_t *value)
+{
+    const json_t *one;
+    size_t i;
+    if (text_of(value) != NULL)
+        json_object_set_new(special, text_of(value), json_true());
+    json_array_foreach (value, i, one)
+        note_special(special, one);
+}
+
+static void find_special(struct folder *f)
+{
+    static const char *const keys[] = {
+        "bos_token", "eos_token",  "unk_token",  "sep_token",
+        "pad_token", "cls_token",  "mask_token", "additional_special_tokens",
+        "eot_token", "eom_token",  "extra_special_tokens"};
+    f->special = json_object();
+    for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+        note_special(f->special, json_object_get(f->config, keys[i]));
+        note_special(f->special, json_object_get(f->map, keys[i]));
+    }
+}
+
+static bool flag(const json_t *object, const char *key, bool otherwise)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_boolean(value) ? json_is_true(value) : otherwise;
+}
+
+// Adds a token, unless it is there; a contradiction is an error.
+static int add_token(struct folder *f, const json_t *id, const char *text, const json_t *flags,
+                     struct slt_error *err)
+{
+    const json_int_t value = json_is_integer(id) ? json_integer_value(id) : -1;
+    if (text == NULL || *text == '\0' || value < 0 || value > INT32_MAX)
+        return slt_error_set(err, SLT_ERR_FORMAT, "'%s': an added token has no text or no id",
+                             f->path);
+    for (size_t i = 0; i < f->additions.count; i++) {
+        if (f->token[i].id == value && strcmp(f->token[i].text, text) == 0)
+            return 0;
+        if (f->token[i].id == value || strcmp(f->token[i].text, text) == 0)
+            return slt_error_set(err, SLT_ERR_FORMAT,
+                                 "'%s': its files contradict each other over the added token "
+                                 "'%.40s' (%lld)",
+                                 f->path, text, (long long)value);
+    }
+    struct token_addition *larger =
+        f->additions.count < TOKENS_MAX
+            ? realloc(f->token, (f->additions.count + 1) * sizeof *larger)
+            : NULL;
+    if (larger == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the added tokens");
+    const bool special = flag(flags, "special", json_object_get(f->special, text) != NULL);
+    f->token = larger;
+    f->token[f->additions.count++] =
+        (struct token_addition){.text = text,
+                                .id = (uint32_t)value,
+                                .special = special,
+                                .lstrip = flag(flags, "lstrip", false),
+                                .rstrip = flag(flags, "rstrip", false),
+                                .single_word = flag(flags, "single_word", false),
+                                .normalized = flag(flags, "normalized", !special)};
+    return 0;
+}
+
+static int add_decoder(struct folder *f, struct slt_error *err)
+{
+    json_t *decoder = json_object_get(f->config, "added_tokens_decoder"), *token;
+    const char *key;
+    int rc = 0;
+    json_object_foreach (decoder, key, token) {
+        char *end;
+        const long long number = strtoll(key, &end, 10);
+        json_t *id = json_integer(*key != '\0' && *end == '\0' ? number : -1);
+        rc = add_token(f, id, text_of(token), token, err);
+        json_decref(id);
+        if (rc != 0)
+            break;
+    }
+    return rc;
+}
+
+static int compare_ids(const void *a, const void *b)
+{
+    const uint32_t x = ((const struct token_addition *)a)->id,
+                   y = ((const struct token_addition *)b)->id;
+    return (x > y) - (x < y);
+}
+
+static int find_additions(struct folder *f, struct slt_error *err)
+{
+    const char *text;
+    json_t *value;
+    int rc = json_if_there(&f->config, f, "tokenizer_config.json", err);
+    if (rc == 0)
+        rc = json_if_there(&f->map, f, "special_tokens_map.json", err);
+    if (rc == 0)
+        rc = json_if_there(&f->added, f, "added_tokens.json", err);
+    if (rc == 0)
+        find_special(f);
+    if (rc == 0)
+        rc = add_decoder(f, err);
+    if (rc == 0) {
+        json_object_foreach (f->added, text, value)
+            if ((rc = add_token(f, value, text, NULL, err)) != 0)
+                break;
+    }
+    return rc;
+}
+
+// Whether the class of the tokenizer is one of this family.
+static bool is_class(const struct folder *f, const char *family)
+{
+    const char *name = slt_json_string(f->config, "tokenizer_class");
+    return strncmp(name, family, strlen(family)) == 0;
+}
+
+// What stands around a text: as the configuration says, else as the class of the tokenizer does.
+static void find_meaning(struct folder *f)
+{
+    struct token_additions *a = &f->additions;
+    const bool is_llama = is_class(f, "Llama") || is_class(f, "CodeLlama");
+    a->bos = named(f, "bos_token");
+    a->eos = named(f, "eos_token");
+    a->pad = named(f, "pad_token");
+    a->adds_bos = flag(f->config, "add_bos_token", is_llama || is_class(f, "Gemma"));
+    a->adds_eos = flag(f->config, "add_eos_token", is_class(f, "T5"));
+    a->space_first = is_llama && !flag(f->config, "legacy", true);
+    if (f->additions.count > 1)
+        qsort(f->token, f->additions.count, sizeof *f->token, compare_ids);
+    a->token = f->token;
+}
+
+static void clear(struct folder *f)
+{
+    json_decref(f->config);
+    json_decref(f->map);
+    json_decref(f->added);
+    json_decref(f->special);
+    free(f->token);
+}
+
+// ---- The tokenizers ----
+
+// A file as it is, which says what is wrong with it.
+static int load_plain(struct slt_tokenizer **tokenizer, struct folder *f, const char *name,
+                      const void *data, size_t bytes, struct slt_error *err)
+{
+    char path[PATH_MAX];
+    const int rc = path_of(path, f, name, err);
+    return rc == 0 ? slt_tokenizer_load(tokenizer, path, data, bytes, err) : rc;
+}
+
+static int load(struct slt_tokenizer **tokenizer, struct folder *f, const char *name,
+                const void *data, size_t bytes, struct slt_error *err)
+{
+    char path[PATH_MAX];
+    int rc = path_of(path, f, name, err);
+    find_meaning(f);
+    return rc == 0 ? slt_tokenizer_load_with(tokenizer, path, data, bytes, &f->additions, err) : rc;
+}
+
+// The added tokens of a tokenizer.json beside the model; none where they are another tokenizer's.
+static int add_beside(struct folder *f, const struct spm_model *m, const json_t *added,
+                      struct slt_error *err)
+{
+    const json_t *one;
+    size_t i;
+    int rc = 0;
+    json_array_foreach (added, i, one) {
+        const json_int_t id = json_integer_value(json_object_get(one, "id"));
+        const char *text = slt_json_string(one, "content");
+        if (id >= 0 && id < m->count &&
+            (strlen(text) != m->piece[id].bytes ||
+             memcmp(text, m->piece[id].text, m->piece[id].bytes) != 0))
+            return 0;
+    }
+    json_array_foreach (added, i, one)
+        if (rc == 0)
+            rc = add_token(f, json_object_get(one, "id"), text_of(one), one, err);
+    return rc;
+}
+
+// A SentencePiece model of this name, with what a tokenizer.json beside it adds. *tokenizer stays
+// NULL where there is none, or where the directory has other files and it is no such model: other
+// programs have other files of that name.
+static int load_sentencepiece(struct slt_tokenizer **tokenizer, struct folder *f, const char *name,
+                              struct slt_error *err)
+{
+    void *data;
+    size_t bytes;
+    json_t *beside = NULL;
+    struct spm_model m;
+    int rc = read_if_there(&data, &bytes, f, name, err);
+    if (rc != 0 || data == NULL)
+        return rc;
+    const bool is_model = spm_model_read(&m, data, bytes, NULL) == 0;
+    if ((rc = json_if_there(&beside, f, "tokenizer.json", err)) == 0 &&
+        (is_model || beside == NULL)) {
+        if (is_model)
+            rc = add_beside(f, &m, json_object_get(beside, "added_tokens"), err);
+        if (rc == 0 && is_model)
+            rc = load(tokenizer, f, name, data, bytes, err);
+        else if (rc == 0)
+            rc = load_plain(tokenizer, f, name, data, bytes, err);
+        f->additions.count = 0; // some texts are the JSON's
+    }
+    spm_model_clear(&m);
+    json_decref(beside);
+    free(data);
+    return rc;
+}
+
+static int load_json(struct slt_tokenizer **tokenizer, struct folder *f, struct slt_error *err)
+{
+    void *data;
+    size_t bytes;
+    int rc = read_if_there(&data, &bytes, f, "tokenizer.json", err);
+    if (rc == 0 && data != NULL)
+        rc = load(tokenizer, f, "tokenizer.json", data, bytes, err);
+    free(data);
+    return rc;
+}
+
+// vocab.json and merges.txt of the classes whose way of splitting is known.
+static int load_vocab(struct slt_tokenizer **tokenizer, struct folder *f, struct slt_error *err)
+{
+    static const char *const like_gpt2[] = {"GPT2", "Roberta", "Bart", "PreTrainedTokenizerFast"};
+    void *vocab = NULL, *merges = NULL, *file = NULL;
+    size_t bytes;
+    struct byte_level_files files = {.adds_space = flag(f->config, "add_prefix_space", false)};
+    bool known = slt_json_string(f->config, "tokenizer_class")[0] == '\0';
+    int rc = read_if_there(&vocab, &files.vocab_bytes, f, "vocab.json", err);
+    if (rc == 0)
+        rc = read_if_there(&merges, &files.merges_bytes, f, "merges.txt", err);
+    files.vocab = vocab;
+    files.merges = merges;
+    for (size_t i = 0; i < sizeof like_gpt2 / sizeof *like_gpt2; i++)
+        known = known || is_class(f, like_gpt2[i]);
+    files.way = is_class(f, "Qwen2") ? BYTE_LEVEL_QWEN2 : BYTE_LEVEL_GPT2;
+    if (rc == 0 && vocab != NULL && merges != NULL) {
+        if (!known && files.way != BYTE_LEVEL_QWEN2)
+            rc = slt_error_set(err, SLT_ERR_FORMAT,
+                               "'%s': how a %.60s splits text is not known: save it as a "
+                               "tokenizer.json",
+                               f->path, slt_json_string(f->config, "tokenizer_class"));
+        if (rc == 0 && (rc = json_tokenizer_from_vocab(&file, &bytes, &files, err)) != 0)
+            slt_error_prefix(err, rc, "cannot use '%s/vocab.json'", f->path);
+        if (rc == 0)
+            rc = load(tokenizer, f, "vocab.json", file, bytes, err);
+    }
+    free(file);
+    free(vocab);
+    free(merges);
+    return rc;
+}
+
+int slt_tokenizer_of_directory(struct slt_tokenizer **tokenizer, const char *directory,
+                               slt_stop_flag *stop, struct slt_error *err)
+{
+    struct folder f = {.path = directory, .stop = stop};
+    *tokenizer = NULL;
+    int rc = find_additions(&f, err);
+    if (rc == 0)
+        rc = load_sentencepiece(tokenizer, &f, "tokenizer.model", err);
+    if (rc == 0 && *tokenizer == NULL)
+        rc = load_sentencepiece(tokenizer, &f, "spiece.model", err);
+    if (rc == 0 && *tokenizer == NULL)
+        rc = load_json(tokenizer, &f, err);
+    if (rc == 0 && *tokenizer == NULL)
+        rc = load_vocab(tokenizer, &f, err);
+    clear(&f);
+    return rc;
+}
+
+// ---- Files ----
+
+// A vocab.json, which needs the merges.txt beside it.
+static int open_vocab(struct slt_tokenizer **tokenizer, const char *path, slt_stop_flag *stop,
+                      struct slt_error *err)
+{
+    const char *slash = strrchr(path, '/');
+    char directory[PATH_MAX] = ".";
+    if (slash != NULL && (size_t)(slash - path) < sizeof directory)
+        snprintf(directory, sizeof directory, "%.*s", (int)(slash - path), path);
+    struct folder f = {.path = directory, .stop = stop};
+    int rc = find_additions(&f, err);
+    if (rc == 0)
+        rc = load_vocab(tokenizer, &f, err);
+    clear(&f);
+    return rc;
+}
+
+int slt_tokenizer_open(struct slt_tokenizer **tokenizer, const char *path, slt_stop_flag *stop,
+                       struct slt_error *err)
+{
+    struct stat st;
+    void *data = NULL;
+    size_t bytes = 0;
+    if (strcmp(path, "-") != 0 && stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
+        const int rc = slt_tokenizer_of_directory(tokenizer, path, stop, err);
+        return rc != 0 || *tokenizer != NULL
+                   ? rc
+                   : slt_error_set(err, SLT_ERR_FORMAT,
+                                   "'%s' has no tokenizer: no tokenizer.model, spiece.model or "
+                                   "tokenizer.json, and not both vocab.json and merges.txt",
+                                   path);
+    }
+    *tokenizer = NULL;
+    int rc = slt_file_read(&data, &bytes, path, SLT_TOKENIZER_MAX, stop, err);
+    if (rc == 0 && bytes > 0 && json_tokenizer_is_vocab(data, bytes))
+        rc = open_vocab(tokenizer, path, stop, err);
+    if (rc == 0 && *tokenizer == NULL)
+        rc = slt_tokenizer_load(tokenizer, path, data, bytes, err);
+    free(data);
+    return rc;
+}
