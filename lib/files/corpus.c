@@ -256,7 +256,7 @@ static int hold(struct slt_corpus *c, size_t bytes, struct slt_error *err)
     }
     if (bytes > 0)
         memcpy(c->copy, c->buffer + c->start, bytes);
-    c->unit = c->copy;
+    c->unit = bytes > 0 ? c->copy : "";
     c->unit_bytes = bytes;
     c->has_unit = true;
     return 0;

@@ -74,6 +74,7 @@ int slt_evaluate_model(struct slt_eval_result *result, struct slt_model *model,
     int32_t *ids = malloc(values * sizeof *ids), *targets = malloc(values * sizeof *targets);
     int64_t got = o->batch;
     bool whole = false;
+    model->stop = o->stop;
     int rc = slt_sampler_init(&sampler, tokens, o->seq, o->packing, false, 0, err);
     if (rc == 0 && (ids == NULL || targets == NULL))
         rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a batch of %zu tokens", values);
@@ -82,6 +83,8 @@ int slt_evaluate_model(struct slt_eval_result *result, struct slt_model *model,
             rc = slt_sampler_next(&sampler, ids, targets, o->batch, &got, err);
         if (rc == 0 && got > 0)
             rc = evaluate_batch(&r, model, ids, targets, got, o->seq, err);
+        if (rc == 0) // that batch may have ended early
+            rc = slt_error_stopped(o->stop, err);
         whole = got < o->batch && o->packing == SLT_PACKED;
         if (rc == 0 && o->progress != NULL)
             o->progress(o->user, r.tokens, r.loss_sum / (double)r.tokens);
@@ -93,6 +96,7 @@ int slt_evaluate_model(struct slt_eval_result *result, struct slt_model *model,
         conclude(&r, tokens, whole);
         *result = r;
     }
+    model->stop = NULL;
     slt_sampler_free(&sampler);
     free(ids);
     free(targets);

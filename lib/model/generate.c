@@ -44,6 +44,7 @@ int slt_generator_create(struct slt_generator **generator, struct slt_device *de
         (rc = slt_model_load(g->model, reader, &more, err)) != 0 ||
         (rc = slt_checkpoint_verify(reader, err)) != 0)
         goto out;
+    g->model->stop = sampling->stop;
     g->logits = malloc(vocab * sizeof *g->logits);
     g->candidate = malloc(vocab * sizeof *g->candidate);
     g->weight = malloc(vocab * sizeof *g->weight);
@@ -93,7 +94,8 @@ int slt_generator_feed(struct slt_generator *g, const int32_t *ids, int64_t coun
         slt_model_forward(m);
         g->position += n;
     }
-    return slt_model_logits(m, g->logits, err);
+    const int rc = slt_error_stopped(g->sampling.stop, err);
+    return rc == 0 ? slt_model_logits(m, g->logits, err) : rc;
 }
 
 const float *slt_generator_logits(const struct slt_generator *g)

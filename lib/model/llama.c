@@ -160,8 +160,11 @@ static void forward(struct slt_model *m)
     m->ops->embedding_forward(m->ctx, acts_of(m, 0)->z1, m->part[m->embedding_part].value,
                               m->tokens);
     layer_forward(m, 0, acts_of(m, 0)->z1, none);
-    for (int64_t l = 1; l < m->config.num_hidden_layers; l++)
+    for (int64_t l = 1; l < m->config.num_hidden_layers; l++) {
+        if (slt_error_stopped(m->stop, NULL) != 0)
+            return;
         layer_forward(m, l, acts_of(m, l - 1)->z2, m->branch);
+    }
     m->ops->rmsnorm_forward(m->ctx, m->nf, m->zf, m->rstd_f,
                             acts_of(m, m->config.num_hidden_layers - 1)->z2, m->branch,
                             m->part[m->norm_part].value, m->config.rms_norm_eps);

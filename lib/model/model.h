@@ -112,6 +112,9 @@ struct slt_model {
     uint64_t work_offset, work_bytes;
     struct slt_act cache;  // generation: (capacity, layers 2 kv hd)
     struct slt_act logits; // (shape's logits, V)
+    // Looked at between the layers of a forward pass; once it is set, the pass ends early and what
+    // it computes is undefined. NULL where every pass is to be completed.
+    slt_stop_flag *stop;
 };
 
 // A model is laid out in two passes of the same code: prepare counts, and everything is known but

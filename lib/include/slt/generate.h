@@ -12,7 +12,7 @@ struct slt_sampling {
     int64_t top_k;       // keep the k most likely tokens; 0: all
     double top_p;        // keep the smallest set with this probability; 1: all
     uint64_t seed;       // token i is drawn with random word i of this seed
-    slt_stop_flag *stop; // looked at before every few tokens that are fed; may be NULL
+    slt_stop_flag *stop; // looked at between the layers of the model; may be NULL
 };
 
 struct slt_generator;
