@@ -382,7 +382,7 @@ static int put_document(const struct options *o, const struct slt_tokenizer *tok
 {
     char *text;
     size_t bytes;
-    int rc = slt_tokenizer_decode(tokenizer, &text, &bytes, ids->id, ids->count, err);
+    int rc = slt_tokenizer_decode_document(tokenizer, &text, &bytes, ids->id, ids->count, err);
     if (rc != 0)
         return rc;
     rc = slt_output_write(out, text, bytes, err);

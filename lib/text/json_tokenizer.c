@@ -185,8 +185,14 @@ static int encode(const void *model, struct slt_token_ids *ids, const char *text
 
 // ---- Decoding ----
 
+static bool is_added(const void *model, uint32_t id)
+{
+    const enum slt_piece_type type = piece_of(model, id).type;
+    return type == SLT_PIECE_CONTROL || type == SLT_PIECE_USER;
+}
+
 static int decode(const void *model, char **text, size_t *bytes, const uint32_t *ids, size_t count,
-                  struct slt_error *err)
+                  bool is_rest, struct slt_error *err)
 {
     const struct json_tokenizer *t = model;
     const struct vocabulary *v = &t->bpe.vocabulary;
@@ -208,7 +214,9 @@ static int decode(const void *model, char **text, size_t *bytes, const uint32_t 
         memcpy(out + total, vocabulary_raw(v, ids[i]), p->raw_bytes);
         total += p->raw_bytes;
     }
-    if (t->strips_space && total > 0 && out[0] == ' ')
+    const bool first_only = t->words.count > 0 && t->words.step[0].prefix == PREFIX_FIRST;
+    const bool had_space = t->strips_space && !(is_rest && first_only);
+    if (had_space && total > 0 && out[0] == ' ')
         memmove(out, out + 1, --total);
     out[total] = '\0';
     *text = out;
@@ -218,4 +226,5 @@ static int decode(const void *model, char **text, size_t *bytes, const uint32_t 
 
 const struct tokenizer_kind bpe_kind = {
     "tokenizer.json", recognises, load, release, info_of, piece_of, adds_space, encode, decode,
+    is_added,
 };

@@ -23,9 +23,11 @@ struct tokenizer_kind {
     // As slt_tokenizer_encode, or with eos_is_text as slt_tokenizer_encode_batch.
     int (*encode)(const void *model, struct slt_token_ids *ids, const char *text, size_t bytes,
                   bool eos_is_text, struct slt_error *err);
-    // As slt_tokenizer_decode.
+    // As slt_tokenizer_decode; is_rest: what was encoded stood behind an added token.
     int (*decode)(const void *model, char **text, size_t *bytes, const uint32_t *ids, size_t count,
-                  struct slt_error *err);
+                  bool is_rest, struct slt_error *err);
+    // Whether the piece is a token that is looked for in a text before anything else.
+    bool (*is_added)(const void *model, uint32_t id);
 };
 
 extern const struct tokenizer_kind spm_kind, bpe_kind;

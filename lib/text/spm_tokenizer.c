@@ -151,8 +151,17 @@ static int encode(const void *model, struct slt_token_ids *ids, const char *text
     return rc;
 }
 
+static bool is_added(const void *model, uint32_t id)
+{
+    const struct spm_tokenizer *t = model;
+    for (size_t i = 0; i < t->added.count; i++)
+        if (t->added.token[i].id == id)
+            return true;
+    return false;
+}
+
 static int decode(const void *model, char **text, size_t *bytes, const uint32_t *ids, size_t count,
-                  struct slt_error *err)
+                  bool is_rest, struct slt_error *err)
 {
     const struct spm_tokenizer *t = model;
     uint32_t *shown = malloc(count * sizeof *shown + 1);
@@ -168,11 +177,13 @@ static int decode(const void *model, char **text, size_t *bytes, const uint32_t 
             shown[n++] = ids[i];
     }
     if (rc == 0)
-        rc = spm_engine_decode(t->engine, text, bytes, shown, n, err);
+        rc = spm_engine_decode(is_rest && t->rest != NULL ? t->rest : t->engine, text, bytes, shown,
+                               n, err);
     free(shown);
     return rc;
 }
 
 const struct tokenizer_kind spm_kind = {
     "tokenizer.model", recognises, load, release, info_of, piece_of, adds_space, encode, decode,
+    is_added,
 };

@@ -4,6 +4,7 @@
 
 #include "core/threads.h"
 #include "slt/tokenizer.h"
+#include "text/buffer.h"
 #include "text/json_tokenizer.h"
 #include "text/kinds.h"
 #include "text/sentencepiece.h"
@@ -154,7 +155,48 @@ int slt_tokenizer_encode_batch(const struct slt_tokenizer *t, struct slt_token_i
 int slt_tokenizer_decode(const struct slt_tokenizer *t, char **text, size_t *bytes,
                          const uint32_t *ids, size_t count, struct slt_error *err)
 {
-    return t->kind->decode(t->model, text, bytes, ids, count, err);
+    return t->kind->decode(t->model, text, bytes, ids, count, false, err);
+}
+
+// The ids up to the next added token, or that token; *n: how many they are.
+static int decode_stretch(const struct slt_tokenizer *t, struct text_buffer *b, const uint32_t *ids,
+                          size_t count, bool is_rest, size_t *n, struct slt_error *err)
+{
+    size_t bytes;
+    char *text;
+    for (*n = 0; *n < count && ids[*n] < t->info.vocab_size; ++*n)
+        if (t->kind->is_added(t->model, ids[*n]))
+            break;
+    if (*n == 0 && ids[0] < t->info.vocab_size) {
+        const struct slt_piece piece = slt_tokenizer_piece(t, ids[0]);
+        *n = 1;
+        return text_buffer_add(b, piece.text, strlen(piece.text), err);
+    }
+    *n += *n == 0; // an id that is outside, which decoding refuses
+    int rc = t->kind->decode(t->model, &text, &bytes, ids, *n, is_rest, err);
+    if (rc == 0) {
+        rc = text_buffer_add(b, text, bytes, err);
+        free(text);
+    }
+    return rc;
+}
+
+int slt_tokenizer_decode_document(const struct slt_tokenizer *t, char **text, size_t *bytes,
+                                  const uint32_t *ids, size_t count, struct slt_error *err)
+{
+    struct text_buffer b = {0};
+    int rc = 0;
+    for (size_t at = 0, n; rc == 0 && at < count; at += n)
+        rc = decode_stretch(t, &b, ids + at, count - at, at > 0, &n, err);
+    if (rc == 0)
+        rc = text_buffer_add(&b, "", 1, err);
+    if (rc != 0) {
+        free(b.data);
+        return rc;
+    }
+    *text = b.data;
+    *bytes = b.bytes - 1;
+    return 0;
 }
 
 int slt_tokenizer_train(void **model, size_t *bytes, slt_sentence_source *source, void *user,

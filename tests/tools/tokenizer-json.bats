@@ -31,6 +31,28 @@ setup() {
     [ "$(slt-info a.tok | value_of eos)" = 0 ]
 }
 
+@test "texts of added tokens come back, special ones too, and what stands around them" {
+    # The same text to a byte-level tokenizer, one with byte fallback, and a SentencePiece model of a directory.
+    mkdir spm byte fall
+    slt-tokenize -q --train-tokenizer spm/tokenizer.model --vocab-size 400 --document blank -o a.tok "$DATA/text"
+    echo '{"<|im_start|>": 400, "<|im_end|>": 401}' >spm/added_tokens.json
+    printf '%s\n' '{"tokenizer_class": "LlamaTokenizer", "legacy": false, "eos_token": "<|im_end|>"}' >spm/tokenizer_config.json
+    sed 's/"added_tokens": *\[/&{"id": 5000, "content": "<|im_start|>", "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false},/' \
+        "$JSON" >byte/tokenizer.json
+    sed 's/"added_tokens": *\[/&{"id": 5000, "content": "<|im_start|>", "special": true, "single_word": false, "lstrip": false, "rstrip": false, "normalized": false},/' \
+        "$ROOT/tests/vectors/tokenizer-spaces.json" >fall/tokenizer.json
+    printf '%s\n' 'a<|im_start|>user said <|im_start|> <|im_start|><|im_start|>so  on.' '' '<|im_start|>' \
+        'ends<|im_start|>' 'the end<|im_end|> is text' 'x<|im_start|>y' >lines
+    for dir in spm byte fall; do
+        echo "$dir"
+        slt-tokenize -t $dir --document line -o a.tok lines
+        slt-tokenize -t $dir --document line --decode a.tok | diff - lines
+        # They really are those tokens: each stands for twelve bytes.
+        slt-tokenize -t $dir --document line -o b.tok <(sed 's/<|im_start|>/<|im_stort|>/g' lines)
+        [ "$(slt-info a.tok | value_of tokens)" -lt "$(slt-info b.tok | value_of tokens)" ]
+    done
+}
+
 @test "a checkpoint carries it: training, evaluation and generation need nothing else" {
     [ "$(slt-info "$DATA/model.slt" | value_of tokenizer.member)" = tokenizer.json ]
     [ "$(slt-info "$DATA/model.slt" | value_of tokenizer.sha256)" = "$(sha256sum <"$JSON" | cut -d ' ' -f 1)" ]

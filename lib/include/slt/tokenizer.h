@@ -118,6 +118,13 @@ SLT_API int slt_tokenizer_decode(const struct slt_tokenizer *tokenizer, char **t
                                  const uint32_t *ids, size_t count,
                                  struct slt_error *err) SLT_CHECK_RESULT;
 
+// The same for a document of slt_tokenizer_encode_batch: added tokens, special ones too, are the
+// texts that they were, and what stands between two of them is decoded as it was encoded, alone.
+// Where the tokenizer loses nothing, this gives back every text.
+SLT_API int slt_tokenizer_decode_document(const struct slt_tokenizer *tokenizer, char **text,
+                                          size_t *bytes, const uint32_t *ids, size_t count,
+                                          struct slt_error *err) SLT_CHECK_RESULT;
+
 // Decodes one id after the other: each push returns the bytes that are settled by now (incomplete
 // UTF-8 waits for its rest). A decoder belongs to one document or generated text.
 struct slt_decoder;
