@@ -196,6 +196,19 @@ golden() { # MODEL IDS EOS
     [[ $output == *"cannot train a tokenizer of 4000 pieces: Vocabulary size too high"* ]]
 }
 
+@test "a tokenizer without any text to learn from is refused with that reason" {
+    touch empty
+    printf '\n \n' >blank
+    for input in empty blank; do
+        run slt-tokenize --train-tokenizer m.model --vocab-size 300 -o t.tok $input
+        [ "$status" -eq 1 ]
+        [ "$output" = "slt-tokenize: there is no text to train a tokenizer on" ]
+    done
+    run slt-tokenize --train-tokenizer m.model --vocab-size 300 --valid-output v.tok --valid-fraction 1 -o t.tok "$TEXT"
+    [ "$status" -eq 1 ]
+    [ "$output" = "slt-tokenize: there is no text to train a tokenizer on, besides what is held out" ]
+}
+
 @test "C4's own shards are read as they are" {
     need_shared data/text/c4/c4_en_3rows.jsonl
     slt-tokenize --tokenizer "$MODEL" -o a.tok "$SLT_SHARED/data/text/c4/c4_en_3rows.jsonl"
