@@ -38,9 +38,10 @@ SLT_API int slt_convert_import(struct slt_output *out, const char *directory,
                                const struct slt_convert_options *options,
                                struct slt_error *err) SLT_CHECK_RESULT;
 
-// Whether a whole file is a model of llama2.c (versions 0 to 2), by its magic number, or without one
-// (version 0) by its size, and the same model as a checkpoint, with the options' tokenizer and
-// provenance; name is for messages. SLT_ERR_FORMAT if it is none, cut short, or of another version.
+// Whether a file is a model of llama2.c, by its magic number, or without one (version 0) by sizes in
+// its first bytes that a model may have; and the same model as a checkpoint, with the options'
+// tokenizer and provenance; name is for messages. SLT_ERR_FORMAT if it is none, not as long as its
+// sizes ask for, or of a version above 2.
 SLT_API bool slt_convert_is_llama2c(const void *data, uint64_t bytes);
 SLT_API int slt_convert_llama2c(struct slt_output *out, const char *name, const void *data,
                                 uint64_t bytes, const struct slt_convert_options *options,
