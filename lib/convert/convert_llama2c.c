@@ -1,8 +1,8 @@
-// llama2.c's model files (karpathy/llama2.c, export.py): a header with seven 32-bit numbers, then the
-// weights, each kind for all layers together; q and k rotate neighbours. Version 0 has nothing else
-// in its header and floats behind it. Versions 1 and 2 begin with the magic number "ak42" and the
-// version, in a header of 256 bytes, and have another order; in version 2 each matrix of each layer
-// is whole numbers of 8 bits, then a scale for each group of them, and the gains are floats.
+// llama2.c's model files (karpathy/llama2.c, export.py): a header with seven 32-bit numbers, then
+// the weights, each kind for all layers together; q and k rotate neighbours. Version 0 has nothing
+// else in its header and floats behind it. Versions 1 and 2 begin with the magic number "ak42" and
+// the version, in a header of 256 bytes, and have another order; in version 2 each matrix of each
+// layer is whole numbers of 8 bits, then a scale for each group of them, and the gains are floats.
 #include <stdlib.h>
 #include <string.h>
 

@@ -1,5 +1,5 @@
-// Fuzz target: model files of llama2.c; what passes for one must convert or be cut. tests/fuzz/run builds and
-// runs it.
+// Fuzz target: model files of llama2.c; what passes for one must convert or be cut. tests/fuzz/run
+// builds and runs it.
 #include <stddef.h>
 #include <stdint.h>
 #include <stdlib.h>
