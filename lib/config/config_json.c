@@ -181,8 +181,8 @@ static int get_original_length(const struct rope_source *r, const json_t *config
     return 0;
 }
 
-// The type, by its key or by the older one. transformers takes neither to mean the default, whatever
-// else the object has.
+// The type, by its key or by the older one. transformers takes neither to mean the default,
+// whatever else the object has.
 static int get_rope_type(const struct rope_source *r, enum slt_rope_type *type)
 {
     const char *key = is_given(json_object_get(r->object, "rope_type")) ? "rope_type" : "type";

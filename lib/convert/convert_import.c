@@ -251,6 +251,9 @@ static int write_param(struct import *m, const struct slt_param_info *p, struct 
                                    "(tie_word_embeddings)"
                                  : "'%s': tensor '%s' is missing",
                              m->directory, p->name);
+    if (slt_tensor_directory_has_other(&m->tensors, t))
+        return slt_error_set(err, SLT_ERR_FORMAT, "'%s' has tensor '%s' twice", m->directory,
+                             p->name);
     t->used = true;
     int rc = check_tensor(m, t, p, err);
     if (rc != 0)

@@ -1,8 +1,8 @@
-// llama2.c's model files (karpathy/llama2.c, export.py): a header with seven 32-bit numbers, then the
-// weights, each kind for all layers together; q and k rotate neighbours. Version 0 has nothing else
-// in its header and floats behind it. Versions 1 and 2 begin with the magic number "ak42" and the
-// version, in a header of 256 bytes, and have another order; in version 2 each matrix of each layer
-// is whole numbers of 8 bits, then a scale for each group of them, and the gains are floats.
+// llama2.c's model files (karpathy/llama2.c, export.py): a header with seven 32-bit numbers, then
+// the weights, each kind for all layers together; q and k rotate neighbours. Version 0 has nothing
+// else in its header and floats behind it. Versions 1 and 2 begin with the magic number "ak42" and
+// the version, in a header of 256 bytes, and have another order; in version 2 each matrix of each
+// layer is whole numbers of 8 bits, then a scale for each group of them, and the gains are floats.
 #include <stdlib.h>
 #include <string.h>
 
@@ -143,12 +143,11 @@ static bool lay_out(struct layout *l, uint64_t bytes)
     return at == bytes;
 }
 
-// A header whose sizes make up exactly the file.
-static bool fits(struct layout *l, const unsigned char *data, uint64_t bytes)
+// A header with the sizes of a model; those of version 0 are all that tells what a file is.
+static bool has_header(struct layout *l, const unsigned char *data, uint64_t bytes)
 {
     return read_header(l, data, bytes) && slt_config_check(&l->config, NULL) == 0 &&
-           l->config.head_dim * l->config.num_attention_heads == l->config.hidden_size &&
-           lay_out(l, bytes);
+           l->config.head_dim * l->config.num_attention_heads == l->config.hidden_size;
 }
 
 static enum kind kind_of(const struct slt_param_info *p)
@@ -215,16 +214,16 @@ static int write_param(struct slt_checkpoint_writer *writer, const struct layout
 bool slt_convert_is_llama2c(const void *data, uint64_t bytes)
 {
     struct layout l;
-    return is_wide(data, bytes) || fits(&l, data, bytes);
+    return is_wide(data, bytes) || has_header(&l, data, bytes);
 }
 
 // What is wrong with a file that says it is one.
 static int refuse(const char *name, const unsigned char *data, uint64_t bytes,
                   struct slt_error *err)
 {
-    if (!is_wide(data, bytes))
+    if (!slt_convert_is_llama2c(data, bytes))
         return slt_error_set(err, SLT_ERR_FORMAT, "'%s' is no model file of llama2.c", name);
-    if (number(data, 1) < 1 || number(data, 1) > LAST_VERSION)
+    if (is_wide(data, bytes) && (number(data, 1) < 1 || number(data, 1) > LAST_VERSION))
         return slt_error_set(
             err, SLT_ERR_FORMAT,
             "'%s' is a model file of llama2.c of version %d, and versions 0 to %d are read", name,
@@ -242,7 +241,7 @@ int slt_convert_llama2c(struct slt_output *out, const char *name, const void *da
     struct slt_param_info *params = NULL;
     struct slt_checkpoint_writer *writer = NULL;
     size_t count = 0;
-    if (!fits(&l, data, bytes))
+    if (!has_header(&l, data, bytes) || !lay_out(&l, bytes))
         return refuse(name, data, bytes, err);
     int rc = slt_checkpoint_start(&writer, &params, &count, out, &l.config,
                                   slt_tokenizer_file(options->tokenizer), err);

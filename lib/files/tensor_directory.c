@@ -189,10 +189,6 @@ int slt_tensor_directory_open(struct slt_tensor_directory *d, const char *direct
     json_decref(root);
     if (rc == 0)
         qsort(d->tensor, d->tensors, sizeof *d->tensor, compare_names);
-    for (size_t i = 1; rc == 0 && i < d->tensors; i++)
-        if (strcmp(d->tensor[i].name, d->tensor[i - 1].name) == 0)
-            rc = slt_error_set(err, SLT_ERR_FORMAT, "'%s' has tensor '%.200s' twice", directory,
-                               d->tensor[i].name);
     if (rc != 0)
         slt_tensor_directory_close(d);
     return rc;
@@ -215,4 +211,12 @@ struct slt_directory_tensor *slt_tensor_directory_find(const struct slt_tensor_d
                                                        const char *name)
 {
     return bsearch(name, d->tensor, d->tensors, sizeof *d->tensor, compare_key);
+}
+
+bool slt_tensor_directory_has_other(const struct slt_tensor_directory *d,
+                                    const struct slt_directory_tensor *t)
+{
+    const struct slt_directory_tensor *const end = d->tensor + d->tensors;
+    return (t > d->tensor && compare_names(t - 1, t) == 0) ||
+           (t + 1 < end && compare_names(t + 1, t) == 0);
 }

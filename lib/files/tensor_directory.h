@@ -31,5 +31,8 @@ void slt_tensor_directory_close(struct slt_tensor_directory *d);
 // NULL if there is none of this name.
 struct slt_directory_tensor *slt_tensor_directory_find(const struct slt_tensor_directory *d,
                                                        const char *name);
+// Whether another tensor has the same name: in another file, or without its wrappers.
+bool slt_tensor_directory_has_other(const struct slt_tensor_directory *d,
+                                    const struct slt_directory_tensor *tensor);
 
 #endif

@@ -68,7 +68,8 @@ int slt_trainer_prepare(struct slt_trainer **trainer, const struct slt_device *d
         slt_trainer_free(t);
         return rc;
     }
-    // What the model is made for from now on; the run is known by the configuration it started from.
+    // What the model is made for from now on; the run is known by the configuration it started
+    // from.
     if (t->model->config.max_position_embeddings < options->seq)
         t->model->config.max_position_embeddings = options->seq;
     t->plan = slt_model_plan(t->model);

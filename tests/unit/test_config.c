@@ -1,5 +1,5 @@
-// Configurations as Hugging Face writes them: what is read, what is refused and with which words, and
-// the frequencies of rotary positions.
+// Configurations as Hugging Face writes them: what is read, what is refused and with which words,
+// and the frequencies of rotary positions.
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -29,8 +29,8 @@ static const char *with_sizes(char *text, size_t size, const char *rest)
 
 // ---- Rotary positions ----
 
-// The frequencies that transformers 5.24.0 computes (LlamaRotaryEmbedding's inv_freq, F32), for what
-// it reads in these texts; 4.57 has the same wherever it knows the keys.
+// The frequencies that transformers 5.24.0 computes (LlamaRotaryEmbedding's inv_freq, F32), for
+// what it reads in these texts; 4.57 has the same wherever it knows the keys.
 static void check_rope_reading(void)
 {
     static const struct {

@@ -308,7 +308,9 @@ static void check_llama2c(void)
     refuse_llama2c(&f,
                    "'f' is a model file of llama2.c of version 3, and versions 0 to 2 are read");
     make_llama2c(&f, 0, true);
-    f.bytes--;
+    f.bytes++;
+    refuse_llama2c(&f, "'f' is a model file of llama2.c, but not of the size");
+    f.data[0] = 15; // no multiple of its heads
     CHECK(!slt_convert_is_llama2c(f.data, f.bytes), "nothing says what it is");
     refuse_llama2c(&f, "'f' is no model file of llama2.c");
 }

@@ -290,6 +290,10 @@ static void check_heads(void)
     start(&d, SIZES, "", 0, NULL, NULL, 0);
     add(&d, "module.model.norm.weight", "F32", "[4]", zeros, 16);
     expect_refused(&d, "two names for one", "tensor 'model.norm.weight' twice");
+    start(&d, SIZES, "", 0, NULL, NULL, 0);
+    add(&d, "module.step", "I64", "[]", zeros, 8);
+    add(&d, "step", "I64", "[]", zeros, 8);
+    expect(&d, "two names for one that is not of the model", "module.step|step|", "");
 }
 
 static void check_types(void)

@@ -154,8 +154,8 @@ SLT_API int slt_quant_parse(enum slt_quant_type *type, const char *text,
 SLT_API const char *slt_config_preset_name(size_t index);
 // The preset of this name in upper or lower case, as its own name; NULL if there is none.
 SLT_API const char *slt_config_preset_find(const char *name);
-// Takes a name in upper or lower case. Fills a full-rank configuration: the paper's sizes, vocabulary 32000 (nano: 4096), eps 1e-6,
-// theta 10000.
+// Takes a name in upper or lower case. Fills a full-rank configuration: the paper's sizes,
+// vocabulary 32000 (nano: 4096), eps 1e-6, theta 10000.
 SLT_API int slt_config_preset(struct slt_config *config, const char *name,
                               struct slt_error *err) SLT_CHECK_RESULT;
 // Sets rank, density and alpha to the paper's for a preset; for other sizes (preset NULL) to a
@@ -172,8 +172,8 @@ SLT_API int slt_config_add_eos(struct slt_config *config, int64_t id,
 SLT_API void slt_config_make_full(struct slt_config *config);
 
 // Parses config.json text (a checkpoint's, or a Hugging Face LLaMA's: without an "slt" object the
-// method is full). Unknown keys are ignored, keys that change the function computed in a way that is
-// not supported (biases, another activation, other scalings of rotary positions) are refused.
+// method is full). Unknown keys are ignored, keys that change the function computed in a way that
+// is not supported (biases, another activation, other scalings of rotary positions) are refused.
 SLT_API int slt_config_parse(struct slt_config *config, const char *name, const char *json,
                              size_t bytes, struct slt_error *err) SLT_CHECK_RESULT;
 // Writes config.json text; the caller frees *json (NUL-terminated).

@@ -27,12 +27,13 @@ struct slt_convert_options {
 // Reads a directory with config.json and safetensors (model.safetensors, or the files that
 // model.safetensors.index.json names) of type F32, F16, BF16 or F64 and writes it as a checkpoint
 // to out, which the caller publishes. Parts that wrappers of PyTorch put into names (module.,
-// _orig_mod.) are left out, and names of a model without its head are taken as well. Where linears have lora_A and lora_B instead of weight, it is a
-// low-rank model, and with sparse_index and sparse_value as well (the published SLTrain code) a
-// sparse plus low-rank one with an explicit support; alpha and density are then in config.json's
-// "slt" object or in the options. What generation_config.json names as ends counts besides
-// config.json's. Errors: SLT_ERR_FORMAT, also where the tokenizer has more tokens than the model
-// has rows; SLT_ERR_RANGE where alpha or density is missing or does not fit.
+// _orig_mod.) are left out, and names of a model without its head are taken as well. Where linears
+// have lora_A and lora_B instead of weight, it is a low-rank model, and with sparse_index and
+// sparse_value as well (the published SLTrain code) a sparse plus low-rank one with an explicit
+// support; alpha and density are then in config.json's "slt" object or in the options. What
+// generation_config.json names as ends counts besides config.json's. Errors: SLT_ERR_FORMAT, also
+// where the tokenizer has more tokens than the model has rows; SLT_ERR_RANGE where alpha or density
+// is missing or does not fit.
 SLT_API int slt_convert_import(struct slt_output *out, const char *directory,
                                const struct slt_convert_options *options,
                                struct slt_error *err) SLT_CHECK_RESULT;
@@ -43,9 +44,10 @@ SLT_API int slt_convert_open(struct slt_input **in, const char *directory,
                              const struct slt_convert_options *options,
                              struct slt_error *err) SLT_CHECK_RESULT;
 
-// Whether a whole file is a model of llama2.c (versions 0 to 2), by its magic number, or without one
-// (version 0) by its size, and the same model as a checkpoint, with the options' tokenizer and
-// provenance; name is for messages. SLT_ERR_FORMAT if it is none, cut short, or of another version.
+// Whether a file is a model of llama2.c, by its magic number, or without one (version 0) by sizes
+// in its first bytes that a model may have; and the same model as a checkpoint, with the options'
+// tokenizer and provenance; name is for messages. SLT_ERR_FORMAT if it is none, not as long as its
+// sizes ask for, or of a version above 2.
 SLT_API bool slt_convert_is_llama2c(const void *data, uint64_t bytes);
 SLT_API int slt_convert_llama2c(struct slt_output *out, const char *name, const void *data,
                                 uint64_t bytes, const struct slt_convert_options *options,
@@ -67,9 +69,10 @@ SLT_API int slt_convert_export(const char *directory, struct slt_checkpoint_read
 // Writes the model, its linears merged, and its tokenizer as one GGUF file (version 3) for
 // llama.cpp's architecture "llama": rows of q and k in the order of its rotation, norms in F32,
 // scaled rotary positions as it has them (linear: two keys; llama3: a tensor rope_freqs.weight of
-// head_dim/2 divisors), matrices in the type; Q8_0 (blocks of 32 with a scale of 16 bits) only where a row is a multiple
-// of 32, else F16. A byte-level tokenizer.json is of ggml's kind "gpt2"; SLT_ERR_RANGE for other
-// ones, and for those that split text in a way that llama.cpp has no name for.
+// head_dim/2 divisors), matrices in the type; Q8_0 (blocks of 32 with a scale of 16 bits) only
+// where a row is a multiple of 32, else F16. A byte-level tokenizer.json is of ggml's kind "gpt2";
+// SLT_ERR_RANGE for other ones, and for those that split text in a way that llama.cpp has no name
+// for.
 enum slt_gguf_type { SLT_GGUF_F32, SLT_GGUF_F16, SLT_GGUF_BF16, SLT_GGUF_Q8_0 };
 SLT_API int slt_convert_gguf(struct slt_output *out, struct slt_checkpoint_reader *reader,
                              enum slt_gguf_type type, slt_stop_flag *stop,
