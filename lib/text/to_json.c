@@ -10,6 +10,7 @@
 #include <stdlib.h>
 
 #include "core/json.h"
+#include "core/utf8.h"
 #include "text/json_tokenizer.h"
 #include "text/kinds.h"
 #include "text/spm_merges.h"
@@ -55,6 +56,17 @@ static json_t *replace(const char *kind, const char *pattern, const char *conten
                      content);
 }
 
+static int put_escaped(struct text_buffer *b, const char *text, size_t bytes, struct slt_error *err)
+{
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < bytes; i++) {
+        rc = text_buffer_add(b, "\\", ispunct((unsigned char)text[i]) != 0, err);
+        if (rc == 0)
+            rc = text_buffer_add(b, text + i, 1, err);
+    }
+    return rc;
+}
+
 // A pattern of the prefix before a text that is one of the user's pieces and nothing else: these
 // are normalized, too, and must not get it.
 static int put_alone(struct text_buffer *b, const struct spm_model *m, struct slt_error *err)
@@ -68,11 +80,8 @@ static int put_alone(struct text_buffer *b, const struct spm_model *m, struct sl
             continue;
         rc = text_buffer_add(b, "|", has_one, err);
         has_one = true;
-        for (size_t i = 0; rc == 0 && i < p->bytes; i++) {
-            rc = text_buffer_add(b, "\\", ispunct((unsigned char)p->text[i]) != 0, err);
-            if (rc == 0)
-                rc = text_buffer_add(b, p->text + i, 1, err);
-        }
+        if (rc == 0)
+            rc = put_escaped(b, p->text, p->bytes, err);
     }
     if (rc == 0)
         rc = text_buffer_add(b, end, sizeof end, err); // with its NUL
@@ -194,6 +203,76 @@ static int make_unigram(json_t **model, const struct spm_model *m, uint32_t unkn
     return rc;
 }
 
+// ---- Texts of control pieces ----
+
+// The next character of a piece at *at, on which it moves; 0 bytes at the end.
+static size_t step(const struct spm_piece *p, size_t at)
+{
+    const size_t n = slt_utf8_length(p->text + at, p->bytes - at);
+    return at < p->bytes ? n + (n == 0) : 0;
+}
+
+// Whether a piece that texts give has these bytes in it, or is them.
+static bool occurs(const struct spm_model *m, const char *text, size_t bytes, bool whole)
+{
+    for (uint32_t id = 0; id < m->own_count; id++) {
+        const struct spm_piece *p = &m->piece[id];
+        if (p->type != SLT_PIECE_NORMAL || (whole && p->bytes != bytes))
+            continue;
+        for (size_t at = 0; at + bytes <= p->bytes; at++)
+            if (memcmp(p->text + at, text, bytes) == 0)
+                return true;
+    }
+    return false;
+}
+
+// A place in a control piece where a text may be cut without changing its ids: no piece goes over
+// it, and not both sides are unknown, which would be one. 0 if there is none.
+static size_t find_cut(const struct spm_model *m, const struct spm_piece *p)
+{
+    for (size_t at = 0, n, next; (n = step(p, at)) > 0; at += n) {
+        next = step(p, at + n);
+        if (next > 0 && !occurs(m, p->text + at, n + next, false) &&
+            (occurs(m, p->text + at, n, true) || occurs(m, p->text + at + n, next, true)))
+            return at + n;
+    }
+    return 0;
+}
+
+// Of a Unigram model: a text is cut within what reads like a control piece. The list of a
+// tokenizer.json has these among all others, where a text could give them.
+static int make_words(json_t **words, const struct spm_model *m, struct slt_error *err)
+{
+    struct text_buffer b = {0};
+    int rc = 0;
+    *words = NULL;
+    for (uint32_t id = 0; rc == 0 && m->algorithm == SPM_UNIGRAM && m->added_count == 0 &&
+                          id < m->own_count;
+         id++) {
+        const struct spm_piece *p = &m->piece[id];
+        const size_t cut = p->type != SLT_PIECE_USER && is_added(m, id) ? find_cut(m, p) : 0;
+        if (cut == 0)
+            continue;
+        rc = text_buffer_add(&b, "|", b.bytes > 0, err);
+        if (rc == 0)
+            rc = put_escaped(&b, p->text, cut, err);
+        if (rc == 0)
+            rc = text_buffer_add(&b, "(?=", 3, err);
+        if (rc == 0)
+            rc = put_escaped(&b, p->text + cut, p->bytes - cut, err);
+        if (rc == 0)
+            rc = text_buffer_add(&b, ")", 1, err);
+    }
+    if (rc == 0 && b.bytes > 0) {
+        *words = json_pack("{s:s, s:{s:o}, s:s, s:b}", "type", "Split", "pattern", "Regex",
+                           json_stringn(b.data, b.bytes), "behavior", "MergedWithPrevious",
+                           "invert", false);
+        rc = *words == NULL ? no_memory(err) : 0;
+    }
+    free(b.data);
+    return rc;
+}
+
 // ---- The rest ----
 
 static json_t *make_added(const struct spm_model *m)
@@ -308,10 +387,13 @@ int spm_model_to_json(void **json, size_t *bytes, const struct spm_model *m, str
         rc = make_normalizer(&normalizer, m, err);
     else
         normalizer = json_null();
-    json_t *words = m->space_first
-                        ? json_pack("{s:s, s:s, s:s, s:b}", "type", "Metaspace", "replacement",
-                                    MARK, "prepend_scheme", "first", "split", false)
-                        : json_null();
+    json_t *words = NULL;
+    if (rc == 0)
+        rc = make_words(&words, m, err);
+    if (m->space_first) // where there are added tokens, and so no words
+        words = json_pack("{s:s, s:s, s:s, s:b}", "type", "Metaspace", "replacement", MARK,
+                          "prepend_scheme", "first", "split", false);
+    words = words != NULL ? words : json_null();
     json_t *root =
         json_pack("{s:s, s:n, s:n, s:o, s:o, s:o, s:o, s:o, s:o}", "version", "1.0", "truncation",
                   "padding", "added_tokens", make_added(m), "normalizer", normalizer,
