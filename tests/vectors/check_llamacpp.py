@@ -74,8 +74,9 @@ def main():
                 out = subprocess.run(["slt-generate", "-q", "--temperature", "0", "--max-tokens", str(MADE), "--prompt", line,
                                       model], check=True, stdout=subprocess.PIPE).stdout
                 made = greedy(llama, ids)
-                theirs = reference.generate(torch.tensor([ids]), max_new_tokens=MADE, do_sample=False,
-                                            pad_token_id=0)[0, len(ids):].tolist()
+                prompt = torch.tensor([ids])
+                theirs = reference.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=MADE,
+                                            do_sample=False)[0, len(ids):].tolist()
                 theirs = [i for i in theirs if i != llama.token_eos()]
                 back = subprocess.run(["slt-tokenize", "-q", "--tokenizer", tokenizer, "--decode", "-"], check=True,
                                       input=token_file(tok, ids + made), stdout=subprocess.PIPE).stdout
