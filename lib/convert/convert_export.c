@@ -6,23 +6,27 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "convert/export_files.h"
 #include "core/bfloat.h"
 #include "core/half.h"
 #include "files/param_tensors.h"
 #include "files/safetensors.h"
 #include "slt/convert.h"
+#include "text/to_json.h"
 #include "weights/dense.h"
 
 struct export
 {
-    const char *directory;
+    struct export_folder folder;
     struct slt_checkpoint_reader *reader;
     enum slt_dtype dtype;
-    slt_stop_flag *stop;
     struct slt_config config;      // of what is written
     struct slt_param_info *source; // of what is read
     struct slt_param_info *target;
     size_t sources, targets;
+    struct slt_tokenizer *tokenizer; // NULL: there is none
+    void *json;                      // the tokenizer as a tokenizer.json
+    size_t json_bytes;
     struct slt_output *out;
 };
 
@@ -32,7 +36,7 @@ static int put(void *user, const float *values, int64_t count, struct slt_error 
 {
     struct export *x = user;
     uint16_t half[4096];
-    int rc = slt_error_stopped(x->stop, err);
+    int rc = slt_error_stopped(x->folder.stop, err);
     if (rc != 0)
         return rc;
     if (x->dtype == SLT_F32)
@@ -51,7 +55,7 @@ static int put(void *user, const float *values, int64_t count, struct slt_error 
 static int copy_param(struct export *x, const struct slt_param_info *p, struct slt_error *err)
 {
     int rc = slt_param_expect(x->reader, p, err);
-    return rc == 0 ? slt_values_read(x->reader, p->rows * p->cols, put, x, x->stop, err) : rc;
+    return rc == 0 ? slt_values_read(x->reader, p->rows * p->cols, put, x, x->folder.stop, err) : rc;
 }
 
 // A linear as one matrix, or as its parts in the order of target.
@@ -81,22 +85,6 @@ static int write_linear(struct export *x, const struct slt_dense_linear *l, bool
 }
 
 // ---- Files ----
-
-static int write_file(const struct export *x, const char *name, const void *data, size_t bytes,
-                      struct slt_error *err)
-{
-    char path[PATH_MAX];
-    struct slt_output *out;
-    snprintf(path, sizeof path, "%s/%s", x->directory, name);
-    int rc = slt_output_open(&out, path, x->stop, err);
-    if (rc != 0)
-        return rc;
-    if ((rc = slt_output_write(out, data, bytes, err)) != 0) {
-        slt_output_abandon(out);
-        return rc;
-    }
-    return slt_output_publish(out, err);
-}
 
 static int write_header(struct export *x, struct slt_error *err)
 {
@@ -138,8 +126,8 @@ static int write_tensors(struct export *x, bool merge, struct slt_error *err)
 static int write_model(struct export *x, bool merge, struct slt_error *err)
 {
     char path[PATH_MAX];
-    snprintf(path, sizeof path, "%s/model.safetensors", x->directory);
-    int rc = slt_output_open(&x->out, path, x->stop, err);
+    snprintf(path, sizeof path, "%s/model.safetensors", x->folder.path);
+    int rc = slt_output_open(&x->out, path, x->folder.stop, err);
     if (rc != 0)
         return rc;
     if ((rc = write_tensors(x, merge, err)) != 0) {
@@ -164,35 +152,55 @@ static int write_config(const struct export *x, const char *json, struct slt_err
     else
         snprintf(text, size, "%.*s\"torch_dtype\": \"%s\"%s", (int)(at - json), json, name,
                  at + sizeof key - 1);
-    int rc = write_file(x, "config.json", text, strlen(text), err);
+    int rc = export_file(&x->folder, "config.json", text, strlen(text), err);
     free(text);
     return rc;
 }
 
-static int write_rest(struct export *x, struct slt_error *err)
+// The tokenizer, and what it is for transformers; nothing is written where it is not to be had.
+static int open_tokenizer(struct export *x, struct slt_error *err)
 {
     const char *member;
-    char *json;
     size_t bytes;
-    const void *tokenizer = slt_checkpoint_tokenizer(x->reader, &bytes, &member);
-    int rc = slt_config_write(&x->config, &json, err);
-    if (rc != 0)
-        return rc;
-    rc = write_config(x, json, err);
+    const void *data = slt_checkpoint_tokenizer(x->reader, &bytes, &member);
+    const char *name = slt_checkpoint_name(x->reader);
+    if (data == NULL)
+        return 0;
+    int rc = slt_tokenizer_load(&x->tokenizer, name, data, bytes, err);
+    if (rc == 0)
+        rc = slt_tokenizer_check_size(x->tokenizer, x->config.vocab_size, name, err);
+    return rc == 0 ? slt_tokenizer_to_json(&x->json, &x->json_bytes, x->tokenizer, err) : rc;
+}
+
+// config.json comes last, so that a directory which has one is whole.
+static int write_all(struct export *x, bool merge, struct slt_error *err)
+{
+    const struct export_folder *f = &x->folder;
+    char *json = NULL;
+    if (mkdir(f->path, 0777) != 0 && errno != EEXIST)
+        return slt_error_errno(err, "cannot make '%s'", f->path);
+    int rc = export_clear(f, err);
+    if (rc == 0 && x->tokenizer != NULL)
+        rc = export_tokenizer(f, x->tokenizer, x->json, x->json_bytes, err);
+    if (rc == 0)
+        rc = write_model(x, merge, err);
+    if (rc == 0)
+        rc = export_generation(f, err);
+    if (rc == 0)
+        rc = export_card(f, slt_checkpoint_config(x->reader), slt_checkpoint_provenance(x->reader),
+                         err);
+    if (rc == 0 && (rc = slt_config_write(&x->config, &json, err)) == 0)
+        rc = write_config(x, json, err);
     free(json);
-    if (rc == 0 && tokenizer != NULL)
-        rc = write_file(x, member, tokenizer, bytes, err);
     return rc;
 }
 
 int slt_convert_export(const char *directory, struct slt_checkpoint_reader *reader,
                        enum slt_dtype dtype, bool merge, slt_stop_flag *stop, struct slt_error *err)
 {
-    struct export x = {.directory = directory,
-                       .reader = reader,
-                       .dtype = dtype,
-                       .stop = stop,
-                       .config = *slt_checkpoint_config(reader)};
+    struct export x = {
+        .reader = reader, .dtype = dtype, .config = *slt_checkpoint_config(reader)};
+    x.folder = (struct export_folder){directory, &x.config, stop};
     x.config.quantization = (struct slt_quantization){0};
     const bool dense = slt_method_is_dense(x.config.method);
     if (!merge && !dense && slt_method_has(x.config.method, SLT_ROLE_WEIGHT))
@@ -209,13 +217,15 @@ int slt_convert_export(const char *directory, struct slt_checkpoint_reader *read
         x.config.support = (struct slt_support_spec){SLT_SUPPORT_EXPLICIT, 0, 0};
         x.config.support_crc = 0;
     }
-    if (mkdir(directory, 0777) != 0 && errno != EEXIST)
-        return slt_error_errno(err, "cannot make '%s'", directory);
     int rc = slt_config_params(slt_checkpoint_config(reader), &x.source, &x.sources, err);
     if (rc == 0)
         rc = slt_config_params(&x.config, &x.target, &x.targets, err);
-    if (rc == 0 && (rc = write_model(&x, merge, err)) == 0)
-        rc = write_rest(&x, err);
+    if (rc == 0)
+        rc = open_tokenizer(&x, err);
+    if (rc == 0)
+        rc = write_all(&x, merge, err);
+    slt_tokenizer_free(x.tokenizer);
+    free(x.json);
     free(x.source);
     free(x.target);
     return rc;

@@ -237,6 +237,9 @@ int slt_convert_gguf(struct slt_output *out, struct slt_checkpoint_reader *reade
     if (rc == 0 && data != NULL)
         rc = slt_tokenizer_load(&tokenizer, slt_checkpoint_name(reader), data, bytes, err);
     if (rc == 0 && tokenizer != NULL)
+        rc = slt_tokenizer_check_size(tokenizer, g.config.vocab_size, slt_checkpoint_name(reader),
+                                      err);
+    if (rc == 0 && tokenizer != NULL)
         rc = gguf_check_tokenizer(tokenizer, err);
     if (rc == 0) {
         g.counting = true;

@@ -1,5 +1,5 @@
-// The tokenizer in a GGUF file, as llama.cpp reads it: a SentencePiece model as "llama", byte-level
-// byte-pair encoding as "gpt2".
+// The tokenizer in a GGUF file, as llama.cpp reads it: a SentencePiece model of byte pairs as
+// "llama", a Unigram one as "t5", byte-level byte-pair encoding as "gpt2".
 #include <stdio.h>
 #include <string.h>
 
@@ -7,12 +7,41 @@
 #include "core/utf8.h"
 #include "text/json_tokenizer.h"
 #include "text/kinds.h"
+#include "text/spm_tokenizer.h"
+
+// NULL where the tokenizer is of another kind.
+static const struct spm_model *spm_of(const struct slt_tokenizer *t)
+{
+    const struct spm_tokenizer *spm = slt_tokenizer_model(t, &spm_kind);
+    return spm != NULL ? &spm->model : NULL;
+}
+
+// llama.cpp normalizes texts for a Unigram model only.
+static int check_spm(const struct spm_model *m, struct slt_error *err)
+{
+    const char *what = NULL;
+    if (m->algorithm != SPM_BPE && m->algorithm != SPM_UNIGRAM)
+        what = "is of words or characters";
+    else if (m->space_behind)
+        what = "has spaces behind words";
+    else if (!m->escapes_spaces)
+        what = "keeps spaces as they are";
+    else if (m->algorithm == SPM_BPE && (m->charsmap != NULL || m->removes_spaces))
+        what = "is of byte pairs and normalizes text or removes spaces";
+    else if (m->space_first)
+        what = "puts a space before a text's start, but not behind added tokens";
+    return what == NULL ? 0
+                        : slt_error_set(err, SLT_ERR_RANGE,
+                                        "llama.cpp has no place for the model's tokenizer, which "
+                                        "%s",
+                                        what);
+}
 
 int gguf_check_tokenizer(const struct slt_tokenizer *tokenizer, struct slt_error *err)
 {
     const struct json_tokenizer *bpe = slt_tokenizer_model(tokenizer, &bpe_kind);
     if (bpe == NULL)
-        return 0;
+        return check_spm(spm_of(tokenizer), err);
     if (!bpe->bpe.by_bytes)
         return slt_error_set(err, SLT_ERR_RANGE,
                              "GGUF has no place for a tokenizer.json that is not byte-level: give "
@@ -62,13 +91,34 @@ static void put_merges(struct gguf *g, const struct bpe *b)
         put_merge(g, &b->vocabulary, b->pair[i]);
 }
 
+// The ends besides EOS have two keys; of more than that, llama.cpp finds the usual ones by itself.
+static void put_ends(struct gguf *g)
+{
+    static const char *const keys[] = {"tokenizer.ggml.eot_token_id",
+                                       "tokenizer.ggml.eom_token_id"};
+    for (int64_t i = 0; i < g->config.more_eos_count && i < 2; i++)
+        gguf_key_id(g, keys[i], g->config.more_eos[i]);
+}
+
+static void put_normalizer(struct gguf *g, const struct spm_model *m)
+{
+    gguf_key_flag(g, "tokenizer.ggml.remove_extra_whitespaces", m->removes_spaces);
+    if (m->charsmap != NULL) {
+        gguf_key_array(g, "tokenizer.ggml.precompiled_charsmap", GGUF_U8, m->charsmap_bytes);
+        gguf_put(g, m->charsmap, m->charsmap_bytes);
+    }
+}
+
 void gguf_put_tokenizer(struct gguf *g, const struct slt_tokenizer *t)
 {
     const struct json_tokenizer *bpe = slt_tokenizer_model(t, &bpe_kind);
-    const uint32_t own = slt_tokenizer_info(t)->vocab_size;
-    const uint32_t count = g->config.vocab_size > own ? (uint32_t)g->config.vocab_size : own;
+    const struct spm_model *spm = spm_of(t);
+    const uint32_t count = (uint32_t)g->config.vocab_size;
     char name[24];
-    gguf_key_string(g, "tokenizer.ggml.model", bpe != NULL ? "gpt2" : "llama");
+    gguf_key_string(g, "tokenizer.ggml.model",
+                    bpe != NULL                        ? "gpt2"
+                    : spm->algorithm == SPM_UNIGRAM ? "t5"
+                                                       : "llama");
     if (bpe != NULL)
         gguf_key_string(g, "tokenizer.ggml.pre", json_tokenizer_gguf_pre(bpe));
     gguf_key_array(g, "tokenizer.ggml.tokens", GGUF_STRING, count);
@@ -89,8 +139,10 @@ void gguf_put_tokenizer(struct gguf *g, const struct slt_tokenizer *t)
     gguf_key_id(g, "tokenizer.ggml.padding_token_id", g->config.pad_token_id);
     if (slt_tokenizer_info(t)->unk != SLT_TOKEN_NONE)
         gguf_key_u32(g, "tokenizer.ggml.unknown_token_id", slt_tokenizer_info(t)->unk);
-    // Our models see documents without BOS, with EOS between them.
-    gguf_key_flag(g, "tokenizer.ggml.add_bos_token", false);
-    gguf_key_flag(g, "tokenizer.ggml.add_eos_token", false);
+    put_ends(g);
+    gguf_key_flag(g, "tokenizer.ggml.add_bos_token", slt_tokenizer_info(t)->adds_bos);
+    gguf_key_flag(g, "tokenizer.ggml.add_eos_token", slt_tokenizer_info(t)->adds_eos);
     gguf_key_flag(g, "tokenizer.ggml.add_space_prefix", slt_tokenizer_adds_space(t));
+    if (spm != NULL)
+        put_normalizer(g, spm);
 }

@@ -4,6 +4,7 @@
 #include <sentencepiece_processor.h>
 #include <sentencepiece_trainer.h>
 
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -51,6 +52,32 @@ template <class F> int guarded(struct slt_error *err, F f)
     } catch (const std::exception &e) {
         return slt_error_set(err, SLT_ERR_FORMAT, "the tokenizer failed: %s", e.what());
     }
+}
+
+// Why the trainer could not do it. Its own sentences name options that are not ours.
+int cannot_train(uint32_t vocab_size, const std::string &why, struct slt_error *err)
+{
+    constexpr unsigned others = 256 + 4; // bytes, and the tokens with a meaning
+    unsigned asked, needed;
+    if (sscanf(why.c_str(), "Vocabulary size is smaller than required_chars. %u vs %u", &asked,
+               &needed) == 2 &&
+        needed > others)
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "cannot train a tokenizer of %u pieces: --vocab-size is too small, the "
+                             "text has %u different characters that count, and with 256 bytes and "
+                             "4 special tokens that makes %u",
+                             vocab_size, needed - others, needed);
+    if (sscanf(why.c_str(), "Vocabulary size too high (%u). Please set it to a value <= %u", &asked,
+               &needed) == 2)
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "cannot train a tokenizer of %u pieces: --vocab-size is too large, the "
+                             "text gives %u at most",
+                             vocab_size, needed);
+    if (why.empty())
+        return slt_error_set(err, SLT_ERR_RANGE, "cannot train a tokenizer of %u pieces: there is no text to train it on",
+                             vocab_size);
+    return slt_error_set(err, SLT_ERR_RANGE, "cannot train a tokenizer of %u pieces: %s",
+                         vocab_size, why.c_str());
 }
 
 // A number that looks random but depends on the index alone (the finaliser of SplitMix64).
@@ -221,8 +248,7 @@ int spm_train(void **model, size_t *bytes, slt_sentence_source *source, void *us
         };
         const auto status = sp::SentencePieceTrainer::Train(options, &sentences, &out);
         if (!status.ok())
-            return slt_error_set(err, SLT_ERR_RANGE, "cannot train a tokenizer of %u pieces: %s",
-                                 vocab_size, reason(status).c_str());
+            return cannot_train(vocab_size, reason(status), err);
         void *copy = malloc(out.size());
         if (copy == nullptr)
             return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the trained tokenizer");

@@ -20,6 +20,7 @@ static void release(void *model)
         return;
     spm_engine_close(t->engine);
     spm_engine_close(t->rest);
+    spm_engine_close(t->whole);
     added_free(&t->added);
     spm_model_clear(&t->model);
     free(t->texts);
@@ -68,8 +69,9 @@ static int add_tokens(struct spm_tokenizer *t, struct slt_error *err)
 
 // A second model that puts no space before a text: of a message that comes twice, protocol buffers
 // take what the later one says.
-static int open_rest(struct spm_tokenizer *t, size_t bytes, struct slt_error *err)
+static int open_rest(struct spm_tokenizer *t, struct slt_error *err)
 {
+    const size_t bytes = t->model.own_bytes;
     static const char no_space[] = {3 << 3 | 2, 2, 3 << 3, 0}; // normalizer_spec.add_dummy_prefix
     char *file = malloc(bytes + sizeof no_space);
     if (file == NULL)
@@ -88,9 +90,11 @@ static int load(void **model, const char *name, const void *data, size_t bytes,
     if (t == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the tokenizer '%s'", name);
     t->file = data;
-    int rc = spm_engine_open(&t->engine, data, bytes, err);
+    int rc = spm_model_read(&t->model, t->file, bytes, err);
     if (rc == 0)
-        rc = spm_model_read(&t->model, t->file, bytes, err);
+        rc = spm_engine_open(&t->engine, data, t->model.own_bytes, err);
+    if (rc == 0 && t->model.count > t->model.own_count)
+        rc = spm_engine_open(&t->whole, data, bytes, err);
     if (rc == SLT_ERR_FORMAT)
         slt_error_set(err, rc, "'%s' is neither a SentencePiece model nor a tokenizer.json", name);
     if (rc == 0)
@@ -98,7 +102,7 @@ static int load(void **model, const char *name, const void *data, size_t bytes,
     if (rc == 0)
         rc = add_tokens(t, err);
     if (rc == 0 && t->model.space_first)
-        rc = open_rest(t, bytes, err);
+        rc = open_rest(t, err);
     if (rc != 0)
         release(t);
     else
@@ -133,7 +137,7 @@ static bool adds_space(const void *model)
 
 // ---- Texts ----
 
-// Where EOS is text it goes to SentencePiece, to which it is a control piece, which no text gives.
+// Where EOS is text it goes to SentencePiece as any other.
 static int encode(const void *model, struct slt_token_ids *ids, const char *text, size_t bytes,
                   bool eos_is_text, struct slt_error *err)
 {
@@ -164,6 +168,9 @@ static int decode(const void *model, char **text, size_t *bytes, const uint32_t 
                   bool is_rest, struct slt_error *err)
 {
     const struct spm_tokenizer *t = model;
+    const void *engine = is_rest && t->rest != NULL ? t->rest // behind an added token are none
+                         : t->whole != NULL         ? t->whole
+                                                    : t->engine;
     uint32_t *shown = malloc(count * sizeof *shown + 1);
     size_t n = 0;
     int rc = 0;
@@ -177,8 +184,7 @@ static int decode(const void *model, char **text, size_t *bytes, const uint32_t 
             shown[n++] = ids[i];
     }
     if (rc == 0)
-        rc = spm_engine_decode(is_rest && t->rest != NULL ? t->rest : t->engine, text, bytes, shown,
-                               n, err);
+        rc = spm_engine_decode(engine, text, bytes, shown, n, err);
     free(shown);
     return rc;
 }

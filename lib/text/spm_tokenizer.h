@@ -10,7 +10,10 @@ struct spm_tokenizer {
     const void *file;    // its bytes, the caller's
     char *texts;         // of the pieces, each with a NUL behind it
     size_t *text;        // (count): where they are
-    void *engine, *rest; // rest: for text that is not the first, without a space before it; or NULL
+    // That encode know the model's own pieces only, of which no added token is one.
+    void *engine;
+    void *rest;  // for text that is not the first, without a space before it; or NULL
+    void *whole; // that decodes, with all pieces; or NULL, where the first one has them all
     struct added_set added;
 };
 

@@ -188,12 +188,20 @@ golden() { # MODEL IDS EOS
     [ -z "$(ls -A)" ]
 }
 
-@test "a vocabulary that the text cannot fill is refused with the library's reason" {
+@test "a vocabulary that does not fit the text is refused, and which would is said" {
     echo hello >x
-    run slt-tokenize --train-tokenizer m.model --vocab-size 4000 -o t.tok x
-    echo "$output"
-    [ "$status" -eq 1 ]
-    [[ $output == *"cannot train a tokenizer of 4000 pieces: Vocabulary size too high"* ]]
+    refused() { # SIZE SENTENCE
+        run slt-tokenize --train-tokenizer m.model --vocab-size "$1" -o t.tok x
+        echo "$output"
+        [ "$status" -eq 1 ]
+        [[ $output == *"cannot train a tokenizer of $1 pieces: $2"* ]]
+    }
+    refused 4000 "--vocab-size is too large, the text gives 273 at most"
+    printf 'abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789%.0s' {1..50} >x
+    refused 321 "--vocab-size is too small, the text has 62 different characters that count, and with 256 bytes and 4 special tokens that makes 322"
+    slt-tokenize --train-tokenizer m.model --vocab-size 322 -o t.tok x
+    printf '\377\376\n' >x
+    refused 300 "there is no text"
 }
 
 @test "a tokenizer without any text to learn from is refused with that reason" {

@@ -1,0 +1,214 @@
+# Hugging Face directories: as models for every tool, as tokenizers, and whole when slt-convert writes them.
+
+setup_file() {
+    load common
+    cd "$BATS_FILE_TMPDIR"
+    make_text text
+    mkdir tokenizer
+    slt-tokenize --train-tokenizer tokenizer/tokenizer.model --vocab-size 512 --document blank -o x.tok text
+    printf '%s\n' '{"vocab_size": 7, "hidden_size": 32, "intermediate_size": 44, "num_hidden_layers": 2,' \
+        '"num_attention_heads": 2, "rms_norm_eps": 1e-6}' >tiny.json
+    slt-init --config tiny.json --tokenizer tokenizer --method full --no-provenance -o new.slt
+    slt-train --data x.tok --batch 2 --seq 24 --steps 4 --no-provenance -o plain.slt new.slt
+    # The same with more tokens, as directories of chat models have them.
+    cp -r tokenizer chat
+    printf '{"<|im_start|>": 512, "<|im_end|>": 513, "[note]": 515}' >chat/added_tokens.json
+    printf '%s\n' '{"tokenizer_class": "LlamaTokenizer", "bos_token": "<s>", "eos_token": {"content": "<|im_end|>"},' \
+        '"additional_special_tokens": ["<|im_start|>"], "add_bos_token": true}' >chat/tokenizer_config.json
+    slt-tokenize --tokenizer chat --document blank --valid-output valid.tok --valid-fraction 0.1 -o train.tok text
+    slt-init --config tiny.json --tokenizer chat --method full --no-provenance -o new.slt
+    slt-train --data train.tok --batch 2 --seq 24 --steps 4 --no-provenance -o chat.slt new.slt
+    slt-convert -o hf chat.slt
+    # As other programs leave it.
+    mkdir model
+    cp hf/config.json hf/model.safetensors chat/* model
+}
+
+setup() {
+    load common
+    mkdir "$BATS_TEST_TMPDIR/work"
+    cd "$BATS_TEST_TMPDIR/work"
+    DATA=$BATS_FILE_TMPDIR
+}
+
+# The ids of a document: tokens of its file, without EOS.
+ids() { # TOKENIZER TEXT
+    printf %s "$2" >text.in
+    slt-tokenize -q --tokenizer "$1" -o ids.tok text.in
+    tail -c +65 ids.tok | head -c $((2 * ($(slt-info ids.tok | value_of tokens) - 1))) | od -An -v -tu2 | tr -s ' \n' ' '
+}
+
+# A checkpoint with another tokenizer in it, whole again.
+with_tokenizer() { # MODEL TOKENIZER OUTPUT
+    mkdir unpacked && tar -xf "$1" -C unpacked && cp "$2" unpacked/tokenizer.model
+    (cd unpacked && sha256sum config.json tokenizer.model model.safetensors >MANIFEST.sha256 &&
+        tar --format=pax -cf - config.json tokenizer.model model.safetensors MANIFEST.sha256) >"$3"
+}
+
+@test "every tool that takes a checkpoint takes the directory, as slt-convert would make it one" {
+    slt-convert -o same.slt "$DATA/model"
+    cmp <(slt-info --json "$DATA/model") <(slt-info --json same.slt)
+    slt-info --check "$DATA/model"
+    cmp <(slt-eval --data "$DATA/valid.tok" --seq 24 "$DATA/model") <(slt-eval --data "$DATA/valid.tok" --seq 24 same.slt)
+    cmp <(slt-generate --temperature 0 --max-tokens 20 --prompt 'It was' "$DATA/model") \
+        <(slt-generate --temperature 0 --max-tokens 20 --prompt 'It was' same.slt)
+    cmp <(slt-quantize --type int8 "$DATA/model") <(slt-quantize --type int8 same.slt)
+    cmp <(slt-init --from "$DATA/model" --method lowrank --rank 4) <(slt-init --from same.slt --method lowrank --rank 4)
+    cmp <(slt-svd-inspect "$DATA/model") <(slt-svd-inspect same.slt)
+    cmp <(slt-train --data "$DATA/train.tok" --batch 2 --seq 24 --steps 2 "$DATA/model") \
+        <(slt-train --data "$DATA/train.tok" --batch 2 --seq 24 --steps 2 same.slt)
+    cmp <(slt-plan --config "$DATA/model") <(slt-plan --config "$DATA/model/config.json")
+    cmp <(cat same.slt | slt-convert --to gguf -) <(slt-convert --to gguf same.slt)
+    # What is missing in it is said as of a file.
+    cp -r "$DATA/model" cut
+    head -c 3000 "$DATA/model/model.safetensors" >cut/model.safetensors
+    for tool in "slt-eval --data $DATA/valid.tok" slt-generate "slt-quantize --type int8" slt-info; do
+        # shellcheck disable=SC2086 # several words
+        run $tool cut
+        [ "$status" -eq 1 ]
+        [[ $output == *model.safetensors* ]]
+    done
+}
+
+@test "added tokens: their ids in prompts and documents, EOS in no document" {
+    [ "$(ids "$DATA/chat" '<|im_start|>a[note]')" = "$(printf ' 512%s515 ' "$(ids "$DATA/tokenizer" a)")" ]
+    [[ $(ids "$DATA/chat" 'a<|im_end|>b') != *513* ]]
+    [ "$(slt-info "$DATA/train.tok" | value_of eos)" = 513 ]
+    [ "$(slt-info "$DATA/chat.slt" | value_of config.eos_token_id)" = 513 ]
+    [ "$(slt-info "$DATA/chat.slt" | value_of config.vocab_size)" = 516 ]
+    # Other text has the model's own ids.
+    cmp <(slt-tokenize -q --tokenizer "$DATA/chat" "$DATA/text" | tail -c +65 | head -c 20000) \
+        <(slt-tokenize -q --tokenizer "$DATA/tokenizer" "$DATA/text" | tail -c +65 | head -c 20000)
+    slt-generate -v --temperature 0 --max-tokens 1 --prompt '<|im_start|>[note]<|im_end|>' "$DATA/chat.slt" >out 2>err
+    grep -q '1 tokens after a prompt of 3' err
+    [ "$(head -c 6 out)" = '[note]' ]
+}
+
+@test "added tokens go into GGUF and into the directory, and come back" {
+    slt-convert --to gguf -o model.gguf "$DATA/chat.slt"
+    for token in '<|im_start|>' '<|im_end|>' '[note]' '[PAD514]'; do
+        grep -aqF "$token" model.gguf
+        grep -qF "\"$token\"" "$DATA/hf/tokenizer.json"
+    done
+    grep -q '"eos_token": "<|im_end|>"' "$DATA/hf/tokenizer_config.json"
+    cmp "$DATA/hf/tokenizer.model" "$DATA/tokenizer/tokenizer.model"
+    slt-convert --no-provenance "$DATA/hf" | cmp - "$DATA/chat.slt"
+    slt-convert --no-provenance "$DATA/model" | cmp - "$DATA/chat.slt"
+    # The original model file is the tokenizer of what only says how BOS is used.
+    cp -r "$DATA/tokenizer" .
+    printf '{"add_bos_token": true, "eos_token": "</s>"}' >tokenizer/tokenizer_config.json
+    slt-init --config "$DATA/tiny.json" --tokenizer tokenizer --method full -o bos.slt
+    slt-eval --data "$DATA/x.tok" --seq 24 --limit 100 bos.slt
+}
+
+@test "what stands around a text is as the source says" {
+    flag() { grep -abo "$1" "$2" | head -n 1 | cut -d: -f 1; }
+    value() { tail -c +$(($(flag "$1" "$2") + ${#1} + 5)) "$2" | head -c 1 | od -An -tu1 | tr -d ' '; }
+    slt-convert --to gguf -o chat.gguf "$DATA/chat.slt"
+    slt-convert --to gguf -o plain.gguf "$DATA/plain.slt"
+    [ "$(value tokenizer.ggml.add_bos_token chat.gguf)" = 1 ]
+    [ "$(value tokenizer.ggml.add_eos_token chat.gguf)" = 0 ]
+    [ "$(value tokenizer.ggml.add_bos_token plain.gguf)" = 0 ]
+    grep -q '"add_bos_token": true' "$DATA/hf/tokenizer_config.json"
+    grep -q '"TemplateProcessing"' "$DATA/hf/tokenizer.json"
+}
+
+@test "a tokenizer that is larger than the model is refused, in a directory and in a checkpoint" {
+    slt-convert -o hf "$DATA/plain.slt"
+    slt-tokenize --train-tokenizer large.model --vocab-size 520 --document blank -o x.tok "$DATA/text"
+    cp large.model hf/tokenizer.model
+    with_tokenizer "$DATA/plain.slt" large.model large.slt
+    for wrong in "slt-convert -o x.slt hf" "slt-generate hf" "slt-convert --to gguf -o x.gguf large.slt" \
+        "slt-convert -o x large.slt" "slt-convert --tokenizer large.model -o x.slt $DATA/hf"; do
+        # shellcheck disable=SC2086 # several words
+        run $wrong
+        echo "$wrong: $output"
+        [ "$status" -eq 1 ]
+        [[ $output == *"the tokenizer has 520 tokens, the model rows for 51"[26]" only" ]]
+        [ ! -e x.slt ] && [ ! -e x.gguf ] && [ ! -e x ]
+    done
+}
+
+@test "lists of EOS are kept and end what is generated, wherever they are said" {
+    cp -r "$DATA/model" .
+    sed -i 's/"eos_token_id": 513/"eos_token_id": [513, 7]/' model/config.json
+    printf '{"eos_token_id": [7, 9]}' >model/generation_config.json
+    slt-convert --no-provenance -o list.slt model
+    tar -xOf list.slt config.json | tr -d ' \n' | grep -q '"eos_token_id":\[513,7,9\]'
+    slt-convert -o hf list.slt
+    tr -d ' \n' <hf/generation_config.json | grep -q '"eos_token_id":\[513,7,9\]'
+    slt-convert --no-provenance hf | cmp - list.slt
+    slt-convert --to gguf list.slt | grep -aq tokenizer.ggml.eot_token_id
+    # The token that comes first becomes a further end.
+    slt-generate --temperature 0 --max-tokens 1 --prompt a "$DATA/chat.slt" | tail -c +2 | head -c -1 >next
+    id=$(ids "$DATA/chat" "$(cat next)" | tr -d ' ')
+    printf '{"eos_token_id": %d}' "$id" >model/generation_config.json
+    run slt-generate -v --temperature 0 --max-tokens 5 --prompt a model
+    [[ $output == *"0 tokens after"* ]] || skip "the next token is not what its text is encoded as"
+    printf '{"eos_token_id": 600}' >model/generation_config.json
+    run slt-convert -o x.slt model
+    [ "$status" -ne 0 ]
+    [[ $output == *generation_config.json* ]]
+}
+
+@test "an EOS that differs between model, tokenizer and token file is said" {
+    cp -r "$DATA/model" .
+    sed -i 's/"eos_token_id": 513/"eos_token_id": 2/' model/config.json
+    run slt-convert -o two.slt model
+    [ "$status" -eq 0 ]
+    [[ $output == *"the tokenizer ends documents with token 513, the model with 2"* ]]
+    run slt-eval --data "$DATA/valid.tok" --seq 24 two.slt
+    [ "$status" -eq 0 ]
+    [[ $output == *"the documents of the token file end with token 513, those of the model with 2"* ]]
+    run slt-eval -q --data "$DATA/valid.tok" --seq 24 two.slt
+    [[ $output != *"token file"* ]]
+}
+
+@test "GPT-2's vocab.json and merges.txt, in a directory and by name" {
+    JSON=$ROOT/tests/vectors/tokenizer-bytes.json
+    # One piece, or one part of a pair, in a line there.
+    { echo '{'; sed -n '/^ *"vocab": {/,/^ *"merges"/p' "$JSON" | sed '1d; $d' | sed '$d'; echo '}'; } >vocab.json
+    { echo '#version: 0.2'; sed -n '/^ *"merges": \[/,$p' "$JSON" | grep '^        "' |
+        sed -E 's/^ *"(.*)",?$/\1/; s/\\(.)/\1/g' | paste -d ' ' - -; } >merges.txt
+    [ "$(wc -l <merges.txt)" -gt 100 ]
+    slt-tokenize --tokenizer "$JSON" --document blank -o whole.tok "$DATA/text"
+    slt-tokenize --tokenizer . --document blank -o parts.tok "$DATA/text"
+    slt-tokenize --tokenizer vocab.json --document blank -o named.tok "$DATA/text"
+    cmp parts.tok named.tok
+    bytes=$(slt-info whole.tok | value_of tokens)
+    cmp <(tail -c +65 whole.tok | head -c $((2 * bytes))) <(tail -c +65 parts.tok | head -c $((2 * bytes)))
+    slt-init --config "$DATA/tiny.json" --tokenizer . --method full -o model.slt
+    slt-convert -o hf model.slt
+    slt-tokenize --tokenizer hf --document blank -o again.tok "$DATA/text"
+    cmp again.tok parts.tok
+    rm merges.txt
+    run slt-tokenize --tokenizer . -o x "$DATA/text"
+    [ "$status" -eq 1 ]
+    [[ $output == *"has no tokenizer"* ]]
+}
+
+@test "a directory that is written is complete, and one that is not has no config.json" {
+    slt-convert -o hf "$DATA/plain.slt"
+    for file in README.md config.json generation_config.json model.safetensors special_tokens_map.json tokenizer.json \
+        tokenizer.model tokenizer_config.json; do
+        [ -s hf/$file ]
+    done
+    [ "$(find hf -type f | wc -l)" -eq 8 ]
+    grep -q '"tokenizer_class": "PreTrainedTokenizerFast"' hf/tokenizer_config.json
+    grep -q '"model_max_length": 2048' hf/tokenizer_config.json
+    [ "$(head -n 1 hf/README.md)" = --- ]
+    slt-init --preset nano --tokenizer "$DATA/tokenizer" -o sparse.slt
+    slt-convert --merge -o merged sparse.slt
+    grep -q '| linears | sltrain, rank 32, alpha .*, support random, merged into one matrix each |' merged/README.md
+    grep -q '"tool":"slt-init"' merged/README.md
+    # Cut in the middle, into the place of a model that was whole; its tokenizer is not left behind either.
+    head -c $(($(wc -c <"$DATA/plain.slt") / 2)) "$DATA/plain.slt" >cut.slt
+    run slt-convert -o hf cut.slt
+    [ "$status" -eq 1 ]
+    [ ! -e hf/config.json ]
+    slt-init --config "$DATA/tiny.json" --tokenizer "$ROOT/tests/vectors/tokenizer-bytes.json" --method full -o json.slt
+    slt-convert -o hf json.slt
+    [ ! -e hf/tokenizer.model ]
+    slt-convert -o back.slt hf
+    cmp <(tar -xOf back.slt tokenizer.json) "$ROOT/tests/vectors/tokenizer-bytes.json"
+}
