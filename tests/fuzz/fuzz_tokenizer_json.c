@@ -21,7 +21,7 @@ static void encode_and_decode(void *model, uint32_t vocab_size, const char *text
         for (size_t i = 0; i < ids.count; i++)
             if (ids.id[i] >= vocab_size || bpe_kind.piece(model, ids.id[i]).text == NULL)
                 abort();
-        if (bpe_kind.decode(model, &back, &length, ids.id, ids.count, &err) != 0 ||
+        if (bpe_kind.decode(model, &back, &length, ids.id, ids.count, false, &err) != 0 ||
             back[length] != '\0')
             abort();
         free(back);
