@@ -109,7 +109,10 @@ static int import_model(struct options *o, const char *directory, const void *da
     struct slt_tokenizer *tokenizer = NULL;
     struct slt_output *out = NULL;
     char *provenance = NULL;
-    int code = load_tokenizer(&tokenizer, o->tokenizer, directory, stop);
+    // Its tokenizer may be of another kind as well, which would hide what is wrong.
+    int code = data == NULL && slt_convert_check_directory(directory, stop, &err) != 0
+                   ? cli_error(&err)
+                   : load_tokenizer(&tokenizer, o->tokenizer, directory, stop);
     if (code == 0)
         code = cli_open_binary_output(&out, o->common.output, stop);
     if (code == 0 && !o->no_provenance &&

@@ -100,12 +100,26 @@ static int read_config(struct import *m, struct slt_error *err)
     return 0;
 }
 
-// The configuration comes first: what is no LLaMA need not be read further.
-static int open_model(struct import *m, struct slt_error *err)
+// The configuration comes first: of what is no LLaMA nothing else need be looked at.
+static int open_directory(struct import *m, struct slt_error *err)
 {
     int rc = slt_foreign_check_adapter(m->directory, err);
-    if (rc != 0 || (rc = read_config(m, err)) != 0 ||
-        (rc = slt_foreign_check_pickles(m->directory, err)) != 0 ||
+    if (rc == 0 && (rc = read_config(m, err)) == 0)
+        rc = slt_foreign_check_pickles(m->directory, err);
+    return rc;
+}
+
+int slt_convert_check_directory(const char *directory, slt_stop_flag *stop, struct slt_error *err)
+{
+    const struct slt_convert_options options = {.stop = stop};
+    struct import m = {.directory = directory, .options = &options};
+    return open_directory(&m, err);
+}
+
+static int open_model(struct import *m, struct slt_error *err)
+{
+    int rc = open_directory(m, err);
+    if (rc != 0 ||
         (rc = slt_tensor_directory_open(&m->tensors, m->directory, m->options->stop, err)) != 0 ||
         (rc = find_method(m, err)) != 0)
         return rc;

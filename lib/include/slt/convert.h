@@ -38,6 +38,11 @@ SLT_API int slt_convert_import(struct slt_output *out, const char *directory,
                                const struct slt_convert_options *options,
                                struct slt_error *err) SLT_CHECK_RESULT;
 
+// What slt_convert_import would refuse a directory for before it reads weights and needs a
+// tokenizer: it is another kind of model, or an adapter, or its weights are pickles.
+SLT_API int slt_convert_check_directory(const char *directory, slt_stop_flag *stop,
+                                        struct slt_error *err) SLT_CHECK_RESULT;
+
 // Whether a file is a model of llama2.c, by its magic number, or without one (version 0) by sizes
 // in its first bytes that a model may have; and the same model as a checkpoint, with the options'
 // tokenizer and provenance; name is for messages. SLT_ERR_FORMAT if it is none, not as long as its
