@@ -187,6 +187,7 @@ near() { awk -v a="$1" -v b="$2" -v limit="$3" 'BEGIN { exit !(a > 0 && (a - b) 
     for type in bert roberta; do
         echo "{\"model_type\": \"$type\", \"hidden_act\": \"gelu\", \"vocab_size\": 30522, \"layer_norm_eps\": 1e-12}" >encoder/config.json
         cp hf/model.safetensors encoder
+        echo '{"version": "1.0", "model": {"type": "WordPiece", "vocab": {"a": 0}}}' >encoder/tokenizer.json
         refused "'encoder/config.json': \"model_type\" is \"$type\", and only LLaMA models (\"llama\") are supported" -o x.slt encoder
     done
     refused "'hf/model.safetensors' is a safetensors file: give its directory, which has config.json" -o x.slt hf/model.safetensors
