@@ -39,7 +39,8 @@ static int check_text(const struct slt_tokenizer *t, const char *name, struct sl
 
 void slt_tokenizer_digest(unsigned char digest[SLT_SHA256_BYTES], const void *data, size_t bytes)
 {
-    slt_sha256_of(digest, data, bpe_kind.recognises(data, bytes) ? bytes : spm_ids_bytes(data, bytes));
+    slt_sha256_of(digest, data,
+                  bpe_kind.recognises(data, bytes) ? bytes : spm_ids_bytes(data, bytes));
 }
 
 int slt_tokenizer_load(struct slt_tokenizer **tokenizer, const char *name, const void *data,

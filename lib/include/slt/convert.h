@@ -40,8 +40,8 @@ SLT_API int slt_convert_import(struct slt_output *out, const char *directory,
 // The same as an input, of which the bytes of the checkpoint are made as they are read. The
 // tokenizer of the options must outlive it.
 SLT_API int slt_convert_open(struct slt_input **in, const char *directory,
-                             const struct slt_convert_options *options,
-                             struct slt_error *err) SLT_CHECK_RESULT;
+                             const struct slt_convert_options *options, struct slt_error *err)
+    SLT_CHECK_RESULT;
 
 // Whether a whole file is a model of llama2.c (version 0), by its header and its size, and the same
 // model as a checkpoint, with the options' tokenizer and provenance; name is for messages.
