@@ -126,7 +126,9 @@ static int run(const struct options *o, const char *model, const char *prompt, s
     w.config = slt_checkpoint_config(reader);
     w.tokenizer = tokenizer;
     eos = end_of_document(w.config, tokenizer);
-    if ((rc = encode_prompt(&ids, tokenizer, eos, prompt, bytes, &err)) != 0 ||
+    if ((rc = slt_tokenizer_check_size(tokenizer, w.config->vocab_size, slt_checkpoint_name(reader),
+                                       &err)) != 0 ||
+        (rc = encode_prompt(&ids, tokenizer, eos, prompt, bytes, &err)) != 0 ||
         (rc = slt_device_open(&device, o->device, (int)o->threads, &err)) != 0 ||
         (rc = slt_generator_create(&generator, device, reader, (int64_t)ids.count + o->max_tokens,
                                    &sampling, &err)) != 0 ||

@@ -468,7 +468,7 @@ int main(int argc, char **argv)
     const struct cli_option options[] = {
         CLI_COMMON(&o.common),
         {"tokenizer", 't', CLI_TEXT, &o.tokenizer, "FILE", 0, 0,
-         "SentencePiece model or tokenizer.json"},
+         "SentencePiece model, tokenizer.json or directory"},
         {"train-tokenizer", 0, CLI_TEXT, &o.train_tokenizer, "FILE", 0, 0,
          "first train a tokenizer on the input, into FILE"},
         {"vocab-size", 0, CLI_WHOLE, &o.vocab_size, "N", 300, 1 << 24, "pieces of a trained one"},

@@ -127,6 +127,17 @@ bool slt_tokenizer_adds_space(const struct slt_tokenizer *t)
     return t->kind->adds_space(t->model);
 }
 
+int slt_tokenizer_check_size(const struct slt_tokenizer *tokenizer, int64_t vocab_size,
+                             const char *name, struct slt_error *err)
+{
+    const uint32_t count = slt_tokenizer_info(tokenizer)->vocab_size;
+    return count <= vocab_size
+               ? 0
+               : slt_error_set(err, SLT_ERR_FORMAT,
+                               "'%s': the tokenizer has %u tokens, the model rows for %lld only",
+                               name, count, (long long)vocab_size);
+}
+
 int slt_tokenizer_encode(const struct slt_tokenizer *t, struct slt_token_ids *ids, const char *text,
                          size_t bytes, struct slt_error *err)
 {

@@ -119,7 +119,8 @@ with_tokenizer() { # MODEL TOKENIZER OUTPUT
     cp large.model hf/tokenizer.model
     with_tokenizer "$DATA/plain.slt" large.model large.slt
     for wrong in "slt-convert -o x.slt hf" "slt-generate hf" "slt-convert --to gguf -o x.gguf large.slt" \
-        "slt-convert -o x large.slt" "slt-convert --tokenizer large.model -o x.slt $DATA/hf"; do
+        "slt-convert -o x large.slt" "slt-generate --prompt a large.slt" "slt-init --from large.slt -r 4 -o x.slt" \
+        "slt-convert --tokenizer large.model -o x.slt $DATA/hf"; do
         # shellcheck disable=SC2086 # several words
         run $wrong
         echo "$wrong: $output"

@@ -189,6 +189,7 @@ static void test_space(void)
     t = open_folder();
     check_ids(t, "the[x]the", "23 26 17 8");
     check_ids(t, "[x]a", "26 4");
+    check_ids(t, " a", "22");
     slt_tokenizer_free(t);
     clear_folder();
 }
