@@ -92,9 +92,10 @@ static int next_field(struct cursor *c, struct field *f)
     }
 }
 
+// A field that should be a message and is a number is an empty one.
 static struct cursor inside(const struct field *f)
 {
-    const unsigned char *data = (const unsigned char *)f->data;
+    const unsigned char *data = (const unsigned char *)(f->data != NULL ? f->data : "");
     return (struct cursor){data, data + f->bytes};
 }
 

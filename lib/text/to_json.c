@@ -107,7 +107,7 @@ static int make_normalizer(json_t **normalizer, const struct spm_model *m, struc
                               json_pack("{s:s, s:o}", "type", "Precompiled", "precompiled_charsmap",
                                         base64(m->charsmap, m->charsmap_bytes)));
     if (m->removes_spaces) {
-        json_array_append_new(steps, replace("Regex", "\\A +| +\\z", ""));
+        json_array_append_new(steps, replace("Regex", "\\A +|[ " MARK "]+\\z", ""));
         json_array_append_new(steps, replace("Regex", " {2,}", " "));
     }
     if (adds_space)
