@@ -22,7 +22,8 @@ static int open_directory(struct slt_input **in, const char *path, bool quiet, s
     char *provenance = NULL;
     is_quiet = quiet;
     // What slt-convert says: the checkpoint is the same.
-    int rc = slt_provenance_add(&provenance, NULL, "slt-convert", "{\"from\": \"directory\"}", &err);
+    int rc =
+        slt_provenance_add(&provenance, NULL, "slt-convert", "{\"from\": \"directory\"}", &err);
     const struct slt_convert_options options = {.provenance = provenance,
                                                 .on_note = on_note,
                                                 .user = &is_quiet,

@@ -76,8 +76,8 @@ void cli_compare_ends(const struct slt_tokens *tokens, const struct slt_config *
 {
     const uint32_t eos = slt_tokens_header(tokens)->eos;
     if (eos != SLT_TOKEN_NONE && config->eos_token_id >= 0 && !slt_config_is_eos(config, eos))
-        cli_say("the documents of the token file end with token %u, those of the model with %lld", eos,
-                (long long)config->eos_token_id);
+        cli_say("the documents of the token file end with token %u, those of the model with %lld",
+                eos, (long long)config->eos_token_id);
 }
 
 int cli_open_tokens(struct slt_tokens **tokens, const struct cli_list *names, slt_stop_flag *stop)

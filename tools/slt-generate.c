@@ -193,7 +193,9 @@ static int run(const struct options *o, const char *model, const char *prompt, s
     w.tokenizer = tokenizer;
     const int64_t positions =
         (int64_t)ids.count + (ids.count == 0 || may_want_bos(o, tokenizer)) + o->max_tokens;
-    if ((rc = slt_device_open(&device, o->device, (int)o->threads, &err)) != 0 ||
+    if ((rc = slt_tokenizer_check_size(tokenizer, w.config->vocab_size, slt_checkpoint_name(reader),
+                                       &err)) != 0 ||
+        (rc = slt_device_open(&device, o->device, (int)o->threads, &err)) != 0 ||
         (rc = slt_generator_create(&generator, device, reader, positions, &sampling, &err)) != 0 ||
         (rc = begin_prompt(&ids, tokenizer,
                            wants_bos(o, tokenizer, slt_checkpoint_provenance(reader)),

@@ -50,9 +50,12 @@ static int open_start(const struct options *o, struct slt_checkpoint_reader **fr
     *c = *slt_checkpoint_config(*from);
     cli_model_apply(c, &o->model);
     const void *data = slt_checkpoint_tokenizer(*from, &bytes, &member);
-    if (data != NULL && slt_tokenizer_load(tokenizer, member, data, bytes, &err) != 0)
-        return cli_error(&err);
-    return 0;
+    if (data == NULL)
+        return 0;
+    int rc = slt_tokenizer_load(tokenizer, member, data, bytes, &err);
+    if (rc == 0)
+        rc = slt_tokenizer_check_size(*tokenizer, c->vocab_size, o->from, &err);
+    return rc == 0 ? 0 : cli_error(&err);
 }
 
 static int report(const struct options *o, const struct slt_config *c, slt_stop_flag *stop)

@@ -74,7 +74,6 @@ struct line_source {
     struct slt_corpus *corpus;
     const char *text;
     size_t bytes;
-    bool is_blank; // all of it so far
 };
 
 static int next_line(void *user, const char **text, size_t *bytes, struct slt_error *err)
@@ -92,8 +91,6 @@ static int next_line(void *user, const char **text, size_t *bytes, struct slt_er
     *bytes = newline != NULL ? (size_t)(newline - s->text) + 1 : s->bytes;
     s->text += *bytes;
     s->bytes -= *bytes;
-    for (size_t i = 0; s->is_blank && i < *bytes; i++)
-        s->is_blank = (*text)[i] != '\0' && strchr(" \t\r\n", (*text)[i]) != NULL;
     return 1;
 }
 
@@ -103,18 +100,12 @@ static int train_tokenizer(const struct options *o, const struct cli_spool *spoo
                            slt_stop_flag *stop, struct slt_error *err)
 {
     const struct slt_corpus_options options = corpus_options(o, stop);
-    struct line_source source = {.options = o, .is_blank = true};
+    struct line_source source = {.options = o};
     void *model = NULL;
     size_t bytes;
     int rc = slt_corpus_open(&source.corpus, spool->paths, spool->count, &options, err);
     if (rc == 0)
         rc = slt_tokenizer_train(&model, &bytes, next_line, &source, (uint32_t)o->vocab_size, err);
-    if ((rc == SLT_ERR_FORMAT || rc == SLT_ERR_RANGE) && source.is_blank && source.corpus != NULL) {
-        const bool held =
-            slt_corpus_counts(source.corpus)->text_bytes > 0 && o->valid_output != NULL;
-        slt_error_set(err, rc, "there is no text to train a tokenizer on%s",
-                      held ? ", besides what is held out" : "");
-    }
     if (rc == 0 && (rc = slt_tokenizer_load(tokenizer, o->train_tokenizer, model, bytes, err)) == 0)
         rc = slt_output_write(out, model, bytes, err);
     slt_corpus_close(source.corpus);
@@ -481,7 +472,7 @@ int main(int argc, char **argv)
     const struct cli_option options[] = {
         CLI_COMMON(&o.common),
         {"tokenizer", 't', CLI_TEXT, &o.tokenizer, "FILE", 0, 0,
-         "SentencePiece model or tokenizer.json"},
+         "SentencePiece model, tokenizer.json or directory"},
         {"train-tokenizer", 0, CLI_TEXT, &o.train_tokenizer, "FILE", 0, 0,
          "first train a tokenizer on the input, into FILE"},
         {"vocab-size", 0, CLI_WHOLE, &o.vocab_size, "N", 300, 1 << 24, "pieces of a trained one"},

@@ -164,8 +164,7 @@ int slt_config_check(const struct slt_config *c, struct slt_error *err)
         (rc = check_real("rope_theta", c->rope_theta, 0, 1e12, err)) != 0 ||
         (rc = slt_rope_check(&c->rope_scaling, err)) != 0 ||
         (rc = check_real("initializer_range", c->initializer_range, 0, 100, err)) != 0 ||
-        (rc = check_ends(c, err)) != 0 ||
-        (rc = check_quantization(&c->quantization, err)) != 0)
+        (rc = check_ends(c, err)) != 0 || (rc = check_quantization(&c->quantization, err)) != 0)
         return rc;
     return check_method(c, err);
 }

@@ -55,7 +55,8 @@ static int put(void *user, const float *values, int64_t count, struct slt_error 
 static int copy_param(struct export *x, const struct slt_param_info *p, struct slt_error *err)
 {
     int rc = slt_param_expect(x->reader, p, err);
-    return rc == 0 ? slt_values_read(x->reader, p->rows * p->cols, put, x, x->folder.stop, err) : rc;
+    return rc == 0 ? slt_values_read(x->reader, p->rows * p->cols, put, x, x->folder.stop, err)
+                   : rc;
 }
 
 // A linear as one matrix, or as its parts in the order of target.
@@ -198,8 +199,7 @@ static int write_all(struct export *x, bool merge, struct slt_error *err)
 int slt_convert_export(const char *directory, struct slt_checkpoint_reader *reader,
                        enum slt_dtype dtype, bool merge, slt_stop_flag *stop, struct slt_error *err)
 {
-    struct export x = {
-        .reader = reader, .dtype = dtype, .config = *slt_checkpoint_config(reader)};
+    struct export x = {.reader = reader, .dtype = dtype, .config = *slt_checkpoint_config(reader)};
     x.folder = (struct export_folder){directory, &x.config, stop};
     x.config.quantization = (struct slt_quantization){0};
     const bool dense = slt_method_is_dense(x.config.method);

@@ -267,23 +267,6 @@ static int write_param(struct import *m, const struct slt_param_info *p, struct 
 
 // ---- Tokens with a meaning ----
 
-// Sets an id that config.json lacks: that of the token which tokenizer_config.json (NULL: there is
-// none) has under key, as a text or as an object with it, else the tokenizer's own.
-static void set_id(int64_t *id, const struct import *m, const struct slt_tokenizer *t,
-                   const json_t *json, const char *key, uint32_t own)
-{
-    const json_t *token = json_object_get(json, key);
-    if (json_is_object(token))
-        token = json_object_get(token, "content");
-    const uint32_t named = slt_tokenizer_find(t, json_string_value(token));
-    if (*id < 0 && named != SLT_TOKEN_NONE)
-        *id = named;
-    if (*id < 0 && own != SLT_TOKEN_NONE)
-        *id = own;
-    if (*id >= m->config.vocab_size)
-        *id = -1;
-}
-
 // A JSON file of the directory; NULL where there is none.
 static int read_json(json_t **json, const struct import *m, const char *name, struct slt_error *err)
 {
@@ -301,55 +284,96 @@ static int read_json(json_t **json, const struct import *m, const char *name, st
     return rc;
 }
 
-// What generation_config.json says of ends counts besides config.json's.
-static int find_ends(struct import *m, struct slt_error *err)
+static void note(const struct import *m, const char *what, long long one, long long other)
 {
+    char sentence[512];
+    snprintf(sentence, sizeof sentence, "'%.300s': %s with token %lld, the model with %lld",
+             m->directory, what, one, other);
+    if (m->options.on_note != NULL)
+        m->options.on_note(m->options.user, sentence);
+}
+
+// Ids that config.json lacks: those of the tokens which tokenizer_config.json names, each as a text
+// or as an object with it.
+static int find_named(struct import *m, struct slt_error *err)
+{
+    static const char *const keys[] = {"bos_token", "eos_token", "pad_token"};
+    int64_t *const ids[] = {&m->config.bos_token_id, &m->config.eos_token_id,
+                            &m->config.pad_token_id};
     json_t *json = NULL;
-    const json_t *one;
+    const int rc = read_json(&json, m, "tokenizer_config.json", err);
+    for (size_t i = 0; rc == 0 && i < 3; i++) {
+        const json_t *token = json_object_get(json, keys[i]);
+        if (json_is_object(token))
+            token = json_object_get(token, "content");
+        const uint32_t id = slt_tokenizer_find(m->options.tokenizer, json_string_value(token));
+        if (*ids[i] < 0 && id < m->config.vocab_size)
+            *ids[i] = id;
+    }
+    json_decref(json);
+    return rc;
+}
+
+// Those that are still missing: the tokenizer's own.
+static void find_own(struct import *m)
+{
+    const struct slt_tokenizer_info *info = slt_tokenizer_info(m->options.tokenizer);
+    const uint32_t own[] = {info->bos, info->eos, info->pad};
+    int64_t *const ids[] = {&m->config.bos_token_id, &m->config.eos_token_id,
+                            &m->config.pad_token_id};
+    for (size_t i = 0; i < 3; i++)
+        if (*ids[i] < 0 && own[i] < m->config.vocab_size)
+            *ids[i] = own[i];
+}
+
+// What generation_config.json says of ends counts besides config.json's; but where only
+// tokenizer_config.json names another one, that one alone.
+static int find_ends(struct import *m, bool is_said, struct slt_error *err)
+{
+    json_t *json = NULL, *one;
     size_t i;
     int rc = read_json(&json, m, "generation_config.json", err);
-    const json_t *eos = json_object_get(json, "eos_token_id");
-    if (rc == 0 && json_is_integer(eos))
-        rc = slt_config_add_eos(&m->config, json_integer_value(eos), err);
-    json_array_foreach (eos, i, one)
-        if (rc == 0 && json_is_integer(one))
+    json_t *eos = json_object_get(json, "eos_token_id"), *list = json_array();
+    if (json_is_integer(eos))
+        json_array_append(list, eos);
+    else if (json_is_array(eos))
+        json_array_extend(list, eos);
+    bool agrees = is_said || m->config.eos_token_id < 0 || json_array_size(list) == 0;
+    json_array_foreach (list, i, one)
+        agrees = agrees || slt_config_is_eos(&m->config, json_integer_value(one));
+    if (!agrees)
+        note(m, "generation_config.json ends texts",
+             (long long)json_integer_value(json_array_get(list, 0)),
+             (long long)m->config.eos_token_id);
+    json_array_foreach (list, i, one)
+        if (rc == 0 && agrees && json_is_integer(one))
             rc = slt_config_add_eos(&m->config, json_integer_value(one), err);
+    json_decref(list);
     json_decref(json);
     if (rc == 0 && (rc = slt_config_check(&m->config, err)) != 0)
         slt_error_prefix(err, rc, "'%s/generation_config.json'", m->directory);
     return rc;
 }
 
-// A tokenizer has no more tokens than the model has rows, and should end texts as the model does.
-static int check_tokenizer(const struct import *m, const struct slt_tokenizer *t,
-                           struct slt_error *err)
-{
-    const struct slt_tokenizer_info *info = slt_tokenizer_info(t);
-    char note[512];
-    const int rc = slt_tokenizer_check_size(t, m->config.vocab_size, m->directory, err);
-    if (rc == 0 && m->options.on_note != NULL && info->eos != SLT_TOKEN_NONE &&
-        !slt_config_is_eos(&m->config, info->eos)) {
-        snprintf(note, sizeof note,
-                 "'%.300s': the tokenizer ends documents with token %u, the model with %lld",
-                 m->directory, info->eos, (long long)m->config.eos_token_id);
-        m->options.on_note(m->options.user, note);
-    }
-    return rc;
-}
-
+// Tokens with a meaning, of the configuration and of the tokenizer, if there is one; that has no
+// more tokens than the model has rows, and should end texts as the model does.
 static int find_ids(struct import *m, struct slt_error *err)
 {
     const struct slt_tokenizer *t = m->options.tokenizer;
-    json_t *json = NULL;
-    const int rc = read_json(&json, m, "tokenizer_config.json", err);
-    if (rc == 0) {
-        const struct slt_tokenizer_info *info = slt_tokenizer_info(t);
-        set_id(&m->config.bos_token_id, m, t, json, "bos_token", info->bos);
-        set_id(&m->config.eos_token_id, m, t, json, "eos_token", info->eos);
-        set_id(&m->config.pad_token_id, m, t, json, "pad_token", info->pad);
-    }
-    json_decref(json);
-    return rc == 0 ? check_tokenizer(m, t, err) : rc;
+    const bool is_said = m->config.eos_token_id >= 0;
+    int rc = 0;
+    if (t != NULL &&
+        (rc = slt_tokenizer_check_size(t, m->config.vocab_size, m->directory, err)) == 0)
+        rc = find_named(m, err);
+    if (rc == 0)
+        rc = find_ends(m, is_said, err);
+    if (rc != 0 || t == NULL)
+        return rc;
+    find_own(m);
+    const uint32_t eos = slt_tokenizer_info(t)->eos;
+    if (eos != SLT_TOKEN_NONE && !slt_config_is_eos(&m->config, eos))
+        note(m, "the tokenizer ends documents", (long long)eos, (long long)m->config.eos_token_id);
+    return 0;
 }
 
 // ---- The whole ----
@@ -390,8 +414,6 @@ static int open_import(struct import **import, const char *directory,
         m->options.tokenizer = m->own;
     }
     if (rc == 0)
-        rc = find_ends(m, err);
-    if (rc == 0 && m->options.tokenizer != NULL)
         rc = find_ids(m, err);
     if (rc != 0)
         free_import(m);

@@ -54,9 +54,9 @@ static int write_json(const struct export_folder *f, const char *name, json_t *j
 int export_clear(const struct export_folder *f, struct slt_error *err)
 {
     // config.json first: without it the rest is no model.
-    static const char *const names[] = {"config.json", "model.safetensors.index.json",
-                                        "tokenizer.model", "tokenizer.json", "added_tokens.json",
-                                        "spiece.model"};
+    static const char *const names[] = {"config.json",       "model.safetensors.index.json",
+                                        "tokenizer.model",   "tokenizer.json",
+                                        "added_tokens.json", "spiece.model"};
     char path[PATH_MAX];
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < sizeof names / sizeof *names; i++)
@@ -176,11 +176,10 @@ static int put_method(struct slt_output *out, const struct export_folder *f,
         return slt_output_printf(out, err, "| linears | %s, rank %lld, alpha %g%s |\n",
                                  slt_method_name(source->method), (long long)source->rank,
                                  source->alpha, merged);
-    return slt_output_printf(out, err,
-                             "| linears | %s, rank %lld, alpha %g, density %g, support %s%s |\n",
-                             slt_method_name(source->method), (long long)source->rank,
-                             source->alpha, source->density,
-                             slt_support_format(support, sizeof support, &source->support), merged);
+    return slt_output_printf(
+        out, err, "| linears | %s, rank %lld, alpha %g, density %g, support %s%s |\n",
+        slt_method_name(source->method), (long long)source->rank, source->alpha, source->density,
+        slt_support_format(support, sizeof support, &source->support), merged);
 }
 
 static int put_card(struct slt_output *out, const struct export_folder *f,

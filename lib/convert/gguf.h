@@ -6,7 +6,15 @@
 #include "slt/convert.h"
 
 // Types of values in the header.
-enum { GGUF_U8 = 0, GGUF_U32 = 4, GGUF_I32 = 5, GGUF_F32 = 6, GGUF_BOOL = 7, GGUF_STRING = 8, GGUF_ARRAY = 9 };
+enum {
+    GGUF_U8 = 0,
+    GGUF_U32 = 4,
+    GGUF_I32 = 5,
+    GGUF_F32 = 6,
+    GGUF_BOOL = 7,
+    GGUF_STRING = 8,
+    GGUF_ARRAY = 9
+};
 
 struct gguf {
     struct slt_output *out;

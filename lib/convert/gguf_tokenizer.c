@@ -116,9 +116,9 @@ void gguf_put_tokenizer(struct gguf *g, const struct slt_tokenizer *t)
     const uint32_t count = (uint32_t)g->config.vocab_size;
     char name[24];
     gguf_key_string(g, "tokenizer.ggml.model",
-                    bpe != NULL                        ? "gpt2"
+                    bpe != NULL                     ? "gpt2"
                     : spm->algorithm == SPM_UNIGRAM ? "t5"
-                                                       : "llama");
+                                                    : "llama");
     if (bpe != NULL)
         gguf_key_string(g, "tokenizer.ggml.pre", json_tokenizer_gguf_pre(bpe));
     gguf_key_array(g, "tokenizer.ggml.tokens", GGUF_STRING, count);

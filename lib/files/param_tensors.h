@@ -39,9 +39,6 @@ struct slt_tokenizer_file {
     const void *data;
     size_t bytes;
 };
-// SLT_ERR_FORMAT where a tokenizer has more tokens than the model (name) has rows.
-int slt_tokenizer_check_size(const struct slt_tokenizer *tokenizer, int64_t vocab_size,
-                             const char *name, struct slt_error *err) SLT_CHECK_RESULT;
 struct slt_tokenizer_file slt_tokenizer_file(const struct slt_tokenizer *tokenizer); // may be NULL
 
 // Starts a checkpoint of config's model: all its parameters are announced, their values are to be

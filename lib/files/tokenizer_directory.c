@@ -24,8 +24,9 @@
 struct folder {
     const char *path;
     slt_stop_flag *stop;
-    json_t *config, *map, *added; // tokenizer_config.json, special_tokens_map.json, added_tokens.json
-    json_t *special;              // an object with the texts of special tokens as keys
+    json_t *config, *map,
+        *added;      // tokenizer_config.json, special_tokens_map.json, added_tokens.json
+    json_t *special; // an object with the texts of special tokens as keys
     struct token_addition *token;
     struct token_additions additions;
 };
@@ -96,9 +97,9 @@ static void note_special(json_t *special, const json_t *value)
 static void find_special(struct folder *f)
 {
     static const char *const keys[] = {
-        "bos_token", "eos_token",  "unk_token",  "sep_token",
-        "pad_token", "cls_token",  "mask_token", "additional_special_tokens",
-        "eot_token", "eom_token",  "extra_special_tokens"};
+        "bos_token", "eos_token", "unk_token",           "sep_token",
+        "pad_token", "cls_token", "mask_token",          "additional_special_tokens",
+        "eot_token", "eom_token", "extra_special_tokens"};
     f->special = json_object();
     for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
         note_special(f->special, json_object_get(f->config, keys[i]));

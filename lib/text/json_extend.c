@@ -51,8 +51,7 @@ static int add_token(json_t *list, json_t *vocab, const struct token_addition *t
         return 0;
     const json_t *piece = json_object_get(vocab, t->text);
     const char *other = piece == NULL ? text_of_id(vocab, t->id) : NULL;
-    if (clash || other != NULL ||
-        (piece != NULL && json_integer_value(piece) != (json_int_t)t->id))
+    if (clash || other != NULL || (piece != NULL && json_integer_value(piece) != (json_int_t)t->id))
         return slt_error_set(err, SLT_ERR_FORMAT,
                              "its added token '%.40s' has two ids, or its id %u is another's",
                              t->text, t->id);
@@ -135,9 +134,9 @@ static json_t *merges_of(const char *text, size_t bytes)
 
 static json_t *split_of(const struct byte_level_files *f)
 {
-    json_t *bytes = json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space",
-                              f->adds_space, "trim_offsets", true, "use_regex",
-                              f->way == BYTE_LEVEL_GPT2);
+    json_t *bytes =
+        json_pack("{s:s, s:b, s:b, s:b}", "type", "ByteLevel", "add_prefix_space", f->adds_space,
+                  "trim_offsets", true, "use_regex", f->way == BYTE_LEVEL_GPT2);
     if (f->way == BYTE_LEVEL_GPT2)
         return bytes;
     return json_pack("{s:s, s:[{s:s, s:{s:s}, s:s, s:b}, o]}", "type", "Sequence", "pretokenizers",

@@ -7,8 +7,8 @@
 // The text of a tokenizer.json with those of the tokens that its added_tokens lack; the same bytes
 // where it has all. The caller frees *file. SLT_ERR_FORMAT where an id or a text is another's.
 int json_tokenizer_extend(void **file, size_t *file_bytes, const void *data, size_t bytes,
-                          const struct token_additions *additions,
-                          struct slt_error *err) SLT_CHECK_RESULT;
+                          const struct token_additions *additions, struct slt_error *err)
+    SLT_CHECK_RESULT;
 
 // Whether bytes are the start of a vocab.json, an object of pieces and their ids alone.
 bool json_tokenizer_is_vocab(const void *data, size_t bytes);

@@ -33,8 +33,8 @@ void json_tokenizer_clear(struct json_tokenizer *t);
 int json_tokenizer_parse(json_t **root, const char *name, const void *data, size_t bytes,
                          struct slt_error *err) SLT_CHECK_RESULT;
 // The text of such JSON, in ASCII; the caller frees *file.
-int json_tokenizer_print(void **file, size_t *file_bytes, const json_t *root,
-                         struct slt_error *err) SLT_CHECK_RESULT;
+int json_tokenizer_print(void **file, size_t *file_bytes, const json_t *root, struct slt_error *err)
+    SLT_CHECK_RESULT;
 // Gives BOS, EOS, PAD other ids, where these are not SLT_TOKEN_NONE.
 void json_tokenizer_set_meaning(struct json_tokenizer *t, const uint32_t ids[3]);
 

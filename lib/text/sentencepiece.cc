@@ -62,20 +62,23 @@ int cannot_train(uint32_t vocab_size, const std::string &why, struct slt_error *
     if (sscanf(why.c_str(), "Vocabulary size is smaller than required_chars. %u vs %u", &asked,
                &needed) == 2 &&
         needed > others)
-        return slt_error_set(err, SLT_ERR_RANGE,
-                             "cannot train a tokenizer of %u pieces: --vocab-size is too small, the "
-                             "text has %u different characters that count, and with 256 bytes and "
-                             "4 special tokens that makes %u",
-                             vocab_size, needed - others, needed);
+        return slt_error_set(
+            err, SLT_ERR_RANGE,
+            "cannot train a tokenizer of %u pieces: --vocab-size is too small, the "
+            "text has %u different characters that count, and with 256 bytes and "
+            "4 special tokens that makes %u",
+            vocab_size, needed - others, needed);
     if (sscanf(why.c_str(), "Vocabulary size too high (%u). Please set it to a value <= %u", &asked,
                &needed) == 2)
-        return slt_error_set(err, SLT_ERR_RANGE,
-                             "cannot train a tokenizer of %u pieces: --vocab-size is too large, the "
-                             "text gives %u at most",
-                             vocab_size, needed);
+        return slt_error_set(
+            err, SLT_ERR_RANGE,
+            "cannot train a tokenizer of %u pieces: --vocab-size is too large, the "
+            "text gives %u at most",
+            vocab_size, needed);
     if (why.empty())
-        return slt_error_set(err, SLT_ERR_RANGE, "cannot train a tokenizer of %u pieces: there is no text to train it on",
-                             vocab_size);
+        return slt_error_set(
+            err, SLT_ERR_RANGE,
+            "cannot train a tokenizer of %u pieces: there is no text to train it on", vocab_size);
     return slt_error_set(err, SLT_ERR_RANGE, "cannot train a tokenizer of %u pieces: %s",
                          vocab_size, why.c_str());
 }
@@ -205,8 +208,7 @@ int spm_engine_decode(const void *engine, char **text, size_t *bytes, const uint
 {
     return guarded(err, [&] {
         std::string out;
-        const auto status =
-            processor_of(engine).Decode(std::vector<int>(ids, ids + count), &out);
+        const auto status = processor_of(engine).Decode(std::vector<int>(ids, ids + count), &out);
         if (!status.ok())
             return slt_error_set(err, SLT_ERR_FORMAT, "cannot decode: %s", reason(status).c_str());
         auto *copy = static_cast<char *>(malloc(out.size() + 1));

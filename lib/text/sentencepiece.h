@@ -9,8 +9,8 @@ extern "C" {
 #include "text/kinds.h"
 
 // A model that is ready to work; the caller closes it. SLT_ERR_FORMAT: it is none.
-int spm_engine_open(void **engine, const void *data, size_t bytes,
-                    struct slt_error *err) SLT_CHECK_RESULT;
+int spm_engine_open(void **engine, const void *data, size_t bytes, struct slt_error *err)
+    SLT_CHECK_RESULT;
 void spm_engine_close(void *engine); // NULL is fine
 // The id of what the model does not know, or SLT_TOKEN_NONE.
 uint32_t spm_engine_unknown(const void *engine);

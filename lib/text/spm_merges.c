@@ -89,12 +89,11 @@ static int split(struct spm_merge **merge, size_t *count, size_t *capacity, cons
     int rc = 0;
     for (size_t at = character(p->text, p->bytes); rc == 0 && at < p->bytes;
          at += character(p->text + at, p->bytes - at)) {
-        const uint32_t left = find(f, p->text, at),
-                       right = find(f, p->text + at, p->bytes - at);
+        const uint32_t left = find(f, p->text, at), right = find(f, p->text + at, p->bytes - at);
         // SentencePiece begins with all characters, also with those that are no pieces.
         const bool is_left = left != SLT_TOKEN_NONE || character(p->text, p->bytes) == at;
-        const bool is_right = right != SLT_TOKEN_NONE ||
-                              character(p->text + at, p->bytes - at) == p->bytes - at;
+        const bool is_right =
+            right != SLT_TOKEN_NONE || character(p->text + at, p->bytes - at) == p->bytes - at;
         if (left != SLT_TOKEN_NONE && right != SLT_TOKEN_NONE)
             rc = add(merge, count, capacity, (struct spm_merge){left, right, id}, err);
         else if (is_left && is_right)
@@ -149,8 +148,7 @@ static int sort(struct spm_merge *merge, size_t count, const struct spm_model *m
         merge[i] = all[i].merge;
         const struct spm_piece *p = &m->piece[merge[i].piece],
                                *other = &m->piece[merge[i > 0 ? i - 1 : 0].piece];
-        if (p != other && p->score == other->score &&
-            !(is_run_like(p, p) && is_run_like(other, p)))
+        if (p != other && p->score == other->score && !(is_run_like(p, p) && is_run_like(other, p)))
             rc = inexact(p, "has the score of another one", err);
     }
     free(all);

@@ -92,9 +92,10 @@ static int next_field(struct cursor *c, struct field *f)
     }
 }
 
+// A field that should be a message and is a number is an empty one.
 static struct cursor inside(const struct field *f)
 {
-    const unsigned char *data = (const unsigned char *)f->data;
+    const unsigned char *data = (const unsigned char *)(f->data != NULL ? f->data : "");
     return (struct cursor){data, data + f->bytes};
 }
 
@@ -128,9 +129,9 @@ static int put_bytes(struct text_buffer *b, uint32_t number, const char *data, s
 static int add_piece(struct reading *r, const struct field *field, struct slt_error *err)
 {
     // NORMAL, UNKNOWN, CONTROL, USER_DEFINED, UNUSED, BYTE
-    static const enum slt_piece_type types[] = {SLT_PIECE_NORMAL, SLT_PIECE_UNKNOWN,
+    static const enum slt_piece_type types[] = {SLT_PIECE_NORMAL,  SLT_PIECE_UNKNOWN,
                                                 SLT_PIECE_CONTROL, SLT_PIECE_USER,
-                                                SLT_PIECE_UNUSED, SLT_PIECE_BYTE};
+                                                SLT_PIECE_UNUSED,  SLT_PIECE_BYTE};
     struct spm_model *m = r->m;
     struct spm_piece piece = {.text = "", .type = SLT_PIECE_NORMAL};
     struct cursor c = inside(field);
@@ -307,8 +308,8 @@ static uint32_t find_control(const struct spm_model *m, const char *text, size_t
 static void find_meanings(const struct reading *r)
 {
     struct spm_model *m = r->m;
-    uint32_t *const own[] = {&m->own_bos, &m->own_eos, &m->own_pad},
-                   *const id[] = {&m->bos, &m->eos, &m->pad};
+    uint32_t *const own[] = {&m->own_bos, &m->own_eos, &m->own_pad}, *const id[] = {
+                                                                         &m->bos, &m->eos, &m->pad};
     for (size_t i = 0; i < 3; i++) {
         *own[i] = find_control(m, r->meaning[i].text, r->meaning[i].bytes);
         if (*id[i] == SLT_TOKEN_NONE)

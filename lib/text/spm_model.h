@@ -33,14 +33,14 @@ struct spm_model {
     bool byte_fallback, space_behind; // behind words instead of before them
     const char *charsmap;             // compiled rules of normalisation, in the file; NULL: none
     size_t charsmap_bytes;
-    bool adds_space;     // before a text
-    bool removes_spaces; // around a text, and all but one within
-    bool escapes_spaces; // a space is U+2581
+    bool adds_space;                    // before a text
+    bool removes_spaces;                // around a text, and all but one within
+    bool escapes_spaces;                // a space is U+2581
     uint32_t own_bos, own_eos, own_pad; // control pieces, SLT_TOKEN_NONE where there is none
     // What slt has put behind.
-    size_t own_bytes;    // of the file as it was found
-    size_t ids_bytes;    // of what decides the ids of a text: all but what is said of BOS, EOS, PAD
-    uint32_t own_count;  // pieces of the file as it was found
+    size_t own_bytes;   // of the file as it was found
+    size_t ids_bytes;   // of what decides the ids of a text: all but what is said of BOS, EOS, PAD
+    uint32_t own_count; // pieces of the file as it was found
     struct spm_added *added;
     size_t added_count;
     bool space_first;       // adds_space is for the first text only, not behind added tokens
@@ -50,8 +50,8 @@ struct spm_model {
 
 // Reads a file, which must outlive *m; the caller frees it with spm_model_clear also on failure.
 // SLT_ERR_FORMAT: it is no such file, or damaged.
-int spm_model_read(struct spm_model *m, const void *data, size_t bytes,
-                   struct slt_error *err) SLT_CHECK_RESULT;
+int spm_model_read(struct spm_model *m, const void *data, size_t bytes, struct slt_error *err)
+    SLT_CHECK_RESULT;
 void spm_model_clear(struct spm_model *m);
 
 // The bytes at the start of a file that decide the ids of a text; all where it is damaged.
@@ -60,7 +60,7 @@ size_t spm_ids_bytes(const void *data, size_t bytes);
 // The file of a model as it was found with these additions behind it; the same bytes where they
 // add nothing. The caller frees *file. SLT_ERR_FORMAT where they contradict the model's pieces.
 int spm_model_extend(void **file, size_t *file_bytes, const void *data, size_t bytes,
-                     const struct token_additions *additions,
-                     struct slt_error *err) SLT_CHECK_RESULT;
+                     const struct token_additions *additions, struct slt_error *err)
+    SLT_CHECK_RESULT;
 
 #endif

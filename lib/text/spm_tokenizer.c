@@ -137,6 +137,14 @@ static bool adds_space(const void *model)
 
 // ---- Texts ----
 
+// Of a model that puts a space before the first text only: one that has it gets no other, which is
+// how transformers does it there.
+static bool has_space(const char *text, size_t bytes)
+{
+    static const char mark[] = "\xe2\x96\x81";
+    return *text == ' ' || (bytes >= sizeof mark - 1 && memcmp(text, mark, sizeof mark - 1) == 0);
+}
+
 // Where EOS is text it goes to SentencePiece as any other.
 static int encode(const void *model, struct slt_token_ids *ids, const char *text, size_t bytes,
                   bool eos_is_text, struct slt_error *err)
@@ -146,7 +154,8 @@ static int encode(const void *model, struct slt_token_ids *ids, const char *text
     struct added_stretch s;
     int rc = 0;
     while (rc == 0 && added_next(&t->added, &cursor, text, bytes, &s)) {
-        const void *engine = s.from > 0 && t->rest != NULL ? t->rest : t->engine;
+        const bool rests = s.from > 0 || has_space(text, bytes);
+        const void *engine = t->rest != NULL && rests ? t->rest : t->engine;
         if (s.token == NULL)
             rc = spm_engine_encode(engine, ids, text + s.from, s.to - s.from, err);
         else if ((rc = slt_token_ids_reserve(ids, 1, err)) == 0)

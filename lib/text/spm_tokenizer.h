@@ -7,9 +7,9 @@
 
 struct spm_tokenizer {
     struct spm_model model;
-    const void *file;    // its bytes, the caller's
-    char *texts;         // of the pieces, each with a NUL behind it
-    size_t *text;        // (count): where they are
+    const void *file; // its bytes, the caller's
+    char *texts;      // of the pieces, each with a NUL behind it
+    size_t *text;     // (count): where they are
     // That encode know the model's own pieces only, of which no added token is one.
     void *engine;
     void *rest;  // for text that is not the first, without a space before it; or NULL

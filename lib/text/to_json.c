@@ -103,11 +103,11 @@ static int make_normalizer(json_t **normalizer, const struct spm_model *m, struc
     const bool adds_space = m->adds_space && !m->space_first;
     int rc = 0;
     if (m->charsmap != NULL)
-        json_array_append_new(steps, json_pack("{s:s, s:o}", "type", "Precompiled",
-                                               "precompiled_charsmap",
-                                               base64(m->charsmap, m->charsmap_bytes)));
+        json_array_append_new(steps,
+                              json_pack("{s:s, s:o}", "type", "Precompiled", "precompiled_charsmap",
+                                        base64(m->charsmap, m->charsmap_bytes)));
     if (m->removes_spaces) {
-        json_array_append_new(steps, replace("Regex", "\\A +| +\\z", ""));
+        json_array_append_new(steps, replace("Regex", "\\A +|[ " MARK "]+\\z", ""));
         json_array_append_new(steps, replace("Regex", " {2,}", " "));
     }
     if (adds_space)
@@ -160,9 +160,8 @@ static int make_bpe(json_t **model, const struct spm_model *m, const char *unkno
             0)
             rc = no_memory(err);
     for (size_t i = 0; rc == 0 && i < count; i++)
-        if (json_array_append_new(merges,
-                                  json_pack("[o, o]", piece_text(&m->piece[merge[i].left]),
-                                            piece_text(&m->piece[merge[i].right]))) != 0)
+        if (json_array_append_new(merges, json_pack("[o, o]", piece_text(&m->piece[merge[i].left]),
+                                                    piece_text(&m->piece[merge[i].right]))) != 0)
             rc = no_memory(err);
     free(merge);
     *model = json_pack("{s:s, s:n, s:s?, s:n, s:n, s:b, s:b, s:b, s:o, s:o}", "type", "BPE",
@@ -191,8 +190,8 @@ static int make_unigram(json_t **model, const struct spm_model *m, uint32_t unkn
     int rc = 0;
     for (uint32_t id = 0; rc == 0 && id < m->count; id++) {
         const struct spm_piece *p = &m->piece[id];
-        const bool hidden = !is_added(m, id) &&
-                            (p->type == SLT_PIECE_UNUSED || p->type == SLT_PIECE_CONTROL);
+        const bool hidden =
+            !is_added(m, id) && (p->type == SLT_PIECE_UNUSED || p->type == SLT_PIECE_CONTROL);
         if (json_array_append_new(vocab,
                                   json_pack("[o, f]", hidden ? hidden_text(p) : piece_text(p),
                                             hidden ? 0 : (double)p->score)) != 0)
@@ -246,9 +245,8 @@ static int make_words(json_t **words, const struct spm_model *m, struct slt_erro
     struct text_buffer b = {0};
     int rc = 0;
     *words = NULL;
-    for (uint32_t id = 0; rc == 0 && m->algorithm == SPM_UNIGRAM && m->added_count == 0 &&
-                          id < m->own_count;
-         id++) {
+    for (uint32_t id = 0;
+         rc == 0 && m->algorithm == SPM_UNIGRAM && m->added_count == 0 && id < m->own_count; id++) {
         const struct spm_piece *p = &m->piece[id];
         const size_t cut = p->type != SLT_PIECE_USER && is_added(m, id) ? find_cut(m, p) : 0;
         if (cut == 0)
@@ -285,12 +283,12 @@ static json_t *make_added(const struct spm_model *m)
         if (!is_added(m, id))
             continue;
         const struct spm_added *flags = a != NULL ? a : &plain;
-        json_array_append_new(
-            list, json_pack("{s:I, s:o, s:b, s:b, s:b, s:b, s:b}", "id", (json_int_t)id, "content",
-                            piece_text(p), "single_word", flags->single_word, "lstrip",
-                            flags->lstrip, "rstrip", flags->rstrip, "normalized",
-                            p->type == SLT_PIECE_USER && a == NULL, "special",
-                            p->type != SLT_PIECE_USER));
+        json_array_append_new(list,
+                              json_pack("{s:I, s:o, s:b, s:b, s:b, s:b, s:b}", "id", (json_int_t)id,
+                                        "content", piece_text(p), "single_word", flags->single_word,
+                                        "lstrip", flags->lstrip, "rstrip", flags->rstrip,
+                                        "normalized", p->type == SLT_PIECE_USER && a == NULL,
+                                        "special", p->type != SLT_PIECE_USER));
     }
     return list;
 }
@@ -313,10 +311,9 @@ static json_t *make_processor(const struct spm_model *m)
                                           json_pack("{s:{s:s, s:i}}", "Sequence", "id", names[part],
                                                     "type_id", part));
                 else if (id != SLT_TOKEN_NONE)
-                    json_array_append_new(
-                        templates[pair],
-                        json_pack("{s:{s:o, s:i}}", "SpecialToken", "id",
-                                  piece_text(&m->piece[id]), "type_id", part));
+                    json_array_append_new(templates[pair],
+                                          json_pack("{s:{s:o, s:i}}", "SpecialToken", "id",
+                                                    piece_text(&m->piece[id]), "type_id", part));
             }
         }
     const uint32_t ids[] = {bos, eos};
@@ -394,11 +391,10 @@ int spm_model_to_json(void **json, size_t *bytes, const struct spm_model *m, str
         words = json_pack("{s:s, s:s, s:s, s:b}", "type", "Metaspace", "replacement", MARK,
                           "prepend_scheme", "first", "split", false);
     words = words != NULL ? words : json_null();
-    json_t *root =
-        json_pack("{s:s, s:n, s:n, s:o, s:o, s:o, s:o, s:o, s:o}", "version", "1.0", "truncation",
-                  "padding", "added_tokens", make_added(m), "normalizer", normalizer,
-                  "pre_tokenizer", words, "post_processor", make_processor(m), "decoder",
-                  make_decoder(m), "model", model);
+    json_t *root = json_pack("{s:s, s:n, s:n, s:o, s:o, s:o, s:o, s:o, s:o}", "version", "1.0",
+                             "truncation", "padding", "added_tokens", make_added(m), "normalizer",
+                             normalizer, "pre_tokenizer", words, "post_processor",
+                             make_processor(m), "decoder", make_decoder(m), "model", model);
     if (rc == 0 && (root == NULL || name == NULL))
         rc = no_memory(err);
     if (rc == 0)

@@ -42,7 +42,8 @@ static int check_text(const struct slt_tokenizer *t, const char *name, struct sl
 
 void slt_tokenizer_digest(unsigned char digest[SLT_SHA256_BYTES], const void *data, size_t bytes)
 {
-    slt_sha256_of(digest, data, bpe_kind.recognises(data, bytes) ? bytes : spm_ids_bytes(data, bytes));
+    slt_sha256_of(digest, data,
+                  bpe_kind.recognises(data, bytes) ? bytes : spm_ids_bytes(data, bytes));
 }
 
 int slt_tokenizer_load(struct slt_tokenizer **tokenizer, const char *name, const void *data,
@@ -127,6 +128,17 @@ struct slt_piece slt_tokenizer_piece(const struct slt_tokenizer *t, uint32_t id)
 bool slt_tokenizer_adds_space(const struct slt_tokenizer *t)
 {
     return t->kind->adds_space(t->model);
+}
+
+int slt_tokenizer_check_size(const struct slt_tokenizer *tokenizer, int64_t vocab_size,
+                             const char *name, struct slt_error *err)
+{
+    const uint32_t count = slt_tokenizer_info(tokenizer)->vocab_size;
+    return count <= vocab_size
+               ? 0
+               : slt_error_set(err, SLT_ERR_FORMAT,
+                               "'%s': the tokenizer has %u tokens, the model rows for %lld only",
+                               name, count, (long long)vocab_size);
 }
 
 int slt_tokenizer_encode(const struct slt_tokenizer *t, struct slt_token_ids *ids, const char *text,

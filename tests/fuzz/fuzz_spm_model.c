@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "text/kinds.h"
+#include "tests/fuzz/tokenizer_stub.h"
 #include "text/to_json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

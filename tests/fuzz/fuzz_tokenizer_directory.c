@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "files/tokenizer_directory.h"
+#include "tests/fuzz/tokenizer_stub.h"
 #include "text/kinds.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -21,8 +21,8 @@ static int fuzz_read_vocab_merges(const uint8_t *data, size_t size)
                                            .vocab_bytes = first,
                                            .merges = nul != NULL ? nul + 1 : data + size,
                                            .merges_bytes = nul != NULL ? size - first - 1 : 0,
-                                           .way = size % 2 != 0 ? BYTE_LEVEL_QWEN2
-                                                                : BYTE_LEVEL_GPT2};
+                                           .way =
+                                               size % 2 != 0 ? BYTE_LEVEL_QWEN2 : BYTE_LEVEL_GPT2};
     struct slt_error err;
     void *json = NULL, *more = NULL, *model = NULL;
     size_t bytes = 0, more_bytes = 0;

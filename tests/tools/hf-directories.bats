@@ -119,7 +119,8 @@ with_tokenizer() { # MODEL TOKENIZER OUTPUT
     cp large.model hf/tokenizer.model
     with_tokenizer "$DATA/plain.slt" large.model large.slt
     for wrong in "slt-convert -o x.slt hf" "slt-generate hf" "slt-convert --to gguf -o x.gguf large.slt" \
-        "slt-convert -o x large.slt" "slt-convert --tokenizer large.model -o x.slt $DATA/hf"; do
+        "slt-convert -o x large.slt" "slt-generate --prompt a large.slt" "slt-init --from large.slt -r 4 -o x.slt" \
+        "slt-convert --tokenizer large.model -o x.slt $DATA/hf"; do
         # shellcheck disable=SC2086 # several words
         run $wrong
         echo "$wrong: $output"
@@ -149,6 +150,21 @@ with_tokenizer() { # MODEL TOKENIZER OUTPUT
     run slt-convert -o x.slt model
     [ "$status" -ne 0 ]
     [[ $output == *generation_config.json* ]]
+}
+
+@test "where config.json names no EOS, tokenizer_config.json does, then generation_config.json, then the tokenizer" {
+    cp -r "$DATA/model" .
+    eos() { slt-convert -o x.slt model 2>err; slt-info x.slt | value_of config.eos_token_id; }
+    sed -i 's/"eos_token_id": 513/"eos_token_id": null/' model/config.json
+    printf '{"eos_token_id": [7, 513]}' >model/generation_config.json
+    [ "$(eos)" = '[513,7]' ]
+    printf '{"eos_token_id": 7}' >model/generation_config.json
+    [ "$(eos)" = 513 ]
+    grep -q 'generation_config.json ends texts with token 7, the model with 513' err
+    rm model/tokenizer_config.json
+    [ "$(eos)" = 7 ]
+    rm model/generation_config.json
+    [ "$(eos)" = 2 ]
 }
 
 @test "an EOS that differs between model, tokenizer and token file is said" {

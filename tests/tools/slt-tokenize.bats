@@ -210,11 +210,11 @@ golden() { # MODEL IDS EOS
     for input in empty blank; do
         run slt-tokenize --train-tokenizer m.model --vocab-size 300 -o t.tok $input
         [ "$status" -eq 1 ]
-        [ "$output" = "slt-tokenize: there is no text to train a tokenizer on" ]
+        [ "$output" = "slt-tokenize: cannot train a tokenizer of 300 pieces: there is no text" ]
     done
     run slt-tokenize --train-tokenizer m.model --vocab-size 300 --valid-output v.tok --valid-fraction 1 -o t.tok "$TEXT"
     [ "$status" -eq 1 ]
-    [ "$output" = "slt-tokenize: there is no text to train a tokenizer on, besides what is held out" ]
+    [ "$output" = "slt-tokenize: cannot train a tokenizer of 300 pieces: there is no text" ]
 }
 
 @test "C4's own shards are read as they are" {

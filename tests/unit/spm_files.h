@@ -6,7 +6,13 @@
 #include "slt/tokenizer.h"
 #include "text/buffer.h"
 
-enum { SPM_NORMAL_PIECE = 1, SPM_UNKNOWN_PIECE, SPM_CONTROL_PIECE, SPM_USER_PIECE, SPM_UNUSED_PIECE };
+enum {
+    SPM_NORMAL_PIECE = 1,
+    SPM_UNKNOWN_PIECE,
+    SPM_CONTROL_PIECE,
+    SPM_USER_PIECE,
+    SPM_UNUSED_PIECE
+};
 
 static inline void spm_add(struct text_buffer *b, const void *data, size_t bytes)
 {
@@ -79,10 +85,31 @@ static inline void spm_put_spec(struct text_buffer *b, const struct spm_spec *sp
 // <unk>, <s>, </s>, the space, some letters and what they make; free b->data.
 static inline void spm_small(struct text_buffer *b, const struct spm_spec *spec)
 {
-    static const char *const pieces[] = {"\xe2\x96\x81", "a", "b", "c", "d", "e", "h", "i", "n", "o",
-                                         "r", "t", "u", "x", "th", "\xe2\x96\x81th", "he", "in",
-                                         "an", "\xe2\x96\x81"
-                                         "a", "\xe2\x96\x81" "the", "er", "\xe2\x96\x81\xe2\x96\x81"};
+    static const char *const pieces[] = {"\xe2\x96\x81",
+                                         "a",
+                                         "b",
+                                         "c",
+                                         "d",
+                                         "e",
+                                         "h",
+                                         "i",
+                                         "n",
+                                         "o",
+                                         "r",
+                                         "t",
+                                         "u",
+                                         "x",
+                                         "th",
+                                         "\xe2\x96\x81th",
+                                         "he",
+                                         "in",
+                                         "an",
+                                         "\xe2\x96\x81"
+                                         "a",
+                                         "\xe2\x96\x81"
+                                         "the",
+                                         "er",
+                                         "\xe2\x96\x81\xe2\x96\x81"};
     spm_put_piece(b, "<unk>", 0, SPM_UNKNOWN_PIECE);
     spm_put_piece(b, "<s>", 0, SPM_CONTROL_PIECE);
     spm_put_piece(b, "</s>", 0, SPM_CONTROL_PIECE);

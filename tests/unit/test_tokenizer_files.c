@@ -98,13 +98,15 @@ static void make_directories(void)
 {
     static const char good[] =
         "{\"eos_token\": {\"content\": \"<e>\"}, \"added_tokens_decoder\": {\"7\": {\"content\": "
-        "\"<e>\", \"special\": true, \"lstrip\": true}}}\0{\"<e>\": 7, \"[x]\": 5}\0{\"pad_token\": "
+        "\"<e>\", \"special\": true, \"lstrip\": true}}}\0{\"<e>\": 7, \"[x]\": "
+        "5}\0{\"pad_token\": "
         "\"[x]\", \"additional_special_tokens\": [\"[x]\", {\"content\": \"<s>\"}]}",
-        two[] = "{}\0{\"[x]\": 5, \"[y]\": 5}\0", taken[] = "{}\0{\"[x]\": 3}\0",
-        elsewhere[] = "{}\0{\"he\": 9}\0", no_id[] = "{}\0{\"[x]\": \"5\"}\0",
-        far[] = "{}\0{\"[x]\": 2000000000}\0",
-        no_text[] = "{\"added_tokens_decoder\": {\"7\": {\"special\": true}}}\0\0",
-        no_number[] = "{\"added_tokens_decoder\": {\"x\": {\"content\": \"<e>\"}}}\0\0";
+                      two[] = "{}\0{\"[x]\": 5, \"[y]\": 5}\0", taken[] = "{}\0{\"[x]\": 3}\0",
+                      elsewhere[] = "{}\0{\"he\": 9}\0", no_id[] = "{}\0{\"[x]\": \"5\"}\0",
+                      far[] = "{}\0{\"[x]\": 2000000000}\0",
+                      no_text[] = "{\"added_tokens_decoder\": {\"7\": {\"special\": true}}}\0\0",
+                      no_number[] =
+                          "{\"added_tokens_decoder\": {\"x\": {\"content\": \"<e>\"}}}\0\0";
     const struct target *t = &targets[2];
     emit(t, "good-all", good, sizeof good - 1);
     emit(t, "good-none", "", 0);

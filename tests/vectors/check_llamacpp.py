@@ -76,7 +76,7 @@ def main():
                 made = greedy(llama, ids)
                 prompt = torch.tensor([ids])
                 theirs = reference.generate(prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=MADE,
-                                            do_sample=False)[0, len(ids):].tolist()
+                                            do_sample=False, pad_token_id=llama.token_eos())[0, len(ids):].tolist()
                 theirs = [i for i in theirs if i != llama.token_eos()]
                 back = subprocess.run(["slt-tokenize", "-q", "--tokenizer", tokenizer, "--decode", "-"], check=True,
                                       input=token_file(tok, ids + made), stdout=subprocess.PIPE).stdout

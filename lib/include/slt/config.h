@@ -165,8 +165,8 @@ SLT_API void slt_config_method_defaults(struct slt_config *config, const char *p
 // Whether a token ends what the model writes: one of eos_token_id.
 SLT_API bool slt_config_is_eos(const struct slt_config *config, int64_t id);
 // Adds an end, unless it is there. SLT_ERR_RANGE where there are too many.
-SLT_API int slt_config_add_eos(struct slt_config *config, int64_t id,
-                               struct slt_error *err) SLT_CHECK_RESULT;
+SLT_API int slt_config_add_eos(struct slt_config *config, int64_t id, struct slt_error *err)
+    SLT_CHECK_RESULT;
 
 // The configuration of the same model with its linears merged to dense weights.
 SLT_API void slt_config_make_full(struct slt_config *config);

@@ -41,8 +41,8 @@ SLT_API int slt_convert_import(struct slt_output *out, const char *directory,
 // The same as an input, of which the bytes of the checkpoint are made as they are read. The
 // tokenizer of the options must outlive it.
 SLT_API int slt_convert_open(struct slt_input **in, const char *directory,
-                             const struct slt_convert_options *options,
-                             struct slt_error *err) SLT_CHECK_RESULT;
+                             const struct slt_convert_options *options, struct slt_error *err)
+    SLT_CHECK_RESULT;
 
 // Whether a file is a model of llama2.c, by its magic number, or without one (version 0) by sizes
 // in its first bytes that a model may have; and the same model as a checkpoint, with the options'

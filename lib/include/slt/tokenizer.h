@@ -86,6 +86,10 @@ SLT_API struct slt_piece slt_tokenizer_piece(const struct slt_tokenizer *tokeniz
 // Whether a space is put before text that is encoded.
 SLT_API bool slt_tokenizer_adds_space(const struct slt_tokenizer *tokenizer);
 
+// SLT_ERR_FORMAT where it has more tokens than a model (name) has rows.
+SLT_API int slt_tokenizer_check_size(const struct slt_tokenizer *tokenizer, int64_t vocab_size,
+                                     const char *name, struct slt_error *err) SLT_CHECK_RESULT;
+
 // A growing array of ids, owned by the caller: start with {0}, free with slt_token_ids_free.
 struct slt_token_ids {
     uint32_t *id;
