@@ -1,6 +1,7 @@
 // Hugging Face directories, and those of the published SLTrain code, to checkpoints: step by step,
 // so that a program may read a directory as if it were a checkpoint.
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -42,6 +43,22 @@ struct import {
     struct text_buffer made;
     size_t taken;
 };
+
+// A sentence for the caller about what may not be meant; names from files are made printable, as in
+// messages.
+static void note(const struct import *m, const char *format, ...) SLT_PRINTF(2, 3);
+static void note(const struct import *m, const char *format, ...)
+{
+    char text[512];
+    struct slt_error said;
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    slt_error_set(&said, SLT_ERR_FORMAT, "%s", text);
+    if (m->options.on_note != NULL)
+        m->options.on_note(m->options.user, said.message);
+}
 
 // ---- What the model is ----
 
@@ -284,15 +301,6 @@ static int read_json(json_t **json, const struct import *m, const char *name, st
     return rc;
 }
 
-static void note(const struct import *m, const char *what, long long one, long long other)
-{
-    char sentence[512];
-    snprintf(sentence, sizeof sentence, "'%.300s': %s with token %lld, the model with %lld",
-             m->directory, what, one, other);
-    if (m->options.on_note != NULL)
-        m->options.on_note(m->options.user, sentence);
-}
-
 // Ids that config.json lacks: those of the tokens which tokenizer_config.json names, each as a text
 // or as an object with it.
 static int find_named(struct import *m, struct slt_error *err)
@@ -342,8 +350,8 @@ static int find_ends(struct import *m, bool is_said, struct slt_error *err)
     json_array_foreach (list, i, one)
         agrees = agrees || slt_config_is_eos(&m->config, json_integer_value(one));
     if (!agrees)
-        note(m, "generation_config.json ends texts",
-             (long long)json_integer_value(json_array_get(list, 0)),
+        note(m, "'%.300s': generation_config.json ends texts with token %lld, the model with %lld",
+             m->directory, (long long)json_integer_value(json_array_get(list, 0)),
              (long long)m->config.eos_token_id);
     json_array_foreach (list, i, one)
         if (rc == 0 && agrees && json_is_integer(one))
@@ -372,7 +380,8 @@ static int find_ids(struct import *m, struct slt_error *err)
     find_own(m);
     const uint32_t eos = slt_tokenizer_info(t)->eos;
     if (eos != SLT_TOKEN_NONE && !slt_config_is_eos(&m->config, eos))
-        note(m, "the tokenizer ends documents", (long long)eos, (long long)m->config.eos_token_id);
+        note(m, "'%.300s': the tokenizer ends documents with token %lld, the model with %lld",
+             m->directory, (long long)eos, (long long)m->config.eos_token_id);
     return 0;
 }
 
@@ -428,24 +437,14 @@ static int start(struct import *m, struct slt_output *out, struct slt_error *err
                                 slt_tokenizer_file(m->options.tokenizer), err);
 }
 
-// A sentence for the caller; names from files are made printable, as in messages.
-static void note(const struct import *m, const char *format, const char *one, const char *other)
-    SLT_PRINTF(2, 0);
-static void note(const struct import *m, const char *format, const char *one, const char *other)
-{
-    struct slt_error said;
-    slt_error_set(&said, SLT_ERR_FORMAT, format, one, other);
-    m->options.on_note(m->options.user, said.message);
-}
-
 // What was done with the tensors that a reader of the directory would not expect.
 static void tell(const struct import *m)
 {
     bool is_told = false;
-    for (size_t i = 0; m->options.on_note != NULL && i < m->tensors.tensors; i++) {
+    for (size_t i = 0; i < m->tensors.tensors; i++) {
         const struct slt_directory_tensor *t = &m->tensors.tensor[i];
         if (!t->used)
-            note(m, "tensor '%.200s' is not of this model, and left out", t->file.name, "");
+            note(m, "tensor '%.200s' is not of this model, and left out", t->file.name);
         if (t->used && !is_told && strcmp(t->name, t->file.name) != 0) {
             note(m, "tensors have other names: '%.200s' is taken as '%.200s', and so on",
                  t->file.name, t->name);

@@ -79,8 +79,10 @@ with_tokenizer() { # MODEL TOKENIZER OUTPUT
     # Other text has the model's own ids.
     cmp <(slt-tokenize -q --tokenizer "$DATA/chat" "$DATA/text" | tail -c +65 | head -c 20000) \
         <(slt-tokenize -q --tokenizer "$DATA/tokenizer" "$DATA/text" | tail -c +65 | head -c 20000)
-    slt-generate -v --temperature 0 --max-tokens 1 --prompt '<|im_start|>[note]<|im_end|>' "$DATA/chat.slt" >out 2>err
-    grep -q '1 tokens after a prompt of 3' err
+    for bos in yes:4 no:3; do
+        slt-generate -v --bos ${bos%:*} --temperature 0 --max-tokens 1 --prompt '<|im_start|>[note]<|im_end|>' "$DATA/chat.slt" >out 2>err
+        grep -q "1 tokens after a prompt of ${bos#*:}" err
+    done
     [ "$(head -c 6 out)" = '[note]' ]
 }
 
