@@ -88,8 +88,8 @@ enum slt_json_finding read_object(ondemand::object object, std::string_view path
         *found = SLT_JSON_NO_TEXT;
         if (type != ondemand::json_type::string)
             continue;
-        if (const auto error = value.get_string().get(*text))
-            return finding_of(error);
+        if (value.get_string().get(*text)) // such as half of a surrogate pair
+            return SLT_JSON_NO_TEXT;
         *found = SLT_JSON_TEXT;
     }
     return SLT_JSON_TEXT;

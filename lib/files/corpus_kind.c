@@ -172,9 +172,26 @@ static bool refuse_binary(struct slt_corpus_verdict *v, const struct look *l)
     return !v->is_text;
 }
 
+// Past what may stand before the first element of a page: blanks, comments, an XML declaration.
+static size_t skip_prologue(const struct look *l, size_t at)
+{
+    for (;;) {
+        at = skip_blanks(l, at);
+        const bool comment = l->bytes - at >= 4 && memcmp(l->head + at, "<!--", 4) == 0;
+        if (!comment && (l->bytes - at < 5 || memcmp(l->head + at, "<?xml", 5) != 0))
+            return at;
+        const char *end = memchr(l->head + at, '>', l->bytes - at);
+        while (comment && end != NULL && memcmp(end - 2, "--", 2) != 0)
+            end = memchr(end + 1, '>', l->bytes - (size_t)(end + 1 - l->head));
+        if (end == NULL)
+            return at;
+        at = (size_t)(end + 1 - l->head);
+    }
+}
+
 static bool refuse_html(struct slt_corpus_verdict *v, const struct look *l)
 {
-    const size_t at = skip_blanks(l, v->skip), left = l->bytes - at;
+    const size_t at = skip_prologue(l, v->skip), left = l->bytes - at;
     if (!((left >= 14 && strncasecmp(l->head + at, "<!doctype html", 14) == 0) ||
           (left >= 6 && strncasecmp(l->head + at, "<html", 5) == 0 &&
            (l->head[at + 5] == '>' || slt_is_blank(l->head[at + 5])))))

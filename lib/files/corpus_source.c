@@ -173,6 +173,20 @@ bool slt_corpus_source_in_archive(const struct slt_corpus_source *s)
     return format_of(s) != ARCHIVE_FORMAT_RAW;
 }
 
+// Documents of office programs and e-books are zip archives, too, of XML; by a rule of their formats
+// their first member says so.
+static int refuse_document(const struct slt_corpus_source *s, struct archive_entry *entry,
+                           struct slt_error *err)
+{
+    const char *path = archive_entry_pathname(entry);
+    if (s->entries != 1 || format_of(s) != ARCHIVE_FORMAT_ZIP || path == NULL ||
+        (strcmp(path, "[Content_Types].xml") != 0 && strcmp(path, "mimetype") != 0))
+        return 0;
+    return slt_error_set(err, SLT_ERR_FORMAT,
+                         "'%s' is a document of an office program or an e-book, which is not read",
+                         slt_input_name(s->in));
+}
+
 static int open_member(struct slt_corpus_source *s, struct archive_entry *entry,
                        struct slt_error *err)
 {
@@ -226,7 +240,8 @@ int slt_corpus_source_next(struct slt_corpus_source *s, struct slt_error *err)
         // A hard link's text is that of the member it links to.
         if (archive_entry_filetype(entry) != AE_IFREG || archive_entry_hardlink(entry) != NULL)
             continue;
-        rc = open_member(s, entry, err);
+        if ((rc = refuse_document(s, entry, err)) == 0)
+            rc = open_member(s, entry, err);
         return rc != 0 ? rc : 1;
     }
 }

@@ -45,7 +45,7 @@ refused() { # CODE PATTERN ARGUMENTS
     local first
     for first in '' '   ' '\xef\xbb\xbf' '\xef\xbb\xbf\n\r\n' '{"text":null}\n' '{"n":NaN,"text":"aa"}\n' \
         '{"n":Infinity,"text":"aa"}\n' '{"n":18446744073709551616,"text":"aa"}\n' '{"n":1e999,"text":"aa"}\n' \
-        '{"n":"\\ud800","text":"aa"}\n' '{"\\udc00":1,"text":"aa"}\n' 'a line of something else\n' '{"text": "cut o\n'; do
+        '{"n":"\\ud800","text":"aa"}\n' '{"text":"\\ud800"}\n' '{"\\udc00":1,"text":"aa"}\n' 'a line of something else\n' '{"text": "cut o\n'; do
         # shellcheck disable=SC2059 # escapes
         printf "$first"'{"text":"bb"}\n\n{"url":[1,{}],"text":"zz"}\n' >x
         echo "$first"
@@ -201,6 +201,9 @@ refused() { # CODE PATTERN ARGUMENTS
     refused 1 "cannot read 'x.zip'" x.zip
     head -c -10 all.zip >x.zip
     refused 1 "truncated zip archive without an end record" x.zip
+    echo application/epub+zip >mimetype
+    zip -q x.epub mimetype f1
+    refused 1 "'x.epub' is a document of an office program or an e-book" x.epub
 }
 
 @test "text in other encodings is refused with the command that converts it" {
@@ -232,13 +235,16 @@ refused() { # CODE PATTERN ARGUMENTS
 @test "formats that are no text are named" {
     local -A kinds=(['PAR1\x15\x04']='a Parquet file' ['%%PDF-1.7\n']='a PDF document' ['7z\xbc\xaf\x27\x1c']='a 7z archive'
         ['ARROW1\0\0']='an Arrow file' ['Obj\x01']='an Avro file' ['SQLite format 3\0']='an SQLite database'
-        ['  <!DocType HTML>']='an HTML page' ['<html lang="en">']='an HTML page' ['\x89PNG\r\n\x1a\n']='a PNG picture'
+        ['  <!DocType HTML>']='an HTML page' ['<html lang="en">']='an HTML page'
+        ['\xef\xbb\xbf<?xml version="1.0"?> <!-- a > b --><html xmlns="x">']='an HTML page' ['\x89PNG\r\n\x1a\n']='a PNG picture'
         ['\x01\x02\x03\x04text\x05']='binary data' ['GGUF\x03\0\0\0']='a GGUF model')
     for start in "${!kinds[@]}"; do
         # shellcheck disable=SC2059 # escapes
         printf "$start and what follows" >x
         refused 1 "'x' is ${kinds[$start]}, which is not read" x
     done
+    printf '<!-- a comment --> <x>\n' >x
+    documents x | grep -q comment
     refused 1 "'<stdin>' is a Parquet file*hint: python3 -c*pyarrow*columns=*body" --field body - < <(printf 'PAR1')
     refused 1 "a token file" "$BATS_FILE_TMPDIR/text.tok"
     printf '<html> as text' >x
