@@ -58,7 +58,13 @@ with_tokenizer() { # MODEL TOKENIZER OUTPUT
     cmp <(slt-train --data "$DATA/train.tok" --batch 2 --seq 24 --steps 2 "$DATA/model") \
         <(slt-train --data "$DATA/train.tok" --batch 2 --seq 24 --steps 2 same.slt)
     cmp <(slt-plan --config "$DATA/model") <(slt-plan --config "$DATA/model/config.json")
-    cmp <(cat same.slt | slt-convert --to gguf -) <(slt-convert --to gguf same.slt)
+    cmp <(slt-convert --to gguf "$DATA/model") <(slt-convert --to gguf same.slt)
+    slt-convert --to hf -o one "$DATA/model"
+    slt-convert -o two same.slt
+    diff -r one two
+    run slt-convert --to hf -o ./one one
+    [ "$status" -eq 2 ]
+    [ -e one/config.json ]
     # What is missing in it is said as of a file.
     cp -r "$DATA/model" cut
     head -c 3000 "$DATA/model/model.safetensors" >cut/model.safetensors

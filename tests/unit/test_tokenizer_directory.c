@@ -475,7 +475,8 @@ static void test_json_text(void)
                (const char *[]){"[[\"t\",\"h\"],", "\"normalizers\":[{\"type\":\"Replace\"", NULL});
     check_json(&spaced, NULL, (const char *[]){"\"Prepend\"", "\"Strip\"", NULL});
     check_json(&unigram, NULL,
-               (const char *[]){"\"Unigram\"", "\\\\A +|[ \\u2581]+\\\\z", " {2,}", "[\"th\",-1.0]", NULL});
+               (const char *[]){"\"Unigram\"", "\\\\A +|[ \\u2581]+\\\\z", " {2,}", "[\"th\",-1.0]",
+                                NULL});
     check_json(&unigram, rules, (const char *[]){"\"Precompiled\"", "\"YWJjZA==\"", NULL});
     check_json(&spaced, user_piece, (const char *[]){"\\\\A\\u2581(?=(?:\\\\(x\\\\))\\\\z)", NULL});
     check_json(&bpe, same_score, (const char *[]){"'on' has the score of another one", NULL});
