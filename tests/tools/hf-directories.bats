@@ -218,6 +218,8 @@ with_tokenizer() { # MODEL TOKENIZER OUTPUT
     [ "$(find hf -type f | wc -l)" -eq 8 ]
     grep -q '"tokenizer_class": "PreTrainedTokenizerFast"' hf/tokenizer_config.json
     grep -q '"model_max_length": 2048' hf/tokenizer_config.json
+    tr -d ' \n' <hf/tokenizer_config.json | grep -q '"model_input_names":\["input_ids","attention_mask"\]'
+    grep -q '"split_special_tokens": true' hf/tokenizer_config.json
     [ "$(head -n 1 hf/README.md)" = --- ]
     slt-init --preset nano --tokenizer "$DATA/tokenizer" -o sparse.slt
     slt-convert --merge -o merged sparse.slt

@@ -5,6 +5,8 @@
 
 #include "mixed.h"
 #include "spm_files.h"
+#include "text/json_tokenizer.h"
+#include "text/kinds.h"
 #include "text/to_json.h"
 #include "tokenizers.h"
 
@@ -122,7 +124,7 @@ static void test_added(void)
     CHECK(slt_tokenizer_info(plain)->vocab_size == 26, "%u pieces",
           slt_tokenizer_info(plain)->vocab_size);
     check_ids(plain, "the", "17 8");
-    put_text("added_tokens.json", "{\"[x]\": 30, \"<e>\": 28}");
+    put_text("added_tokens.json", "{\"[x]\": 30, \"<e>\": 28, \"[y]\": 27}");
     put_text("tokenizer_config.json",
              "{\"eos_token\": \"<e>\", \"add_bos_token\": true, \"added_tokens_decoder\": {\"28\": "
              "{\"content\": \"<e>\", \"special\": true, \"lstrip\": true}}}");
@@ -137,6 +139,8 @@ static void test_added(void)
               slt_tokenizer_piece(t, 30).type == SLT_PIECE_USER,
           "types");
     check_ids(t, "<e>the[x]a <e>", "28 17 8 30 4 28"); // lstrip takes the space
+    check_ids(t, "[y]", "27");
+    CHECK(strcmp(slt_tokenizer_piece(t, 29).text, "[PAD29]") == 0, "an id without a token");
     check_ids(t, "the", "17 8");
     check_decoded(t, ids, 5, "thi[x]a");
     check_batch(t);
@@ -172,6 +176,29 @@ static void test_meaning(void)
     check_ids(t, "<s>", ids_of(plain, "<s>"));
     slt_tokenizer_free(t);
     slt_tokenizer_free(plain);
+    clear_folder();
+}
+
+// A control piece of the model is found in a text only where the directory adds it; BOS never.
+static void test_control(void)
+{
+    struct text_buffer b = {0};
+    spm_small(&b, &(struct spm_spec){0});
+    spm_put_piece(&b, "<mask>", 0, SPM_CONTROL_PIECE);
+    put_file("tokenizer.model", b.data, b.bytes);
+    struct slt_tokenizer *t = open_folder();
+    check_ids(t, "a<mask>", ids_of(t, "a<mask>"));
+    CHECK(strstr(ids_of(t, "a<mask>"), "26") == NULL, "a control piece in a text");
+    slt_tokenizer_free(t);
+    put_text("tokenizer_config.json",
+             "{\"added_tokens_decoder\": {\"1\": {\"content\": \"<s>\"}, \"26\": {\"content\": "
+             "\"<mask>\", \"special\": true}}}");
+    t = open_folder();
+    check_ids(t, "a<mask>a", "4 26 4");
+    CHECK(strcmp(ids_of(t, "<s>"), "1") != 0, "BOS of a text");
+    CHECK(slt_tokenizer_info(t)->vocab_size == 27, "one piece twice");
+    slt_tokenizer_free(t);
+    free(b.data);
     clear_folder();
 }
 
@@ -309,9 +336,8 @@ static void test_vocab(struct mixed *m)
     check_refused("CLIPTokenizer");
     put_text("tokenizer_config.json", "{\"tokenizer_class\": \"Qwen2Tokenizer\"}");
     t = open_folder();
-    const char *separate = strdup(ids_of(t, "1234"));
-    CHECK(strchr(separate, ' ') != NULL, "digits are words");
-    free((char *)separate);
+    const char *way = json_tokenizer_gguf_pre(slt_tokenizer_model(t, &bpe_kind));
+    CHECK(way != NULL && strcmp(way, "qwen2") == 0, "split as %s", way);
     slt_tokenizer_free(t);
     slt_tokenizer_free(whole);
     json_decref(root);
@@ -392,6 +418,41 @@ static void test_to_json(struct mixed *m)
     free(model);
     free(text);
     clear_folder();
+}
+
+// Runs of one character, all of one score, as LLaMA's spaces are.
+static void test_runs(void)
+{
+    static const char run[] = "zzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzzz";
+    static const size_t lengths[] = {1, 2, 3, 4, 5, 7, 8, 16};
+    struct text_buffer b = {0};
+    struct slt_tokenizer *spm = NULL, *json = NULL;
+    struct slt_error err;
+    void *file = NULL;
+    size_t bytes = 0;
+    spm_small(&b, &(struct spm_spec){0});
+    for (size_t i = 0; i < sizeof lengths / sizeof *lengths; i++) {
+        char piece[64];
+        snprintf(piece, sizeof piece, "%.*s", (int)lengths[i], run);
+        spm_put_piece(&b, piece, -1e9f, SPM_NORMAL_PIECE);
+    }
+    CHECK_OK(slt_tokenizer_load(&spm, "runs", b.data, b.bytes, &err), err);
+    CHECK_OK(slt_tokenizer_to_json(&file, &bytes, spm, &err), err);
+    json_t *root = without_special(file, bytes);
+    json_object_set_new(json_object_get(root, "model"), "byte_fallback", json_true());
+    CHECK_OK(load_tokenizer(&json, root, &err), err);
+    for (size_t n = 1; n < sizeof run; n++) {
+        char text[64];
+        snprintf(text, sizeof text, "a%.*sb", (int)n, run);
+        char *wanted = strdup(ids_of(spm, text));
+        check_ids(json, text, wanted);
+        free(wanted);
+    }
+    json_decref(root);
+    slt_tokenizer_free(json);
+    slt_tokenizer_free(spm);
+    free(file);
+    free(b.data);
 }
 
 // LLaMA's own model, whose runs of spaces have one score and whose texts begin with a space.
@@ -476,7 +537,7 @@ static void test_json_text(void)
     check_json(&spaced, NULL, (const char *[]){"\"Prepend\"", "\"Strip\"", NULL});
     check_json(&unigram, NULL,
                (const char *[]){"\"Unigram\"", "\\\\A +|[ \\u2581]+\\\\z", " {2,}", "[\"th\",-1.0]",
-                                NULL});
+                                "\"Split\"", "(?=unk", NULL});
     check_json(&unigram, rules, (const char *[]){"\"Precompiled\"", "\"YWJjZA==\"", NULL});
     check_json(&spaced, user_piece, (const char *[]){"\\\\A\\u2581(?=(?:\\\\(x\\\\))\\\\z)", NULL});
     check_json(&bpe, same_score, (const char *[]){"'on' has the score of another one", NULL});
@@ -521,12 +582,14 @@ int main(void)
     mixed_open(&m, text);
     test_added();
     test_meaning();
+    test_control();
     test_space();
     test_refused();
     test_beside();
     test_json_added();
     test_vocab(&m);
     test_to_json(&m);
+    test_runs();
     test_llama(&m);
     test_json_text();
     test_nothing();
