@@ -283,13 +283,12 @@ static int load_sentencepiece(struct slt_tokenizer **tokenizer, struct folder *f
     const bool is_model = spm_model_read(&m, data, bytes, NULL) == 0;
     if ((rc = json_if_there(&beside, f, "tokenizer.json", err)) == 0 &&
         (is_model || beside == NULL)) {
-        if (is_model)
-            rc = add_beside(f, &m, json_object_get(beside, "added_tokens"), err);
-        if (rc == 0 && is_model)
+        rc = is_model ? add_beside(f, &m, json_object_get(beside, "added_tokens"), err)
+                      : load_plain(tokenizer, f, name, data, bytes, err);
+        if (rc == 0 && is_model) {
             rc = load(tokenizer, f, name, data, bytes, err);
-        else if (rc == 0)
-            rc = load_plain(tokenizer, f, name, data, bytes, err);
-        f->additions.count = 0; // some texts are the JSON's
+            f->additions.count = 0; // some texts are the JSON's
+        }
     }
     spm_model_clear(&m);
     json_decref(beside);
