@@ -236,3 +236,26 @@ with_tokenizer() { # MODEL TOKENIZER OUTPUT
     slt-convert -o back.slt hf
     cmp <(tar -xOf back.slt tokenizer.json) "$ROOT/tests/vectors/tokenizer-bytes.json"
 }
+
+@test "directories and tokenizers of others: added tokens, a vocabulary that is too small, T5's" {
+    need_shared data/tokenizers/t5/spiece.model
+    T5=$SLT_SHARED/data/tokenizers/t5
+    slt-init --config "$DATA/tiny.json" --tokenizer "$T5/spiece.model" --method full -o t5.slt
+    slt-convert --to gguf -o t5.gguf t5.slt
+    grep -aq 'tokenizer.ggml.model.*t5' t5.gguf
+    grep -aq 'tokenizer.ggml.precompiled_charsmap' t5.gguf
+    slt-convert -o hf t5.slt
+    grep -q '"type":"Precompiled"' hf/tokenizer.json
+    slt-convert -o back.slt hf
+    cmp <(tar -xOf back.slt tokenizer.model) "$T5/spiece.model"
+    # Of the directory there are a hundred more.
+    slt-init --config "$DATA/tiny.json" --tokenizer "$T5" --method full -o more.slt
+    [ "$(slt-info more.slt | value_of config.vocab_size)" = 32100 ]
+    [ "$(ids "$T5" '<extra_id_0>')" = ' 32099 ' ]
+    need_shared cases/added-tokens/tokenizer.model
+    [ "$(ids "$SLT_SHARED/cases/added-tokens" '<|im_start|>hi')" = ' 400 292 ' ]
+    slt-convert --to gguf "$SLT_SHARED/cases/added-tokens" | grep -aqF '<|im_end|>'
+    run slt-convert -o x.slt "$SLT_SHARED/cases/vocab-less"
+    [ "$status" -eq 1 ]
+    [[ $output == *"400 tokens, the model rows for 390 only" ]]
+}
