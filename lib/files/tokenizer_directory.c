@@ -211,7 +211,8 @@ static void find_meaning(struct folder *f)
     a->pad = named(f, "pad_token");
     a->adds_bos = flag(f->config, "add_bos_token", is_llama || is_class(f, "Gemma"));
     a->adds_eos = flag(f->config, "add_eos_token", is_class(f, "T5"));
-    a->space_first = is_llama && !flag(f->config, "legacy", true);
+    a->space_first = (is_llama || is_class(f, "PreTrainedTokenizerFast")) && // the class we write
+                     !flag(f->config, "legacy", true);
     if (f->additions.count > 1)
         qsort(f->token, f->additions.count, sizeof *f->token, compare_ids);
     a->token = f->token;

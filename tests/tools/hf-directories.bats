@@ -107,6 +107,24 @@ with_tokenizer() { # MODEL TOKENIZER OUTPUT
     slt-eval --data "$DATA/x.tok" --seq 24 --limit 100 bos.slt
 }
 
+@test "that only the first text has a space before it goes there and back" {
+    need_shared data/tokenizers/llama/tokenizer.model
+    mkdir dir
+    cp "$SLT_SHARED/data/tokenizers/llama/tokenizer.model" dir
+    printf '{"<|user|>": 32000}' >dir/added_tokens.json
+    for legacy in true false; do
+        printf '{"tokenizer_class": "LlamaTokenizer", "legacy": %s}' $legacy >dir/tokenizer_config.json
+        slt-init --config "$DATA/tiny.json" --tokenizer dir --method full --no-provenance -o $legacy.slt
+        slt-convert -o $legacy $legacy.slt
+        slt-convert --no-provenance $legacy | cmp - $legacy.slt
+    done
+    [ "$(ids true '<|user|>hi')" = ' 32000 7251 ' ]
+    [ "$(ids false '<|user|>hi')" = ' 32000 2918 ' ]
+    run slt-convert --to gguf -o x.gguf false.slt
+    [ "$status" -eq 2 ]
+    [[ $output == *"llama.cpp has no place"* ]]
+}
+
 @test "what stands around a text is as the source says" {
     flag() { grep -abo "$1" "$2" | head -n 1 | cut -d: -f 1; }
     value() { tail -c +$(($(flag "$1" "$2") + ${#1} + 5)) "$2" | head -c 1 | od -An -tu1 | tr -d ' '; }
