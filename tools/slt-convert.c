@@ -103,7 +103,13 @@ static int import_model(struct options *o, const char *directory, const void *da
     return code;
 }
 
-// ---- From a checkpoint ----
+// ---- From a checkpoint, or a directory as one ----
+
+static bool is_same(const struct stat *a, const char *path)
+{
+    struct stat b;
+    return stat(path, &b) == 0 && a->st_dev == b.st_dev && a->st_ino == b.st_ino;
+}
 
 static int export_gguf(const struct options *o, struct slt_checkpoint_reader *reader,
                        slt_stop_flag *stop, struct slt_error *err)
@@ -127,7 +133,7 @@ static int export_model(const struct options *o, const char *model, slt_stop_fla
     struct slt_error err;
     struct slt_input *in;
     struct slt_checkpoint_reader *reader = NULL;
-    int code = cli_open_input(&in, model, stop);
+    int code = cli_open_model(&in, model, o->common.quiet, stop);
     if (code != 0)
         return code;
     int rc = slt_checkpoint_open(&reader, in, &err);
@@ -178,7 +184,7 @@ int main(int argc, char **argv)
     uint64_t bytes = 0;
     struct slt_input *mapped =
         strcmp(input, "-") != 0 && !is_directory ? open_llama2c(input, &data, &bytes) : NULL;
-    const bool imports = is_directory || mapped != NULL;
+    const bool imports = (is_directory && o.to <= TO_SLT) || mapped != NULL;
     o.to = o.to >= 0 ? o.to : imports ? TO_SLT : TO_HF;
     if (imports != (o.to == TO_SLT))
         cli_usage("a model of another program becomes a checkpoint, and a checkpoint another's");
@@ -188,6 +194,8 @@ int main(int argc, char **argv)
                   "--no-provenance with another program's model");
     if (!imports && o.to != TO_GGUF && strcmp(o.common.output, "-") == 0)
         cli_usage("--output names the directory to write");
+    if (is_directory && !imports && is_same(&st, o.common.output))
+        cli_usage("--output and the input are the same directory: '%s'", input);
     if (o.to != TO_GGUF && o.dtype == SLT_GGUF_Q8_0)
         cli_usage("--dtype q8_0 goes with --to gguf");
     slt_stop_flag *stop = cli_catch_signals();

@@ -111,6 +111,9 @@ static json_t *make_config(const struct export_folder *f, const struct slt_token
     json_object_set_new(config, "tokenizer_class", json_string("PreTrainedTokenizerFast"));
     json_object_set_new(config, "model_max_length",
                         json_integer(f->config->max_position_embeddings));
+    // LLaMA's generate takes no token_type_ids, which this class gives out otherwise.
+    json_object_set_new(config, "model_input_names",
+                        json_pack("[s, s]", "input_ids", "attention_mask"));
     json_object_set_new(config, "clean_up_tokenization_spaces", json_false());
     json_object_set_new(config, "add_bos_token", json_boolean(info->adds_bos));
     json_object_set_new(config, "add_eos_token", json_boolean(info->adds_eos));

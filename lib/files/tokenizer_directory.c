@@ -211,7 +211,8 @@ static void find_meaning(struct folder *f)
     a->pad = named(f, "pad_token");
     a->adds_bos = flag(f->config, "add_bos_token", is_llama || is_class(f, "Gemma"));
     a->adds_eos = flag(f->config, "add_eos_token", is_class(f, "T5"));
-    a->space_first = is_llama && !flag(f->config, "legacy", true);
+    a->space_first = (is_llama || is_class(f, "PreTrainedTokenizerFast")) && // the class we write
+                     !flag(f->config, "legacy", true);
     if (f->additions.count > 1)
         qsort(f->token, f->additions.count, sizeof *f->token, compare_ids);
     a->token = f->token;
@@ -283,13 +284,12 @@ static int load_sentencepiece(struct slt_tokenizer **tokenizer, struct folder *f
     const bool is_model = spm_model_read(&m, data, bytes, NULL) == 0;
     if ((rc = json_if_there(&beside, f, "tokenizer.json", err)) == 0 &&
         (is_model || beside == NULL)) {
-        if (is_model)
-            rc = add_beside(f, &m, json_object_get(beside, "added_tokens"), err);
-        if (rc == 0 && is_model)
+        rc = is_model ? add_beside(f, &m, json_object_get(beside, "added_tokens"), err)
+                      : load_plain(tokenizer, f, name, data, bytes, err);
+        if (rc == 0 && is_model) {
             rc = load(tokenizer, f, name, data, bytes, err);
-        else if (rc == 0)
-            rc = load_plain(tokenizer, f, name, data, bytes, err);
-        f->additions.count = 0; // some texts are the JSON's
+            f->additions.count = 0; // some texts are the JSON's
+        }
     }
     spm_model_clear(&m);
     json_decref(beside);

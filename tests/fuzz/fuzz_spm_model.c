@@ -6,8 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "text/kinds.h"
 #include "tests/fuzz/tokenizer_stub.h"
+#include "text/kinds.h"
 #include "text/to_json.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

@@ -58,7 +58,13 @@ with_tokenizer() { # MODEL TOKENIZER OUTPUT
     cmp <(slt-train --data "$DATA/train.tok" --batch 2 --seq 24 --steps 2 "$DATA/model") \
         <(slt-train --data "$DATA/train.tok" --batch 2 --seq 24 --steps 2 same.slt)
     cmp <(slt-plan --config "$DATA/model") <(slt-plan --config "$DATA/model/config.json")
-    cmp <(cat same.slt | slt-convert --to gguf -) <(slt-convert --to gguf same.slt)
+    cmp <(slt-convert --to gguf "$DATA/model") <(slt-convert --to gguf same.slt)
+    slt-convert --to hf -o one "$DATA/model"
+    slt-convert -o two same.slt
+    diff -r one two
+    run slt-convert --to hf -o ./one one
+    [ "$status" -eq 2 ]
+    [ -e one/config.json ]
     # What is missing in it is said as of a file.
     cp -r "$DATA/model" cut
     head -c 3000 "$DATA/model/model.safetensors" >cut/model.safetensors
@@ -101,6 +107,24 @@ with_tokenizer() { # MODEL TOKENIZER OUTPUT
     printf '{"add_bos_token": true, "eos_token": "</s>"}' >tokenizer/tokenizer_config.json
     slt-init --config "$DATA/tiny.json" --tokenizer tokenizer --method full -o bos.slt
     slt-eval --data "$DATA/x.tok" --seq 24 --limit 100 bos.slt
+}
+
+@test "that only the first text has a space before it goes there and back" {
+    need_shared data/tokenizers/llama/tokenizer.model
+    mkdir dir
+    cp "$SLT_SHARED/data/tokenizers/llama/tokenizer.model" dir
+    printf '{"<|user|>": 32000}' >dir/added_tokens.json
+    for legacy in true false; do
+        printf '{"tokenizer_class": "LlamaTokenizer", "legacy": %s}' $legacy >dir/tokenizer_config.json
+        slt-init --config "$DATA/tiny.json" --tokenizer dir --method full --no-provenance -o $legacy.slt
+        slt-convert -o $legacy $legacy.slt
+        slt-convert --no-provenance $legacy | cmp - $legacy.slt
+    done
+    [ "$(ids true '<|user|>hi')" = ' 32000 7251 ' ]
+    [ "$(ids false '<|user|>hi')" = ' 32000 2918 ' ]
+    run slt-convert --to gguf -o x.gguf false.slt
+    [ "$status" -eq 2 ]
+    [[ $output == *"llama.cpp has no place"* ]]
 }
 
 @test "what stands around a text is as the source says" {
@@ -214,6 +238,8 @@ with_tokenizer() { # MODEL TOKENIZER OUTPUT
     [ "$(find hf -type f | wc -l)" -eq 8 ]
     grep -q '"tokenizer_class": "PreTrainedTokenizerFast"' hf/tokenizer_config.json
     grep -q '"model_max_length": 2048' hf/tokenizer_config.json
+    tr -d ' \n' <hf/tokenizer_config.json | grep -q '"model_input_names":\["input_ids","attention_mask"\]'
+    grep -q '"split_special_tokens": true' hf/tokenizer_config.json
     [ "$(head -n 1 hf/README.md)" = --- ]
     slt-init --preset nano --tokenizer "$DATA/tokenizer" -o sparse.slt
     slt-convert --merge -o merged sparse.slt
@@ -229,4 +255,27 @@ with_tokenizer() { # MODEL TOKENIZER OUTPUT
     [ ! -e hf/tokenizer.model ]
     slt-convert -o back.slt hf
     cmp <(tar -xOf back.slt tokenizer.json) "$ROOT/tests/vectors/tokenizer-bytes.json"
+}
+
+@test "directories and tokenizers of others: added tokens, a vocabulary that is too small, T5's" {
+    need_shared data/tokenizers/t5/spiece.model
+    T5=$SLT_SHARED/data/tokenizers/t5
+    slt-init --config "$DATA/tiny.json" --tokenizer "$T5/spiece.model" --method full -o t5.slt
+    slt-convert --to gguf -o t5.gguf t5.slt
+    grep -aq 'tokenizer.ggml.model.*t5' t5.gguf
+    grep -aq 'tokenizer.ggml.precompiled_charsmap' t5.gguf
+    slt-convert -o hf t5.slt
+    grep -q '"type":"Precompiled"' hf/tokenizer.json
+    slt-convert -o back.slt hf
+    cmp <(tar -xOf back.slt tokenizer.model) "$T5/spiece.model"
+    # Of the directory there are a hundred more.
+    slt-init --config "$DATA/tiny.json" --tokenizer "$T5" --method full -o more.slt
+    [ "$(slt-info more.slt | value_of config.vocab_size)" = 32100 ]
+    [ "$(ids "$T5" '<extra_id_0>')" = ' 32099 ' ]
+    need_shared cases/added-tokens/tokenizer.model
+    [ "$(ids "$SLT_SHARED/cases/added-tokens" '<|im_start|>hi')" = ' 400 292 ' ]
+    slt-convert --to gguf "$SLT_SHARED/cases/added-tokens" | grep -aqF '<|im_end|>'
+    run slt-convert -o x.slt "$SLT_SHARED/cases/vocab-less"
+    [ "$status" -eq 1 ]
+    [[ $output == *"400 tokens, the model rows for 390 only" ]]
 }
