@@ -111,22 +111,23 @@ static bool is_same(const struct stat *a, const char *path)
     return stat(path, &b) == 0 && a->st_dev == b.st_dev && a->st_ino == b.st_ino;
 }
 
-static int export_gguf(const struct options *o, struct slt_checkpoint_reader *reader,
+static int export_gguf(struct options *o, struct slt_checkpoint_reader *reader,
                        slt_stop_flag *stop, struct slt_error *err)
 {
     struct slt_output *out;
     int rc = slt_output_open(&out, o->common.output, stop, err);
     if (rc != 0)
         return rc;
-    rc =
-        slt_convert_gguf(out, reader, (enum slt_gguf_type)(o->dtype > 0 ? o->dtype : 0), stop, err);
+    const struct slt_convert_options options = {.on_note = on_note, .user = o, .stop = stop};
+    rc = slt_convert_gguf(out, reader, (enum slt_gguf_type)(o->dtype > 0 ? o->dtype : 0), &options,
+                          err);
     if (rc == 0)
         return slt_output_publish(out, err);
     slt_output_abandon(out);
     return rc;
 }
 
-static int export_model(const struct options *o, const char *model, slt_stop_flag *stop)
+static int export_model(struct options *o, const char *model, slt_stop_flag *stop)
 {
     static const enum slt_dtype types[] = {SLT_F32, SLT_F16, SLT_BF16, SLT_F32};
     const enum slt_dtype dtype = types[o->dtype > 0 ? o->dtype : 0];

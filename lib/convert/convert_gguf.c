@@ -217,13 +217,14 @@ static int put_tensors(struct gguf *g, const struct slt_param_info *params, size
 }
 
 int slt_convert_gguf(struct slt_output *out, struct slt_checkpoint_reader *reader,
-                     enum slt_gguf_type type, slt_stop_flag *stop, struct slt_error *err)
+                     enum slt_gguf_type type, const struct slt_convert_options *options,
+                     struct slt_error *err)
 {
     struct gguf g = {.out = out,
                      .reader = reader,
                      .config = *slt_checkpoint_config(reader),
                      .type = type,
-                     .stop = stop,
+                     .stop = options->stop,
                      .err = err};
     struct slt_param_info *params = NULL, *source = NULL;
     struct slt_tokenizer *tokenizer = NULL;
@@ -259,6 +260,11 @@ int slt_convert_gguf(struct slt_output *out, struct slt_checkpoint_reader *reade
     }
     if (rc == 0)
         rc = slt_checkpoint_verify(reader, err);
+    if (rc == 0 && tokenizer != NULL && options->on_note != NULL &&
+        gguf_adds_space_behind(tokenizer))
+        options->on_note(options->user,
+                         "llama.cpp puts a space before text behind an added token, where this "
+                         "tokenizer puts none: such text has other ids there");
     slt_tokenizer_free(tokenizer);
     free(params);
     free(source);

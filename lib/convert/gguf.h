@@ -43,6 +43,8 @@ void gguf_key_flag(struct gguf *g, const char *name, bool value);
 void gguf_key_string(struct gguf *g, const char *name, const char *value);
 void gguf_key_array(struct gguf *g, const char *name, uint32_t type, uint64_t count);
 
+// Whether llama.cpp puts a space before text behind an added token where the tokenizer does not.
+bool gguf_adds_space_behind(const struct slt_tokenizer *tokenizer);
 // Whether llama.cpp has the kind of tokenizer and splits text as it does; SLT_ERR_RANGE with the
 // reason if not.
 int gguf_check_tokenizer(const struct slt_tokenizer *tokenizer,

@@ -28,13 +28,17 @@ static int check_spm(const struct spm_model *m, struct slt_error *err)
         what = "keeps spaces as they are";
     else if (m->algorithm == SPM_BPE && (m->charsmap != NULL || m->removes_spaces))
         what = "is of byte pairs and normalizes text or removes spaces";
-    else if (m->space_first)
-        what = "puts a space before a text's start, but not behind added tokens";
     return what == NULL ? 0
                         : slt_error_set(err, SLT_ERR_RANGE,
                                         "llama.cpp has no place for the model's tokenizer, which "
                                         "%s",
                                         what);
+}
+
+bool gguf_adds_space_behind(const struct slt_tokenizer *tokenizer)
+{
+    const struct spm_model *m = spm_of(tokenizer);
+    return m != NULL && m->adds_space && m->space_first;
 }
 
 int gguf_check_tokenizer(const struct slt_tokenizer *tokenizer, struct slt_error *err)

@@ -48,7 +48,8 @@ static int convert(void **data, size_t *bytes, const struct spm_spec *spec, int6
     CHECK_OK(slt_input_open(&in, path, NULL, err), *err);
     CHECK_OK(slt_checkpoint_open(&reader, in, err), *err);
     CHECK_OK(slt_output_open(&out, path, NULL, err), *err);
-    const int rc = slt_convert_gguf(out, reader, SLT_GGUF_F32, NULL, err);
+    const struct slt_convert_options options = {0};
+    const int rc = slt_convert_gguf(out, reader, SLT_GGUF_F32, &options, err);
     slt_checkpoint_close(reader);
     if (rc == 0) {
         CHECK_OK(slt_output_publish(out, err), *err);

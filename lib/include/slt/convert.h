@@ -72,11 +72,12 @@ SLT_API int slt_convert_export(const char *directory, struct slt_checkpoint_read
 // head_dim/2 divisors), matrices in the type; Q8_0 (blocks of 32 with a scale of 16 bits) only
 // where a row is a multiple of 32, else F16. The tokenizer is of ggml's kind "llama" (byte pairs of
 // SentencePiece), "t5" (Unigram) or "gpt2" (a byte-level tokenizer.json); rows without a token have
-// unused ones. SLT_ERR_RANGE for other tokenizers, and for those that split or normalize text in a
-// way that llama.cpp has not.
+// unused ones. Of the options, on_note and stop count. SLT_ERR_RANGE for other tokenizers, and for
+// those that split or normalize text in a way that llama.cpp has not.
 enum slt_gguf_type { SLT_GGUF_F32, SLT_GGUF_F16, SLT_GGUF_BF16, SLT_GGUF_Q8_0 };
 SLT_API int slt_convert_gguf(struct slt_output *out, struct slt_checkpoint_reader *reader,
-                             enum slt_gguf_type type, slt_stop_flag *stop,
+                             enum slt_gguf_type type,
+                             const struct slt_convert_options *options,
                              struct slt_error *err) SLT_CHECK_RESULT;
 
 #endif
