@@ -243,7 +243,11 @@ int slt_convert_llama2c(struct slt_output *out, const char *name, const void *da
     size_t count = 0;
     if (!has_header(&l, data, bytes) || !lay_out(&l, bytes))
         return refuse(name, data, bytes, err);
-    int rc = slt_checkpoint_start(&writer, &params, &count, out, &l.config,
+    int rc = options->tokenizer == NULL
+                 ? 0
+                 : slt_tokenizer_check_size(options->tokenizer, l.config.vocab_size, name, err);
+    if (rc == 0)
+        rc = slt_checkpoint_start(&writer, &params, &count, out, &l.config,
                                   slt_tokenizer_file(options->tokenizer), err);
     for (size_t i = 0; rc == 0 && i < count; i++)
         if ((rc = slt_error_stopped(options->stop, err)) == 0)

@@ -36,8 +36,6 @@ static int check_text(const struct slt_tokenizer *t, const char *name, struct sl
     else if (rc == 0 && ids.count == 0)
         rc = slt_error_set(err, SLT_ERR_FORMAT,
                            "cannot use '%s': it turns ordinary text into no tokens at all", name);
-    else if (rc != SLT_ERR_MEMORY) // what is refused of this text is another text's matter
-        rc = 0;
     slt_token_ids_free(&ids);
     return rc;
 }

@@ -21,6 +21,16 @@ int slt_tokenizer_load(struct slt_tokenizer **tokenizer, const char *name, const
     abort();
 }
 
+int slt_tokenizer_check_size(const struct slt_tokenizer *tokenizer, int64_t vocab_size,
+                             const char *name, struct slt_error *err)
+{
+    (void)tokenizer;
+    (void)vocab_size;
+    (void)name;
+    (void)err;
+    abort();
+}
+
 const void *slt_tokenizer_data(const struct slt_tokenizer *tokenizer, size_t *bytes)
 {
     (void)tokenizer;

@@ -272,16 +272,29 @@ static void check_llama2c_values(void *data, size_t bytes, bool tied)
     slt_checkpoint_close(reader);
 }
 
-static void refuse_llama2c(const struct file *f, const char *sentence)
+static void refuse_llama2c(const struct file *f, const struct slt_tokenizer *tokenizer,
+                           const char *sentence)
 {
     struct slt_error err = {0};
     struct slt_output *out;
-    const struct slt_convert_options none = {0};
+    const struct slt_convert_options options = {.tokenizer = tokenizer};
     CHECK_OK(slt_output_open(&out, "/dev/null", NULL, &err), err);
-    CHECK(slt_convert_llama2c(out, "f", f->data, f->bytes, &none, &err) == SLT_ERR_FORMAT &&
+    CHECK(slt_convert_llama2c(out, "f", f->data, f->bytes, &options, &err) == SLT_ERR_FORMAT &&
               strstr(err.message, sentence) != NULL,
           "%s", err.message);
     slt_output_abandon(out);
+}
+
+// A tokenizer that has more tokens than the model has rows.
+static void check_llama2c_tokenizer(void)
+{
+    static struct file f;
+    struct slt_tokenizer *tokenizer = NULL;
+    struct slt_error err;
+    make_llama2c(&f, 0, true);
+    CHECK_OK(slt_tokenizer_open(&tokenizer, "tests/vectors/tokenizer-bytes.json", NULL, &err), err);
+    refuse_llama2c(&f, tokenizer, "tokens, the model rows for ");
+    slt_tokenizer_free(tokenizer);
 }
 
 static void check_llama2c(void)
@@ -303,16 +316,16 @@ static void check_llama2c(void)
     make_llama2c(&f, 2, true);
     f.bytes--;
     CHECK(slt_convert_is_llama2c(f.data, f.bytes), "it says what it is");
-    refuse_llama2c(&f, "'f' is a model file of llama2.c, but not of the size");
+    refuse_llama2c(&f, NULL, "'f' is a model file of llama2.c, but not of the size");
     f.data[4] = 3;
-    refuse_llama2c(&f,
+    refuse_llama2c(&f, NULL,
                    "'f' is a model file of llama2.c of version 3, and versions 0 to 2 are read");
     make_llama2c(&f, 0, true);
     f.bytes++;
-    refuse_llama2c(&f, "'f' is a model file of llama2.c, but not of the size");
+    refuse_llama2c(&f, NULL, "'f' is a model file of llama2.c, but not of the size");
     f.data[0] = 15; // no multiple of its heads
     CHECK(!slt_convert_is_llama2c(f.data, f.bytes), "nothing says what it is");
-    refuse_llama2c(&f, "'f' is no model file of llama2.c");
+    refuse_llama2c(&f, NULL, "'f' is no model file of llama2.c");
 }
 
 int main(void)
@@ -320,6 +333,7 @@ int main(void)
     const char *shared = getenv("SLT_SHARED");
     check_halves();
     check_llama2c();
+    check_llama2c_tokenizer();
     check_golden(shared != NULL ? shared : "../shared");
     return TEST_END();
 }
