@@ -29,6 +29,8 @@ LIBS := -ldnnl -lsentencepiece_train -lsentencepiece -larchive -lzstd -ljansson 
 DEB_PACKAGES := gcc g++ make pkg-config libdnnl-dev libsentencepiece-dev libarchive-dev libzstd-dev libjansson-dev libsimdjson-dev \
 	libpcre2-dev libutf8proc-dev libssl-dev liblapacke-dev libblas-dev libopenblas0-serial zlib1g-dev gnuplot-nox bats \
 	mandoc
+# What tests compress and pack with, besides.
+TEST_PACKAGES := bzip2 lz4 xz-utils zip zstd
 
 LIB_SRC := $(wildcard lib/*/*.c) $(filter-out kernels/cpu/simd_%.c,$(wildcard kernels/*.c kernels/cpu/*.c))
 LIB_CC_SRC := $(wildcard lib/*/*.cc)
@@ -218,6 +220,7 @@ $(BENCH:%=$(BUILD)/bench/%): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/bench
 
 ## check: install what is missing, build, run every test; the last line is 'N passed, N failed'
 check: deps
+	tests/install-deps $(TEST_PACKAGES)
 	$(MAKE) check-run
 
 check-run: all $(UNIT_BIN) $(EMULATION)
