@@ -185,6 +185,30 @@ static int put_method(struct slt_output *out, const struct export_folder *f,
         slt_support_format(support, sizeof support, &source->support), merged);
 }
 
+// What it was trained on, as far as its provenance says: so many tokens of data that a person has to
+// name.
+static int put_training(struct slt_output *out, const char *provenance, struct slt_error *err)
+{
+    int rc = 0;
+    for (const char *line = provenance; rc == 0 && line != NULL && *line != '\0';) {
+        const size_t length = strcspn(line, "\n");
+        json_t *json = json_loadb(line, length, 0, NULL);
+        const json_int_t steps = json_integer_value(json_object_get(json, "steps")),
+                         batch = json_integer_value(json_object_get(json, "batch")),
+                         seq = json_integer_value(json_object_get(json, "seq"));
+        if (strcmp(slt_json_string(json, "tool"), "slt-train") == 0 && steps > 0 && batch > 0 &&
+            seq > 0)
+            rc = slt_output_printf(
+                out, err,
+                "| trained for | %lld steps of %lld sequences of %lld tokens, %.4g in all |\n",
+                (long long)steps, (long long)batch, (long long)seq,
+                (double)steps * (double)batch * (double)seq);
+        json_decref(json);
+        line += length + (line[length] == '\n');
+    }
+    return rc;
+}
+
 static int put_card(struct slt_output *out, const struct export_folder *f,
                     const struct slt_config *source, const char *provenance, struct slt_error *err)
 {
@@ -206,6 +230,8 @@ static int put_card(struct slt_output *out, const struct export_folder *f,
             (long long)c->hidden_size, (long long)c->intermediate_size,
             (long long)c->num_attention_heads, (long long)c->num_key_value_heads,
             (long long)c->vocab_size, (long long)c->max_position_embeddings);
+    if (rc == 0)
+        rc = put_training(out, provenance, err);
     if (rc == 0 && provenance != NULL && *provenance != '\0')
         rc = slt_output_printf(out, err,
                                "\nHow it was made, one program and its options in each line:\n\n"

@@ -249,6 +249,9 @@ with_tokenizer() { # MODEL TOKENIZER OUTPUT
     slt-convert --merge -o merged sparse.slt
     grep -q '| linears | sltrain, rank 32, alpha .*, support random, merged into one matrix each |' merged/README.md
     grep -q '"tool":"slt-init"' merged/README.md
+    slt-train --data "$DATA/x.tok" --steps 3 --batch 2 --seq 8 -o trained.slt sparse.slt
+    slt-convert --merge -o merged trained.slt
+    grep -qx '| trained for | 3 steps of 2 sequences of 8 tokens, 48 in all |' merged/README.md
     # Cut in the middle, into the place of a model that was whole; its tokenizer is not left behind either.
     head -c $(($(wc -c <"$DATA/plain.slt") / 2)) "$DATA/plain.slt" >cut.slt
     run slt-convert -o hf cut.slt
