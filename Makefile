@@ -24,11 +24,11 @@ LIB_C := $(CC) -std=c11 $(CPPFLAGS) $(CFLAGS) $(BASE) $(WARN) -fopenmp -I. -Ilib
 TOOL_C := $(CC) -std=c11 $(CPPFLAGS) $(CFLAGS) $(BASE) $(WARN) -Ilib/include
 LIB_CXX := $(CXX) -std=c++17 $(CPPFLAGS) $(CXXFLAGS) $(BASE) -Wall -Wextra -Wno-unused-parameter -I. -Ilib -Ilib/include
 LINK := $(CXX) $(SANITIZE) $(LDFLAGS) -pthread -fopenmp
-LIBS := -ldnnl -lsentencepiece_train -lsentencepiece -larchive -lzstd -ljansson -lsimdjson -lpcre2-8 -lutf8proc -lcrypto -llapacke \
-	-lblas -lz -lm
-DEB_PACKAGES := gcc g++ make pkg-config libdnnl-dev libsentencepiece-dev libarchive-dev libzstd-dev libjansson-dev libsimdjson-dev \
-	libpcre2-dev libutf8proc-dev libssl-dev liblapacke-dev libblas-dev libopenblas0-serial zlib1g-dev gnuplot-nox bats \
-	mandoc
+LIBS := -ldnnl -lsentencepiece_train -lsentencepiece -larchive -lzstd -lbz2 -llz4 -llzma -ljansson -lsimdjson -lpcre2-8 \
+	-lutf8proc -lcrypto -llapacke -lblas -lz -lm
+DEB_PACKAGES := gcc g++ make pkg-config libdnnl-dev libsentencepiece-dev libarchive-dev libzstd-dev libbz2-dev liblz4-dev \
+	liblzma-dev zlib1g-dev libjansson-dev libsimdjson-dev libpcre2-dev libutf8proc-dev libssl-dev liblapacke-dev \
+	libblas-dev libopenblas0-serial gnuplot-nox bats mandoc
 # What tests compress and pack with, besides.
 TEST_PACKAGES := bzip2 lz4 xz-utils zip zstd
 
@@ -95,7 +95,7 @@ $(BUILD)/flags.stamp: FORCE
 # One line says what is missing and what brings it.
 $(BUILD)/deps.stamp: Makefile
 	@mkdir -p $(@D)
-	@missing=; for h in oneapi/dnnl/dnnl.h sentencepiece_processor.h archive.h zstd.h jansson.h simdjson.h pcre2.h utf8proc.h \
+	@missing=; for h in oneapi/dnnl/dnnl.h sentencepiece_processor.h archive.h zstd.h bzlib.h lz4frame.h lzma.h jansson.h simdjson.h pcre2.h utf8proc.h \
 		openssl/evp.h lapacke.h cblas.h zlib.h; do printf '#include <%s>\n' $$h | \
 		$(CXX) $(CPPFLAGS) -DPCRE2_CODE_UNIT_WIDTH=8 -x c++ -E - >/dev/null 2>&1 || missing="$$missing $$h"; done; \
 	if [ -n "$$missing" ]; then echo "make: missing headers:$$missing; 'make deps' installs them" >&2; exit 1; fi

@@ -1,4 +1,5 @@
 // What was read, and what was not.
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -63,20 +64,19 @@ int cli_corpus_check_skips(const struct slt_corpus *corpus, double most, struct 
             first = why;
         skipped += c->skipped[why];
     }
-    if (skipped == 0 ||
-        (c->documents > 0 && (double)skipped <= most * (double)(skipped + c->documents)))
+    const double all = (double)(skipped + c->documents), share = (double)skipped / all;
+    if (skipped == 0 || (c->documents > 0 && share <= most + 1e-12))
         return 0;
-    int rc =
-        slt_error_set(err, SLT_ERR_FORMAT,
-                      "%llu of %llu documents had to be skipped, among them %llu %s, the first of "
-                      "them %s",
-                      (unsigned long long)skipped, (unsigned long long)(skipped + c->documents),
-                      (unsigned long long)c->skipped[first],
-                      slt_corpus_skip_name((enum slt_corpus_skip)first, c->skipped[first]),
-                      slt_corpus_first_skip(corpus, (enum slt_corpus_skip)first));
+    const int rc = slt_error_set(
+        err, SLT_ERR_FORMAT,
+        "%llu of %llu documents had to be skipped, among them %llu %s, the first of them %s",
+        (unsigned long long)skipped, (unsigned long long)(skipped + c->documents),
+        (unsigned long long)c->skipped[first],
+        slt_corpus_skip_name((enum slt_corpus_skip)first, c->skipped[first]),
+        slt_corpus_first_skip(corpus, (enum slt_corpus_skip)first));
     if (first == SLT_SKIP_NO_UTF8)
-        return slt_error_hint(err, rc,
-                              "'iconv -f ISO-8859-1 -t UTF-8' converts Latin-1 text; "
-                              "--max-skipped 0.1 would let a tenth be skipped");
-    return slt_error_hint(err, rc, "--max-skipped 0.1 would let a tenth be skipped");
+        slt_error_hint(err, rc, "'iconv -f ISO-8859-1 -t UTF-8' converts Latin-1 text");
+    else if (c->documents > 0)
+        slt_error_hint(err, rc, "--max-skipped %.2g lets that pass", ceil(share * 100) / 100);
+    return rc;
 }

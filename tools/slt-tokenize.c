@@ -1,6 +1,7 @@
 // slt-tokenize: text to a token file, and back.
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "cli.h"
 #include "cli_corpus.h"
@@ -13,6 +14,8 @@
 #define BATCH_BYTES     ((size_t)4 << 20) // of text that is encoded at once
 #define BATCH_DOCUMENTS 4096
 #define SPLIT_BYTES     65536 // of longer documents, unless --split says otherwise
+#define SPLIT_LINE                                                                                 \
+    ((int64_t)1 << 20) // and of lines, which SentencePiece takes 200 times as much for
 
 struct options {
     int64_t skip, limit; // documents
@@ -49,7 +52,8 @@ static struct slt_corpus_options corpus_options(const struct options *o, slt_sto
                                        .field = field_of(o),
                                        .document = (enum slt_corpus_document)o->document,
                                        .split = (uint64_t)(o->split < 0 ? SPLIT_BYTES : o->split),
-                                       .whole_lines = o->split < 0,
+                                       .split_line =
+                                           (uint64_t)(o->split < 0 ? SPLIT_LINE : o->split),
                                        .stop = stop};
 }
 
@@ -303,9 +307,14 @@ static void report(const struct options *o, const struct files *f,
 {
     if (o->common.quiet)
         return;
-    if (o->valid_output != NULL && f->valid_totals.tokens == 0)
+    if (c->documents == 0)
+        cli_say("there was no document");
+    else if (o->valid_output != NULL && f->valid_totals.tokens == 0)
         cli_say("'%s' is empty: none of the %llu documents was held out", o->valid_output,
                 (unsigned long long)c->documents);
+    else if (f->train_totals.tokens == 0)
+        cli_say("the token file has no document%s",
+                f->valid_totals.tokens > 0 ? ": all of them are held out" : "");
     if (o->common.verbose == 0)
         return;
     const double tokens = (double)(f->train_totals.tokens + f->valid_totals.tokens);
@@ -429,6 +438,23 @@ static int decode_all(const struct options *o, const struct slt_tokenizer *token
     return rc;
 }
 
+// What is mapped is compared with its digest before any of it is written; a stream is at its end.
+static int check_tokens(const char *path, slt_stop_flag *stop, struct slt_error *err)
+{
+    struct stat st;
+    struct slt_input *in;
+    struct slt_tokens *tokens = NULL;
+    if (strcmp(path, "-") == 0 || stat(path, &st) != 0 || !S_ISREG(st.st_mode))
+        return 0;
+    int rc = slt_input_open(&in, path, stop, err);
+    if (rc == 0)
+        rc = slt_tokens_open(&tokens, in, err);
+    if (rc == 0)
+        rc = slt_tokens_check(tokens, err);
+    slt_tokens_close(tokens);
+    return rc;
+}
+
 static int decode(const struct options *o, const char *path, slt_stop_flag *stop)
 {
     struct slt_error err;
@@ -439,6 +465,10 @@ static int decode(const struct options *o, const char *path, slt_stop_flag *stop
     int code = cli_open_input(&in, path, stop), rc;
     if (code != 0)
         return code;
+    if ((rc = check_tokens(path, stop, &err)) != 0) {
+        slt_input_close(in);
+        return cli_error(&err);
+    }
     if ((rc = slt_tokens_open(&tokens, in, &err)) != 0 ||
         (rc = slt_tokenizer_open(&tokenizer, o->tokenizer, stop, &err)) != 0 ||
         (rc = slt_output_open(&out, o->common.output, stop, &err)) != 0)
@@ -460,6 +490,21 @@ out:
     slt_tokenizer_free(tokenizer);
     slt_tokens_close(tokens);
     return code;
+}
+
+// No output may take the place of what is read.
+static void keep_sources(const struct options *o, char **paths)
+{
+    const struct {
+        const char *name, *path;
+    } outputs[] = {{"--output", o->shard_tokens > 0 ? NULL : o->common.output},
+                   {"--valid-output", o->valid_output},
+                   {"--train-tokenizer", o->train_tokenizer}};
+    for (size_t i = 0; i < sizeof outputs / sizeof *outputs; i++) {
+        cli_keep_apart(outputs[i].name, outputs[i].path, "--tokenizer", o->tokenizer);
+        for (char **p = paths; *p != NULL; p++)
+            cli_keep_apart(outputs[i].name, outputs[i].path, "an input", *p);
+    }
 }
 
 int main(int argc, char **argv)
@@ -491,7 +536,7 @@ int main(int argc, char **argv)
         {"skip", 0, CLI_WHOLE, &o.skip, "N", 0, 9.2e18, "pass over the first N documents"},
         {"limit", 0, CLI_WHOLE, &o.limit, "N", 0, 9.2e18, "stop after N documents; 0: never (0)"},
         {"split", 0, CLI_WHOLE, &o.split, "BYTES", 0, 1e15,
-         "cut longer documents at a newline; 0: never (64Ki; lines: 0)"},
+         "cut longer documents at a newline; 0: never (64Ki; of lines 1Mi)"},
         {"shuffle", 0, CLI_WHOLE, &o.shuffle, "N", 0, UINT32_MAX - 1,
          "shuffle documents in a buffer of N; 0: keep their order (0)"},
         {"shard-tokens", 0, CLI_WHOLE, &o.shard_tokens, "N", 0, 1e15,
@@ -537,6 +582,7 @@ int main(int argc, char **argv)
     cli_keep_apart("--output", o.common.output, "--valid-output", o.valid_output);
     cli_keep_apart("--output", o.common.output, "--train-tokenizer", o.train_tokenizer);
     cli_keep_apart("--valid-output", o.valid_output, "--train-tokenizer", o.train_tokenizer);
+    keep_sources(&o, paths);
     slt_stop_flag *stop = cli_catch_signals();
     const int code =
         o.decode ? decode(&o, cli_one_input(argv, first), stop) : tokenize(&o, paths, stop);

@@ -55,8 +55,10 @@ const char *slt_corpus_skip_name(enum slt_corpus_skip skip, uint64_t count)
         {"record that is no JSON object", "records that are no JSON objects"},
         {"JSON object without the field", "JSON objects without the field"},
         {"JSON object whose field is no text", "JSON objects whose field is no text"},
+        {"JSON object with the field twice", "JSON objects with the field twice"},
         {"document that is no UTF-8", "documents that are no UTF-8"},
         {"line or paragraph that is too long", "lines or paragraphs that are too long"},
+        {"document of binary data", "documents of binary data"},
         {"file in an archive that is no text", "files in archives that are no text"}};
     return names[skip][count != 1];
 }
@@ -129,10 +131,13 @@ static int judge(struct slt_corpus *c, struct slt_error *err)
             return 0;
         }
         memset(c->buffer + c->end, 0, SLT_JSON_ROOM);
-        rc = slt_corpus_judge(&v, c->json, &c->options, name_of(c), c->buffer + c->start,
-                              c->end - c->start, c->member_ended, err);
-        if (rc != 0)
-            return rc;
+        const struct slt_corpus_head head = {name_of(c), c->buffer + c->start, c->end - c->start,
+                                             c->member_ended,
+                                             slt_corpus_source_in_archive(c->source)};
+        slt_corpus_judge(&v, c->json, &c->options, &head);
+        if (v.no_memory)
+            return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate memory for a record of %s",
+                                 name_of(c));
         if (!v.needs_more)
             break;
         look = 2 * (c->end - c->start);
@@ -229,7 +234,7 @@ static int find_end(struct slt_corpus *c, bool paragraph, size_t *length, struct
 }
 
 // Where to cut text of which only limit bytes may go together: behind the last newline, else before
-// a character.
+// a character; at least one character goes.
 static size_t cut_at(const char *text, size_t bytes, size_t limit)
 {
     if (limit == 0 || bytes <= limit)
@@ -238,8 +243,12 @@ static size_t cut_at(const char *text, size_t bytes, size_t limit)
         if (text[i - 1] == '\n')
             return i;
     size_t i = limit;
-    while (i > 1 && ((unsigned char)text[i] & 0xc0) == 0x80)
+    while (i > 0 && ((unsigned char)text[i] & 0xc0) == 0x80)
         i--;
+    if (i > 0)
+        return i;
+    for (i = limit; i < bytes && ((unsigned char)text[i] & 0xc0) == 0x80;)
+        i++;
     return i;
 }
 
@@ -301,35 +310,34 @@ static int take_lines(struct slt_corpus *c, struct slt_error *err)
     return rc;
 }
 
-// The text of a record in the buffer.
-static int take_record(struct slt_corpus *c, const char *record, size_t bytes,
-                       struct slt_error *err)
+// The text of a record in the buffer, or the reason why there is none.
+static int take_finding(struct slt_corpus *c, enum slt_json_finding finding, size_t bytes,
+                        struct slt_error *err)
 {
-    switch (slt_json_text(c->json, record, bytes,
-                          c->options.field != NULL ? c->options.field : "text", &c->unit,
-                          &c->unit_bytes)) {
-    case SLT_JSON_TEXT:
-        c->has_unit = true;
-        break;
-    case SLT_JSON_NO_TEXT:
-        skip(c, SLT_SKIP_NO_TEXT);
-        break;
-    case SLT_JSON_NO_FIELD:
-        skip(c, SLT_SKIP_NO_FIELD);
-        break;
-    case SLT_JSON_BAD_UTF8:
-        skip(c, SLT_SKIP_NO_UTF8);
-        break;
-    case SLT_JSON_BAD:
-        skip(c, SLT_SKIP_NO_JSON);
-        break;
-    case SLT_JSON_NO_MEMORY:
+    static const enum slt_corpus_skip reasons[] = {[SLT_JSON_NO_TEXT] = SLT_SKIP_NO_TEXT,
+                                                   [SLT_JSON_NO_FIELD] = SLT_SKIP_NO_FIELD,
+                                                   [SLT_JSON_BAD_UTF8] = SLT_SKIP_NO_UTF8,
+                                                   [SLT_JSON_TWICE] = SLT_SKIP_TWICE,
+                                                   [SLT_JSON_BAD] = SLT_SKIP_NO_JSON};
+    if (finding == SLT_JSON_NO_MEMORY)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a record of %zu bytes of %s",
                              bytes, name_of(c));
-    }
+    if (finding == SLT_JSON_TEXT)
+        c->has_unit = true;
+    else
+        skip(c, reasons[finding]);
     return 0;
 }
 
+static enum slt_json_finding read_record(struct slt_corpus *c, const char *record, size_t bytes)
+{
+    return slt_json_text(c->json, record, bytes,
+                         c->options.field != NULL ? c->options.field : "text", &c->unit,
+                         &c->unit_bytes);
+}
+
+// The next record of a line: all of it, or one of several objects that stand in it, as they do where
+// files without a last newline were put together.
 static int take_json_line(struct slt_corpus *c, struct slt_error *err)
 {
     size_t length, i = 0;
@@ -342,8 +350,25 @@ static int take_json_line(struct slt_corpus *c, struct slt_error *err)
         i = 3;
     while (i < length && slt_is_blank(line[i]))
         i++;
-    if (i < length)
-        rc = take_record(c, line + i, length - i, err);
+    if (i < length) {
+        struct slt_json_scan scan = {0};
+        enum slt_json_finding finding = read_record(c, line + i, length - i);
+        if (finding == SLT_JSON_BAD && line[i] == '{' &&
+            slt_json_scan(&scan, line + i, length - i) && i + scan.at < length) {
+            size_t next = i + scan.at;
+            while (next < length && slt_is_blank(line[next]))
+                next++;
+            const bool goes_on = next < length && (line[next] == '{' || line[next] == (char)0xef);
+            const enum slt_json_finding first =
+                goes_on ? read_record(c, line + i, scan.at) : SLT_JSON_BAD;
+            if (first != SLT_JSON_BAD) {
+                finding = first;
+                length = next;
+                c->next_place = c->place;
+            }
+        }
+        rc = take_finding(c, finding, length - i, err);
+    }
     c->start += length;
     return rc;
 }
@@ -389,7 +414,7 @@ static int take_value(struct slt_corpus *c, struct slt_error *err)
             return rc;
     }
     c->next_place++;
-    rc = take_record(c, c->buffer + c->start, scan.at, err);
+    rc = take_finding(c, read_record(c, c->buffer + c->start, scan.at), scan.at, err);
     c->start += scan.at;
     c->expected = in_array ? COMMA_OR_END : VALUE_OR_END;
     return rc;
@@ -411,12 +436,15 @@ static int take_unit(struct slt_corpus *c, struct slt_error *err)
 
 // ---- Documents ----
 
-// The first bytes of the unit that make a document: false if they are no UTF-8.
+// The first bytes of the unit that make a document: false if they are skipped. A file may begin as
+// text and go on as something else, such as the zeros of what was never written.
 static bool deal(struct slt_corpus *c, const char **text, size_t *bytes)
 {
-    const bool whole = c->options.whole_lines && c->kind == SLT_KIND_TEXT &&
-                       c->options.document == SLT_DOCUMENT_LINE;
-    const size_t n = cut_at(c->unit, c->unit_bytes, whole ? 0 : (size_t)c->options.split);
+    const bool is_text = c->kind == SLT_KIND_TEXT;
+    const bool is_file = is_text && c->options.document == SLT_DOCUMENT_FILE;
+    const bool is_line = is_text && c->options.document == SLT_DOCUMENT_LINE;
+    const size_t n = cut_at(c->unit, c->unit_bytes,
+                            (size_t)(is_line ? c->options.split_line : c->options.split));
     *text = c->unit;
     *bytes = n;
     c->unit += n;
@@ -424,9 +452,12 @@ static bool deal(struct slt_corpus *c, const char **text, size_t *bytes)
     c->has_unit = c->unit_bytes > 0;
     const size_t valid = slt_utf8_valid(*text, n);
     if (valid < n) {
-        if (c->kind == SLT_KIND_TEXT && c->options.document == SLT_DOCUMENT_FILE)
-            c->place += valid;
+        c->place += is_file ? valid : 0;
         skip(c, SLT_SKIP_NO_UTF8);
+        return false;
+    }
+    if (is_text && c->options.format != SLT_CORPUS_TEXT && slt_is_binary(*text, n)) {
+        skip(c, SLT_SKIP_BINARY);
         return false;
     }
     c->counts.documents++;

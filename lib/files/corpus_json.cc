@@ -47,52 +47,55 @@ enum slt_json_finding finding_of(simdjson::error_code error)
                                            : SLT_JSON_BAD;
 }
 
-// What is asked for: a name alone, or the first of several with the rest behind a dot.
-bool matches(std::string_view name, std::string_view path, bool *inside)
+// A field, as far as it has been found.
+struct wanted {
+    enum slt_json_finding finding = SLT_JSON_NO_FIELD;
+    std::string_view text;
+
+    void take(ondemand::value value)
+    {
+        ondemand::json_type type;
+        if (finding != SLT_JSON_NO_FIELD)
+            finding = SLT_JSON_TWICE;
+        else if (value.type().get(type) || type != ondemand::json_type::string)
+            finding = SLT_JSON_NO_TEXT; // also of NaN
+        else                            // half of a surrogate pair is no text
+            finding = value.get_string().get(text) ? SLT_JSON_NO_TEXT : SLT_JSON_TEXT;
+    }
+};
+
+bool begins_path(std::string_view name, std::string_view path)
 {
-    *inside = path.size() > name.size() && path[name.size()] == '.' &&
-              path.compare(0, name.size(), name) == 0;
-    return *inside || path == name;
+    return path.size() > name.size() && path[name.size()] == '.' &&
+           path.compare(0, name.size(), name) == 0;
 }
 
-// Reads an object to its end. found says what there is of the field so far.
-enum slt_json_finding read_object(ondemand::object object, std::string_view path,
-                                  enum slt_json_finding *found, std::string_view *text)
+// Reads an object to its end, for the field of the whole path and for the rest of the path in a
+// field of its beginning.
+simdjson::error_code read_object(ondemand::object object, std::string_view path, wanted *whole,
+                                 wanted *nested)
 {
     for (auto next : object) {
         ondemand::field field;
         if (const auto error = std::move(next).get(field))
-            return finding_of(error);
+            return error;
         // A name that is no valid string is not the one that is wanted.
         std::string_view name;
-        bool inside = false;
-        if (field.unescaped_key().get(name) || !matches(name, path, &inside))
+        ondemand::object child;
+        if (field.unescaped_key().get(name))
             continue;
-        ondemand::json_type type;
         ondemand::value value = field.value();
-        if (value.type().get(type)) // such as NaN
-            type = ondemand::json_type::null;
-        if (inside && type == ondemand::json_type::object) {
-            ondemand::object child;
-            if (const auto error = value.get_object().get(child))
-                return finding_of(error);
-            const auto result = read_object(child, path.substr(name.size() + 1), found, text);
-            if (result != SLT_JSON_TEXT)
-                return result;
-            continue;
+        ondemand::json_type type;
+        if (name == path) {
+            whole->take(value);
+        } else if (begins_path(name, path) && !value.type().get(type) &&
+                   type == ondemand::json_type::object && !value.get_object().get(child)) {
+            const auto rest = path.substr(name.size() + 1);
+            if (const auto error = read_object(child, rest, nested, nested))
+                return error;
         }
-        if (inside)
-            continue;
-        if (*found != SLT_JSON_NO_FIELD)
-            return SLT_JSON_BAD;
-        *found = SLT_JSON_NO_TEXT;
-        if (type != ondemand::json_type::string)
-            continue;
-        if (value.get_string().get(*text)) // such as half of a surrogate pair
-            return SLT_JSON_NO_TEXT;
-        *found = SLT_JSON_TEXT;
     }
-    return SLT_JSON_TEXT;
+    return simdjson::SUCCESS;
 }
 
 // Names of an object's fields behind prefix, and of those of objects in it, one level deep.
@@ -105,7 +108,7 @@ void list_fields(ondemand::object object, const std::string &prefix, std::string
             return;
         if (field.unescaped_key().get(name))
             continue;
-        const std::string full = prefix + std::string(name);
+        const std::string full = prefix + std::string(name.substr(0, 60));
         ondemand::value value = field.value();
         ondemand::json_type type;
         ondemand::object child;
@@ -137,19 +140,18 @@ enum slt_json_finding slt_json_text(struct slt_json_reader *reader, const char *
     ondemand::object object;
     if (const auto error = open_object(reader->parser, record, bytes, &document, &object))
         return finding_of(error);
-    enum slt_json_finding found = SLT_JSON_NO_FIELD;
-    std::string_view value;
-    const auto result = read_object(object, field, &found, &value);
-    if (result != SLT_JSON_TEXT)
-        return result;
+    wanted whole, nested;
+    if (const auto error = read_object(object, field, &whole, &nested))
+        return finding_of(error);
     const char *behind;
     if (!document.current_location().get(behind))
         return SLT_JSON_BAD;
-    if (found == SLT_JSON_TEXT) {
-        *text = value.data();
-        *text_bytes = value.size();
+    const wanted &found = whole.finding != SLT_JSON_NO_FIELD ? whole : nested;
+    if (found.finding == SLT_JSON_TEXT) {
+        *text = found.text.data();
+        *text_bytes = found.text.size();
     }
-    return found;
+    return found.finding;
 }
 
 void slt_json_fields(struct slt_json_reader *reader, const char *record, size_t bytes, char *list,

@@ -19,7 +19,8 @@ enum slt_json_finding {
     SLT_JSON_NO_TEXT,  // the field is null, a number, an object: no string
     SLT_JSON_NO_FIELD, // an object without the field
     SLT_JSON_BAD_UTF8,
-    SLT_JSON_BAD, // no JSON object, or more than one
+    SLT_JSON_TWICE, // an object with the field twice
+    SLT_JSON_BAD,   // no JSON object, or more than one
     SLT_JSON_NO_MEMORY,
 };
 
@@ -28,8 +29,8 @@ struct slt_json_reader *slt_json_reader_create(void); // NULL: no memory
 void slt_json_reader_free(struct slt_json_reader *reader);
 
 // The text of a record's field. field is a name, or names with dots between them: a field of an
-// object in a field. *text (text_bytes) lives until the next call; it is set for SLT_JSON_TEXT only.
-// record (bytes) has SLT_JSON_ROOM behind it. A field that is there twice is SLT_JSON_BAD.
+// object in a field, unless the record has a field of the whole name. *text (text_bytes) lives until
+// the next call; it is set for SLT_JSON_TEXT only. record (bytes) has SLT_JSON_ROOM behind it.
 enum slt_json_finding slt_json_text(struct slt_json_reader *reader, const char *record,
                                     size_t bytes, const char *field, const char **text,
                                     size_t *text_bytes);

@@ -13,14 +13,15 @@ struct look {
     struct slt_json_reader *reader;
     const char *name, *field, *head;
     size_t bytes;
-    bool all;
+    bool all, in_archive, is_json; // is_json: it is said to be
+    bool *no_memory;               // set where there was none
 };
 
 // ---- Where a value ends ----
 
 bool slt_is_blank(char c)
 {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n' || c == '\x1e';
 }
 
 bool slt_json_scan(struct slt_json_scan *s, const char *text, size_t bytes)
@@ -80,6 +81,20 @@ static void refuse_encoding(struct slt_corpus_verdict *v, const char *name, cons
                    encoding);
 }
 
+// Whether most units of this width are characters of text.
+static bool is_wide_text(const struct look *l, size_t width, bool low_first)
+{
+    const unsigned char *head = (const unsigned char *)l->head;
+    size_t units = 0, good = 0;
+    for (size_t i = 0; i + width <= l->bytes; i += width, units++) {
+        uint32_t c = 0;
+        for (size_t k = 0; k < width; k++)
+            c = c << 8 | head[i + (low_first ? width - 1 - k : k)];
+        good += (c >= 0x20 && c != 0x7f && c < 0x110000) || (c >= '\t' && c <= '\r');
+    }
+    return units > 0 && good >= units - units / 20;
+}
+
 // UTF-16 and UTF-32, with a byte order mark or by their zeros: those of the characters below 256
 // are all at even, or all at odd places.
 static bool refuse_wide(struct slt_corpus_verdict *v, const struct look *l)
@@ -92,13 +107,15 @@ static bool refuse_wide(struct slt_corpus_verdict *v, const struct look *l)
     const size_t most = l->bytes / 4 - l->bytes / 40; // of a quarter of the bytes
     const bool is_wide = all >= 2 && all > l->bytes / 64;
     const bool marked = l->bytes >= 2 && head[0] + head[1] == 0xff + 0xfe;
-    if (most > 0 && zeros[2] >= most && zeros[3] >= most && zeros[0] < most)
+    if (most > 0 && zeros[2] >= most && zeros[3] >= most && is_wide_text(l, 4, true))
         refuse_encoding(v, l->name, "UTF-32LE");
-    else if (most > 0 && zeros[0] >= most && zeros[1] >= most && zeros[3] < most)
+    else if (most > 0 && zeros[0] >= most && zeros[1] >= most && is_wide_text(l, 4, false))
         refuse_encoding(v, l->name, "UTF-32BE");
-    else if ((marked && head[0] == 0xff) || (is_wide && even * 20 <= all))
+    else if ((marked && head[0] == 0xff) ||
+             (is_wide && even * 20 <= all && is_wide_text(l, 2, true)))
         refuse_encoding(v, l->name, "UTF-16LE");
-    else if ((marked && head[0] == 0xfe) || (is_wide && odd * 20 <= all))
+    else if ((marked && head[0] == 0xfe) ||
+             (is_wide && odd * 20 <= all && is_wide_text(l, 2, false)))
         refuse_encoding(v, l->name, "UTF-16BE");
     return !v->is_text;
 }
@@ -108,37 +125,50 @@ static const struct magic {
     const char *bytes;
     size_t count;
     const char *what;
+    bool is_archive; // that is read unless it lies in another or is damaged
 } magics[] = {
-    {0, "PAR1", 4, "a Parquet file"},
-    {0, "ARROW1", 6, "an Arrow file"},
-    {0, "Obj\1", 4, "an Avro file"},
-    {0, "ORC\b", 4, "an ORC file"},
-    {0, "%PDF-", 5, "a PDF document"},
-    {0, "PK\3\4", 4, "a zip archive in another archive"},
-    {257, "ustar", 5, "a tar archive in another archive"},
-    {0, "7z\xbc\xaf\x27\x1c", 6, "a 7z archive"},
-    {0, "Rar!\x1a\x07", 6, "a RAR archive"},
-    {0, "\x1f\x9d", 2, "a file packed with compress"},
-    {0, "LZIP\1", 5, "a file packed with lzip"},
-    {0, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 8, "an old Microsoft Office document"},
-    {0, "SQLite format 3", 16, "an SQLite database"},
-    {0, "\x89HDF\r\n\x1a\n", 8, "an HDF5 file"},
-    {0, "\x93NUMPY", 6, "a NumPy array"},
-    {0, "GGUF", 4, "a GGUF model"},
-    {0, "SLTTOK\r\n", 8, "a token file"},
-    {0, "\x89PNG\r\n\x1a\n", 8, "a PNG picture"},
-    {0, "\xff\xd8\xff", 3, "a JPEG picture"},
-    {0, "GIF8", 4, "a GIF picture"},
+    {0, "PAR1", 4, "a Parquet file", false},
+    {0, "ARROW1", 6, "an Arrow file", false},
+    {0, "Obj\1", 4, "an Avro file", false},
+    {0, "ORC\b", 4, "an ORC file", false},
+    {0, "%PDF-", 5, "a PDF document", false},
+    {0, "PK\3\4", 4, "a zip archive", true},
+    {257, "ustar", 5, "a tar archive", true},
+    {0, "7z\xbc\xaf\x27\x1c", 6, "a 7z archive", false},
+    {0, "Rar!\x1a\x07", 6, "a RAR archive", false},
+    {0, "\x1f\x9d", 2, "a file packed with compress", false},
+    {0, "LZIP\1", 5, "a file packed with lzip", false},
+    {0, "\x5d\0\0", 3, "a file packed with lzma", false},
+    {0, "\x02\x21\x4c\x18", 4, "a file packed with lz4 in its older format", false},
+    {0, "\x78\x9c", 2, "a file packed with zlib", false},
+    {0, "\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", 8, "an old Microsoft Office document", false},
+    {0, "SQLite format 3", 16, "an SQLite database", false},
+    {0, "\x89HDF\r\n\x1a\n", 8, "an HDF5 file", false},
+    {0, "\x93NUMPY", 6, "a NumPy array", false},
+    {0, "GGUF", 4, "a GGUF model", false},
+    {0, "SLTTOK\r\n", 8, "a token file", false},
+    {0, "\x89PNG\r\n\x1a\n", 8, "a PNG picture", false},
+    {0, "\xff\xd8\xff", 3, "a JPEG picture", false},
+    {0, "GIF8", 4, "a GIF picture", false},
     {0,
      "\x7f"
      "ELF",
-     4, "a program"},
+     4, "a program", false},
 };
 
-// Control characters other than those of text: an ESC and backspaces may be in it.
+// Control characters other than those of text: an ESC, backspaces and separators of records may be
+// in it.
 static bool is_control(unsigned char c)
 {
-    return (c < 0x20 && (c < '\b' || c > '\r') && c != 0x1b) || c == 0x7f;
+    return (c < 0x20 && (c < '\b' || c > '\r') && c != 0x1b && c != 0x1e) || c == 0x7f;
+}
+
+bool slt_is_binary(const char *text, size_t bytes)
+{
+    size_t controls = 0;
+    for (size_t i = 0; i < bytes; i++)
+        controls += is_control((unsigned char)text[i]);
+    return controls > bytes / 20;
 }
 
 // The command that makes JSON lines of a Parquet file; name comes with quotes.
@@ -154,19 +184,21 @@ static void hint_parquet(struct slt_corpus_verdict *v, const struct look *l)
 
 static bool refuse_binary(struct slt_corpus_verdict *v, const struct look *l)
 {
-    size_t controls = 0;
     for (size_t i = 0; i < sizeof magics / sizeof *magics; i++) {
         const struct magic *m = &magics[i];
         if (l->bytes < m->at + m->count || memcmp(l->head + m->at, m->bytes, m->count) != 0)
             continue;
-        refuse(v, l->name, m->what);
+        char what[80];
+        snprintf(what, sizeof what, "%s%s", m->what,
+                 !m->is_archive  ? ""
+                 : l->in_archive ? " in another archive"
+                                 : " that is damaged or cut short");
+        refuse(v, l->name, what);
         if (i == 0)
             hint_parquet(v, l);
         return true;
     }
-    for (size_t i = 0; i < l->bytes; i++)
-        controls += is_control((unsigned char)l->head[i]);
-    if (controls > l->bytes / 20)
+    if (slt_is_binary(l->head, l->bytes))
         slt_error_hint(&v->refusal, refuse(v, l->name, "binary data"),
                        "--format text takes it as text");
     return !v->is_text;
@@ -205,26 +237,43 @@ static bool refuse_html(struct slt_corpus_verdict *v, const struct look *l)
 
 // What records there are at the beginning of a file.
 struct records {
-    size_t with_field, objects, others;
+    // Objects with the field, objects, what would be some but for a fault, and anything else.
+    size_t with_field, objects, broken, others;
     const char *first; // object without the field
     size_t first_bytes;
 };
 
-static enum slt_json_finding probe(struct records *r, const struct look *l, const char *record,
-                                   size_t bytes)
+static bool probe(struct records *r, const struct look *l, const char *record, size_t bytes)
 {
     const char *text;
     size_t text_bytes;
     const enum slt_json_finding finding =
         slt_json_text(l->reader, record, bytes, l->field, &text, &text_bytes);
-    r->with_field += finding == SLT_JSON_TEXT || finding == SLT_JSON_NO_TEXT;
-    r->objects += finding <= SLT_JSON_NO_FIELD;
-    r->others += finding > SLT_JSON_NO_FIELD;
+    const bool is_object = finding <= SLT_JSON_NO_FIELD || finding == SLT_JSON_TWICE;
+    *l->no_memory = *l->no_memory || finding == SLT_JSON_NO_MEMORY;
+    r->with_field += is_object && finding != SLT_JSON_NO_FIELD;
+    r->objects += is_object;
     if (finding == SLT_JSON_NO_FIELD && r->first == NULL) {
         r->first = record;
         r->first_bytes = bytes;
     }
-    return finding;
+    return is_object;
+}
+
+// Whether an object begins at this place as only JSON, or what is meant as such, does: with a name
+// in quotes and a colon.
+static bool begins_record(const struct look *l, size_t at)
+{
+    if (at >= l->bytes || l->head[at] != '{')
+        return false;
+    at = skip_blanks(l, at + 1);
+    const char quote = at < l->bytes ? l->head[at] : '\0';
+    if (quote != '"' && quote != '\'')
+        return false;
+    for (at++; at < l->bytes && l->head[at] != quote; at++)
+        at += l->head[at] == '\\';
+    at = at < l->bytes ? skip_blanks(l, at + 1) : at;
+    return at < l->bytes && l->head[at] == ':';
 }
 
 static void refuse_field(struct slt_corpus_verdict *v, const struct look *l,
@@ -233,85 +282,127 @@ static void refuse_field(struct slt_corpus_verdict *v, const struct look *l,
     char list[300];
     slt_json_fields(l->reader, r->first, r->first_bytes, list, sizeof list);
     v->is_text = false;
-    slt_error_set(&v->refusal, SLT_ERR_FORMAT, "%s is JSON without a field \"%s\"; it has %s",
-                  l->name, l->field, list[0] != '\0' ? list : "none");
+    if (l->all)
+        slt_error_set(&v->refusal, SLT_ERR_FORMAT, "%s is JSON without a field \"%s\"; it has %s",
+                      l->name, l->field, list[0] != '\0' ? list : "none");
+    else
+        slt_error_set(&v->refusal, SLT_ERR_FORMAT,
+                      "%s is JSON, and none of its first %zu objects has a field \"%s\"; they have "
+                      "%s",
+                      l->name, r->objects, l->field, list[0] != '\0' ? list : "none");
     slt_error_hint(&v->refusal, SLT_ERR_FORMAT,
                    "--field NAME chooses another, --format text takes the file as plain text");
 }
 
+static void decide(struct slt_corpus_verdict *v, const struct look *l, const struct records *r,
+                   enum slt_corpus_kind kind)
+{
+    v->kind = kind;
+    if (r->objects > 0 && r->with_field == 0 && (l->all || !l->is_json))
+        refuse_field(v, l, r);
+}
+
 // Lines of objects; the last one counts if it is whole.
-static int judge_lines(struct slt_corpus_verdict *v, const struct look *l, bool *decided)
+static bool judge_lines(struct slt_corpus_verdict *v, const struct look *l)
 {
     struct records r = {0};
     for (size_t at = v->skip; at < l->bytes;) {
         const char *from = l->head + at, *newline = memchr(from, '\n', l->bytes - at);
         if (newline == NULL && !l->all)
             break;
-        const size_t length = newline != NULL ? (size_t)(newline - from) : l->bytes - at;
-        size_t i = 0;
-        while (i < length && slt_is_blank(from[i]))
-            i++;
-        if (i < length && probe(&r, l, from, length) == SLT_JSON_NO_MEMORY)
-            return SLT_ERR_MEMORY;
-        at += length + 1;
+        const size_t next = (newline != NULL ? (size_t)(newline - l->head) : l->bytes) + 1;
+        size_t start = at, end = next - 1;
+        while (start < end && slt_is_blank(l->head[start]))
+            start++;
+        while (end > start && (slt_is_blank(l->head[end - 1]) || l->head[end - 1] == ','))
+            end--;
+        if (start < end && !probe(&r, l, l->head + start, end - start)) {
+            const bool is_broken = begins_record(l, start) && l->head[end - 1] == '}';
+            r.broken += is_broken;
+            r.others += !is_broken;
+        }
+        at = next;
     }
-    *decided = r.objects > 0 && r.objects >= r.others;
-    v->kind = *decided ? SLT_KIND_JSON_LINES : v->kind;
-    if (*decided && r.with_field == 0)
-        refuse_field(v, l, &r);
-    return 0;
+    const size_t records = r.objects + r.broken;
+    if (records == 0 || records < r.others || (records == r.others && r.with_field == 0))
+        return false;
+    decide(v, l, &r, SLT_KIND_JSON_LINES);
+    return true;
 }
 
-// Objects one after the other, or those of an array, of which all in the look are tried.
-static int judge_values(struct slt_corpus_verdict *v, const struct look *l, size_t at,
-                        enum slt_corpus_kind kind)
+// Objects one after the other, or those of an array from one that begins at this place: all in the
+// look are tried.
+static void judge_values(struct slt_corpus_verdict *v, const struct look *l, size_t at,
+                         enum slt_corpus_kind kind)
 {
     struct records r = {0};
+    bool ended = true;
     while (at < l->bytes && l->head[at] == '{') {
         struct slt_json_scan scan = {0};
-        const bool ended = slt_json_scan(&scan, l->head + at, l->bytes - at);
-        if (!ended && r.objects == 0 && !l->all)
-            v->needs_more = true;
+        ended = slt_json_scan(&scan, l->head + at, l->bytes - at);
         if (!ended)
             break;
-        const enum slt_json_finding finding = probe(&r, l, l->head + at, scan.at);
-        if (finding == SLT_JSON_NO_MEMORY)
-            return SLT_ERR_MEMORY;
-        if (r.objects == 0) // neither is what follows
-            return 0;
+        r.broken += !probe(&r, l, l->head + at, scan.at);
         at = skip_blanks(l, at + scan.at);
         if (kind == SLT_KIND_JSON_ARRAY && at < l->bytes && l->head[at] == ',')
             at = skip_blanks(l, at + 1);
     }
-    // Prose may begin with an object, too, but not with one that has the field.
-    const bool goes_on =
-        r.with_field > 0 || at >= l->bytes || l->head[at] == '{' || kind == SLT_KIND_JSON_ARRAY;
-    if (r.objects == 0 || !goes_on)
-        return 0;
-    v->kind = kind;
-    if (r.with_field == 0)
-        refuse_field(v, l, &r);
-    return 0;
-}
-
-// Whether an object could begin at this place.
-static bool begins_object(const struct look *l, size_t at)
-{
-    const size_t next = skip_blanks(l, at + 1);
-    return at < l->bytes && l->head[at] == '{' &&
-           (next >= l->bytes || l->head[next] == '"' || l->head[next] == '}');
-}
-
-// A JSON array of something else than objects.
-static void judge_other_array(struct slt_corpus_verdict *v, const struct look *l, size_t at)
-{
-    struct slt_json_scan scan = {0};
-    if (at < l->bytes && l->head[at] == ']' && skip_blanks(l, at + 1) == l->bytes && l->all)
-        v->kind = SLT_KIND_JSON_ARRAY;
-    if (at >= l->bytes || l->head[at] != '"' || !slt_json_scan(&scan, l->head + at, l->bytes - at))
+    if (!ended && r.objects + r.broken == 0 && !l->all) {
+        v->needs_more = true;
         return;
-    at = skip_blanks(l, at + scan.at);
-    if (at >= l->bytes || (l->head[at] != ',' && l->head[at] != ']'))
+    }
+    // Prose may begin with an object, too, but not with one that has the field.
+    if (kind == SLT_KIND_JSON_ARRAY || r.with_field > 0 || at >= l->bytes || l->head[at] == '{')
+        decide(v, l, &r, kind);
+}
+
+// The place of the first record in what begins like an array, behind values of other kinds, commas
+// too many and comments; the look's end if there is none.
+static size_t find_record(const struct look *l, size_t at)
+{
+    while ((at = skip_blanks(l, at)) < l->bytes && !begins_record(l, at)) {
+        struct slt_json_scan scan = {0};
+        const char c = l->head[at];
+        const size_t next = skip_blanks(l, at + 1);
+        const bool goes_down =
+            c == '[' && next < l->bytes && (l->head[next] == '[' || l->head[next] == '{');
+        if (goes_down || c == ',') {
+            at++;
+        } else if (c == '/' && at + 1 < l->bytes && l->head[at + 1] == '/') {
+            const char *end = memchr(l->head + at, '\n', l->bytes - at);
+            at = end != NULL ? (size_t)(end - l->head) : l->bytes;
+        } else {
+            if (!slt_json_scan(&scan, l->head + at, l->bytes - at))
+                return l->bytes;
+            at = skip_blanks(l, at + scan.at);
+            if (at >= l->bytes || l->head[at] != ',')
+                return l->bytes;
+        }
+    }
+    return at;
+}
+
+// An array of strings alone.
+static void judge_strings(struct slt_corpus_verdict *v, const struct look *l, size_t at)
+{
+    at = skip_blanks(l, at);
+    if (at < l->bytes && l->head[at] == ']' && skip_blanks(l, at + 1) == l->bytes && l->all) {
+        v->kind = SLT_KIND_JSON_ARRAY;
+        return;
+    }
+    size_t strings = 0;
+    while (at < l->bytes && l->head[at] == '"') {
+        struct slt_json_scan scan = {0};
+        if (!slt_json_scan(&scan, l->head + at, l->bytes - at))
+            break;
+        strings++;
+        at = skip_blanks(l, at + scan.at);
+        if (at >= l->bytes || l->head[at] != ',')
+            break;
+        at = skip_blanks(l, at + 1);
+    }
+    const bool is_whole = at < l->bytes && l->head[at] == ']' && skip_blanks(l, at + 1) == l->bytes;
+    if (strings == 0 || !(is_whole || (at >= l->bytes && !l->all)))
         return;
     v->is_text = false;
     slt_error_set(&v->refusal, SLT_ERR_FORMAT, "%s is a JSON array of strings, not of objects",
@@ -321,47 +412,52 @@ static void judge_other_array(struct slt_corpus_verdict *v, const struct look *l
         "jq -c '.[] | {text: .}' makes JSON lines of it, --format text takes it as text");
 }
 
-static int judge_json(struct slt_corpus_verdict *v, const struct look *l)
+static void judge_json(struct slt_corpus_verdict *v, const struct look *l)
 {
-    bool decided = false;
     const size_t at = skip_blanks(l, v->skip);
-    const bool is_object = begins_object(l, at);
-    if (at < l->bytes && l->head[at] == '[') {
-        const size_t next = skip_blanks(l, at + 1);
-        if (begins_object(l, next))
-            return judge_values(v, l, next, SLT_KIND_JSON_ARRAY);
-        judge_other_array(v, l, next);
+    if (at == l->bytes) {
+        v->needs_more = !l->all;
+        return;
+    }
+    if (l->head[at] == '[') {
+        const size_t record = find_record(l, at + 1);
+        if (record < l->bytes) {
+            judge_values(v, l, record, SLT_KIND_JSON_ARRAY);
+            return;
+        }
+        judge_strings(v, l, at + 1);
         if (!v->is_text || v->kind != SLT_KIND_TEXT)
-            return 0;
+            return;
     }
-    if (is_object && !l->all && memchr(l->head + at, '\n', l->bytes - at) == NULL) {
+    const bool is_record = begins_record(l, at);
+    if (is_record && !l->all && memchr(l->head + at, '\n', l->bytes - at) == NULL)
         v->needs_more = true;
-        return 0;
-    }
-    const int rc = judge_lines(v, l, &decided);
-    return rc != 0 || decided || !is_object ? rc : judge_values(v, l, at, SLT_KIND_JSON_OBJECTS);
+    else if (!judge_lines(v, l) && is_record)
+        judge_values(v, l, at, SLT_KIND_JSON_OBJECTS);
 }
 
-int slt_corpus_judge(struct slt_corpus_verdict *verdict, struct slt_json_reader *reader,
-                     const struct slt_corpus_options *options, const char *name, const char *head,
-                     size_t bytes, bool all, struct slt_error *err)
+void slt_corpus_judge(struct slt_corpus_verdict *verdict, struct slt_json_reader *reader,
+                      const struct slt_corpus_options *options, const struct slt_corpus_head *head)
 {
-    const struct look look = {reader, name,  options->field != NULL ? options->field : "text",
-                              head,   bytes, all};
+    const struct look look = {.reader = reader,
+                              .name = head->name,
+                              .field = options->field != NULL ? options->field : "text",
+                              .head = head->data,
+                              .bytes = head->bytes,
+                              .all = head->is_all,
+                              .in_archive = head->in_archive,
+                              .is_json = options->format == SLT_CORPUS_JSONL,
+                              .no_memory = &verdict->no_memory};
     struct slt_corpus_verdict *v = verdict;
     *v = (struct slt_corpus_verdict){.is_text = true, .kind = SLT_KIND_TEXT};
     if (refuse_wide(v, &look))
-        return 0;
-    if (bytes >= 3 && memcmp(head, "\xef\xbb\xbf", 3) == 0)
+        return;
+    if (head->bytes >= 3 && memcmp(head->data, "\xef\xbb\xbf", 3) == 0)
         v->skip = 3;
-    if (options->format == SLT_CORPUS_TEXT || refuse_binary(v, &look))
-        return 0;
-    if (options->format == SLT_CORPUS_AUTO && refuse_html(v, &look))
-        return 0;
-    if (judge_json(v, &look) != 0)
-        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate memory for a record of %s",
-                             name);
-    if (options->format == SLT_CORPUS_JSONL && v->is_text && v->kind == SLT_KIND_TEXT)
+    if (options->format == SLT_CORPUS_TEXT || refuse_binary(v, &look) ||
+        (!look.is_json && refuse_html(v, &look)))
+        return;
+    judge_json(v, &look);
+    if (look.is_json && v->is_text && v->kind == SLT_KIND_TEXT)
         v->kind = SLT_KIND_JSON_LINES;
-    return 0;
 }

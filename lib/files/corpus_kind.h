@@ -15,21 +15,30 @@ struct slt_json_scan {
 };
 bool slt_json_scan(struct slt_json_scan *scan, const char *text, size_t bytes);
 
-// Spaces, tabs and ends of lines.
+// Spaces, tabs, ends of lines, and what separates records in sequences of JSON texts (RFC 7464).
 bool slt_is_blank(char c);
+
+// Whether more of it than text has are control characters.
+bool slt_is_binary(const char *text, size_t bytes);
 
 struct slt_corpus_verdict {
     bool is_text;              // else it is refused
     bool needs_more;           // of the file to tell; all else is then not set
+    bool no_memory;            // nor where there was none to tell with
     enum slt_corpus_kind kind; // of what is text
     size_t skip;               // bytes of a byte order mark
     struct slt_error refusal;  // the sentence about name, and what helps
 };
 
-// Judges a file called name (for messages, with quotes) by its first bytes; all: it has no more.
-// head (bytes) has SLT_JSON_ROOM behind it. 0 or SLT_ERR_MEMORY.
-int slt_corpus_judge(struct slt_corpus_verdict *verdict, struct slt_json_reader *reader,
-                     const struct slt_corpus_options *options, const char *name, const char *head,
-                     size_t bytes, bool all, struct slt_error *err) SLT_CHECK_RESULT;
+// The beginning of a file.
+struct slt_corpus_head {
+    const char *name; // for messages, with quotes
+    const char *data; // (bytes), with SLT_JSON_ROOM behind it
+    size_t bytes;
+    bool is_all; // the file has no more
+    bool in_archive;
+};
+void slt_corpus_judge(struct slt_corpus_verdict *verdict, struct slt_json_reader *reader,
+                      const struct slt_corpus_options *options, const struct slt_corpus_head *head);
 
 #endif

@@ -1,17 +1,265 @@
-// Compressed inputs, one layer at a time. gzip is read with zlib, which compares the sum and the
-// length at its end (libarchive does not), zstd as everywhere in slt, and the rest with libarchive.
-#include <archive.h>
-#include <archive_entry.h>
+// Compressed inputs, one layer at a time.
+//
+// zstd is read as everywhere in slt; the others by their own libraries through one loop, since what
+// has to be looked after is the same for all: that a stream's sums are compared, that it ends, and
+// that nothing but further streams stands behind it. (libarchive compares no sums of gzip and takes
+// what it does not know behind a stream of bzip2 or lz4 for the end.)
+#include <bzlib.h>
+#include <lz4frame.h>
+#include <lzma.h>
 #include <stdlib.h>
 #include <string.h>
 #include <zlib.h>
 
+#include "core/bytes.h"
 #include "files/made_streams.h"
 #include "files/peel.h"
 #include "files/unpack.h"
 #include "files/wait.h"
 
-#define PACKED_BYTES ((size_t)128 << 10)
+#define PACKED_BYTES    ((size_t)128 << 10)
+#define STEP_BYTES      ((size_t)1 << 30) // given to a library at once, whose sizes may be ints
+#define SKIPPABLE_MAGIC 0x184D2A50u // and the 15 behind it: a frame of zstd and lz4 for others
+
+// ---- Codecs ----
+
+// What is left of the packed bytes and of the room for unpacked ones.
+struct span {
+    const unsigned char *in;
+    unsigned char *out;
+    size_t in_bytes, out_bytes;
+};
+
+enum step_result { STEP_MORE, STEP_ENDED, STEP_DAMAGED, STEP_NO_MEMORY };
+
+struct codec {
+    const char *name;
+    // Each stream is begun anew, in a state that begins as zeros.
+    bool (*begin)(void *state);
+    enum step_result (*step)(void *state, struct span *span, bool at_end, const char **why);
+    void (*end)(void *state);
+};
+
+union state {
+    z_stream gzip;
+    bz_stream bzip2;
+    lzma_stream xz;
+    LZ4F_dctx *lz4;
+};
+
+static bool gzip_begin(void *state)
+{
+    z_stream *z = state;
+    return z->state != NULL ? inflateReset(z) == Z_OK : inflateInit2(z, 15 + 16) == Z_OK;
+}
+
+static enum step_result gzip_step(void *state, struct span *s, bool at_end, const char **why)
+{
+    z_stream *z = state;
+    z->next_in = (unsigned char *)s->in;
+    z->avail_in = (uInt)s->in_bytes;
+    z->next_out = s->out;
+    z->avail_out = (uInt)s->out_bytes;
+    const int result = inflate(z, Z_NO_FLUSH);
+    *s = (struct span){z->next_in, z->next_out, z->avail_in, z->avail_out};
+    *why = z->msg;
+    return result == Z_STREAM_END                    ? STEP_ENDED
+           : result == Z_OK || result == Z_BUF_ERROR ? STEP_MORE
+           : result == Z_MEM_ERROR                   ? STEP_NO_MEMORY
+                                                     : STEP_DAMAGED;
+}
+
+static void gzip_end(void *state)
+{
+    inflateEnd(state);
+}
+
+static bool bzip2_begin(void *state)
+{
+    bz_stream *z = state;
+    if (z->state != NULL)
+        BZ2_bzDecompressEnd(z);
+    memset(z, 0, sizeof *z);
+    return BZ2_bzDecompressInit(z, 0, 0) == BZ_OK;
+}
+
+static enum step_result bzip2_step(void *state, struct span *s, bool at_end, const char **why)
+{
+    bz_stream *z = state;
+    z->next_in = (char *)s->in;
+    z->avail_in = (unsigned)s->in_bytes;
+    z->next_out = (char *)s->out;
+    z->avail_out = (unsigned)s->out_bytes;
+    const int result = BZ2_bzDecompress(z);
+    *s = (struct span){(unsigned char *)z->next_in, (unsigned char *)z->next_out, z->avail_in,
+                       z->avail_out};
+    return result == BZ_STREAM_END  ? STEP_ENDED
+           : result == BZ_OK        ? STEP_MORE
+           : result == BZ_MEM_ERROR ? STEP_NO_MEMORY
+                                    : STEP_DAMAGED;
+}
+
+static void bzip2_end(void *state)
+{
+    BZ2_bzDecompressEnd(state);
+}
+
+static bool xz_begin(void *state)
+{
+    return lzma_stream_decoder(state, UINT64_MAX, LZMA_TELL_UNSUPPORTED_CHECK) == LZMA_OK;
+}
+
+static enum step_result xz_step(void *state, struct span *s, bool at_end, const char **why)
+{
+    lzma_stream *z = state;
+    z->next_in = s->in;
+    z->avail_in = s->in_bytes;
+    z->next_out = s->out;
+    z->avail_out = s->out_bytes;
+    const lzma_ret result = lzma_code(z, LZMA_RUN);
+    *s = (struct span){z->next_in, z->next_out, z->avail_in, z->avail_out};
+    *why = result == LZMA_UNSUPPORTED_CHECK ? "its check is of a kind that is not known" : NULL;
+    return result == LZMA_STREAM_END                       ? STEP_ENDED
+           : result == LZMA_OK || result == LZMA_BUF_ERROR ? STEP_MORE
+           : result == LZMA_MEM_ERROR                      ? STEP_NO_MEMORY
+                                                           : STEP_DAMAGED;
+}
+
+static void xz_end(void *state)
+{
+    lzma_end(state);
+}
+
+static bool lz4_begin(void *state)
+{
+    LZ4F_dctx **z = state;
+    if (*z == NULL)
+        return !LZ4F_isError(LZ4F_createDecompressionContext(z, LZ4F_VERSION));
+    LZ4F_resetDecompressionContext(*z);
+    return true;
+}
+
+static enum step_result lz4_step(void *state, struct span *s, bool at_end, const char **why)
+{
+    size_t in = s->in_bytes, out = s->out_bytes;
+    const size_t result = LZ4F_decompress(*(LZ4F_dctx **)state, s->out, &out, s->in, &in, NULL);
+    *s = (struct span){s->in + in, s->out + out, s->in_bytes - in, s->out_bytes - out};
+    if (LZ4F_isError(result))
+        *why = LZ4F_getErrorName(result);
+    return LZ4F_isError(result) ? STEP_DAMAGED : result == 0 ? STEP_ENDED : STEP_MORE;
+}
+
+static void lz4_end(void *state)
+{
+    LZ4F_freeDecompressionContext(*(LZ4F_dctx **)state);
+}
+
+static const struct codec gzip_codec = {"gzip", gzip_begin, gzip_step, gzip_end},
+                          bzip2_codec = {"bzip2", bzip2_begin, bzip2_step, bzip2_end},
+                          xz_codec = {"xz", xz_begin, xz_step, xz_end},
+                          lz4_codec = {"lz4", lz4_begin, lz4_step, lz4_end};
+
+// ---- One layer of them ----
+
+struct layer {
+    struct slt_input *in;
+    const struct codec *codec;
+    union state state;
+    unsigned char magic;   // first byte of a stream
+    unsigned char *packed; // (PACKED_BYTES)
+    struct span span;      // its in is what is left of packed
+    bool in_stream;        // a stream has begun that has not ended
+    bool at_end;           // of the input
+};
+
+static void layer_close(void *user)
+{
+    struct layer *l = user;
+    l->codec->end(&l->state);
+    slt_input_close(l->in);
+    free(l->packed);
+    free(l);
+}
+
+static int no_memory(const struct slt_input *in, struct slt_error *err)
+{
+    return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate memory to unpack '%s'",
+                         slt_input_name(in));
+}
+
+// More packed bytes, unless some are left or the input has ended.
+static int fill(struct layer *l, struct slt_error *err)
+{
+    size_t got = 0;
+    if (l->span.in_bytes > 0 || l->at_end)
+        return 0;
+    const int rc = slt_input_read(l->in, l->packed, PACKED_BYTES, &got, err);
+    l->span.in = l->packed;
+    l->span.in_bytes = got;
+    l->at_end = rc == 0 && got == 0;
+    return rc;
+}
+
+// Between two streams, or behind the last one: zeros, which tapes and block devices leave, are
+// nothing; another stream begins as the first one did.
+static int next_stream(struct layer *l, struct slt_error *err)
+{
+    int rc;
+    while ((rc = fill(l, err)) == 0 && l->span.in_bytes > 0 && *l->span.in == 0) {
+        l->span.in++;
+        l->span.in_bytes--;
+    }
+    if (rc != 0 || l->span.in_bytes == 0)
+        return rc;
+    const bool for_others = l->codec == &lz4_codec && (*l->span.in & 0xf0) == 0x50;
+    if (*l->span.in != l->magic && !for_others)
+        return slt_error_set(err, SLT_ERR_FORMAT,
+                             "'%s' is damaged: there is something else behind its %s data",
+                             slt_input_name(l->in), l->codec->name);
+    if (!l->codec->begin(&l->state))
+        return no_memory(l->in, err);
+    l->in_stream = true;
+    return 0;
+}
+
+static int step(struct layer *l, struct slt_error *err)
+{
+    const char *why = NULL;
+    const size_t in_bytes = l->span.in_bytes, out_bytes = l->span.out_bytes;
+    switch (l->codec->step(&l->state, &l->span, l->at_end, &why)) {
+    case STEP_ENDED:
+        l->in_stream = false;
+        return 0;
+    case STEP_MORE:
+        if (l->at_end && l->span.in_bytes == in_bytes && l->span.out_bytes == out_bytes)
+            return slt_error_set(err, SLT_ERR_FORMAT, "'%s' is truncated: its %s data ends early",
+                                 slt_input_name(l->in), l->codec->name);
+        return 0;
+    case STEP_NO_MEMORY:
+        return no_memory(l->in, err);
+    default:
+        return slt_error_set(err, SLT_ERR_FORMAT, "'%s' is damaged: its %s data is not valid%s%s",
+                             slt_input_name(l->in), l->codec->name, why != NULL ? ": " : "",
+                             why != NULL ? why : "");
+    }
+}
+
+static int layer_read(void *user, void *data, size_t bytes, size_t *got, struct slt_error *err)
+{
+    struct layer *l = user;
+    const size_t most = bytes < STEP_BYTES ? bytes : STEP_BYTES;
+    int rc = 0;
+    l->span.out = data;
+    l->span.out_bytes = most;
+    while (rc == 0 && l->span.out_bytes == most) {
+        if (!l->in_stream && ((rc = next_stream(l, err)) != 0 || !l->in_stream))
+            break;
+        if ((rc = fill(l, err)) == 0)
+            rc = step(l, err);
+    }
+    *got = most - l->span.out_bytes;
+    return rc;
+}
 
 // ---- zstd ----
 
@@ -33,225 +281,16 @@ static void zstd_close(void *user)
     free(l);
 }
 
-static void *zstd_open(struct slt_input *in, struct slt_error *err)
-{
-    struct zstd_layer *l = calloc(1, sizeof *l);
-    if (l == NULL || slt_unpack_open(&l->unpack, in, err) != 0) {
-        free(l);
-        return NULL;
-    }
-    l->in = in;
-    return l;
-}
-
-// ---- gzip ----
-
-struct gzip_layer {
-    struct slt_input *in;
-    z_stream z;
-    unsigned char *packed; // (PACKED_BYTES)
-    bool in_stream;        // a stream has begun that has not ended
-    bool at_end;           // of the input
-    uint64_t bytes;        // given out, for sentences
-};
-
-static void *gzip_open(struct slt_input *in, struct slt_error *err)
-{
-    struct gzip_layer *l = calloc(1, sizeof *l);
-    if (l == NULL || (l->packed = malloc(PACKED_BYTES)) == NULL ||
-        inflateInit2(&l->z, 15 + 16) != Z_OK) {
-        if (l != NULL)
-            free(l->packed);
-        free(l);
-        return NULL;
-    }
-    l->in = in;
-    l->in_stream = true;
-    return l;
-}
-
-// More packed bytes, unless some are left or the input has ended.
-static int gzip_fill(struct gzip_layer *l, struct slt_error *err)
-{
-    size_t got = 0;
-    if (l->z.avail_in > 0 || l->at_end)
-        return 0;
-    const int rc = slt_input_read(l->in, l->packed, PACKED_BYTES, &got, err);
-    l->z.next_in = l->packed;
-    l->z.avail_in = (uInt)got;
-    l->at_end = rc == 0 && got == 0;
-    return rc;
-}
-
-// Between two streams, or behind the last one: zeros, which tapes and block devices leave, are
-// nothing; another stream begins as the first one did.
-static int gzip_next_stream(struct gzip_layer *l, struct slt_error *err)
-{
-    int rc;
-    while ((rc = gzip_fill(l, err)) == 0 && l->z.avail_in > 0 && *l->z.next_in == 0) {
-        l->z.next_in++;
-        l->z.avail_in--;
-    }
-    if (rc != 0 || l->z.avail_in == 0)
-        return rc;
-    if (*l->z.next_in != 0x1f)
-        return slt_error_set(err, SLT_ERR_FORMAT,
-                             "'%s' is damaged: there is something else behind its gzip data",
-                             slt_input_name(l->in));
-    l->in_stream = inflateReset(&l->z) == Z_OK;
-    return 0;
-}
-
-static int gzip_inflate(struct gzip_layer *l, struct slt_error *err)
-{
-    const int result = inflate(&l->z, Z_NO_FLUSH);
-    if (result == Z_STREAM_END)
-        l->in_stream = false;
-    if (result == Z_STREAM_END || result == Z_OK || (result == Z_BUF_ERROR && !l->at_end))
-        return 0;
-    if (result == Z_MEM_ERROR)
-        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate memory to unpack '%s'",
-                             slt_input_name(l->in));
-    if (result == Z_BUF_ERROR)
-        return slt_error_set(err, SLT_ERR_FORMAT,
-                             "'%s' is truncated: its gzip data ends early, after %llu bytes",
-                             slt_input_name(l->in), (unsigned long long)l->bytes);
-    return slt_error_set(err, SLT_ERR_FORMAT, "'%s' is damaged: gzip after %llu bytes: %s",
-                         slt_input_name(l->in), (unsigned long long)l->bytes,
-                         l->z.msg != NULL ? l->z.msg : "no valid data");
-}
-
-static int gzip_read(void *user, void *data, size_t bytes, size_t *got, struct slt_error *err)
-{
-    struct gzip_layer *l = user;
-    const uInt most = bytes < ((size_t)1 << 30) ? (uInt)bytes : (uInt)1 << 30;
-    int rc = 0;
-    l->z.next_out = data;
-    l->z.avail_out = most;
-    while (rc == 0 && l->z.avail_out == most) {
-        if (!l->in_stream) {
-            if ((rc = gzip_next_stream(l, err)) != 0 || !l->in_stream)
-                break;
-        }
-        if ((rc = gzip_fill(l, err)) == 0)
-            rc = gzip_inflate(l, err);
-    }
-    *got = most - l->z.avail_out;
-    l->bytes += *got;
-    return rc;
-}
-
-static void gzip_close(void *user)
-{
-    struct gzip_layer *l = user;
-    inflateEnd(&l->z);
-    slt_input_close(l->in);
-    free(l->packed);
-    free(l);
-}
-
-// ---- xz, bzip2 and lz4 ----
-
-struct archive_layer {
-    struct slt_input *in;
-    struct archive *archive;
-    unsigned char *packed;     // (PACKED_BYTES)
-    struct slt_error in_error; // of a read inside libarchive
-    bool opened;               // its one member
-    uint64_t bytes;            // given out, for sentences
-};
-
-static void *archive_open(struct slt_input *in, struct slt_error *err)
-{
-    struct archive_layer *l = calloc(1, sizeof *l);
-    if (l == NULL || (l->packed = malloc(PACKED_BYTES)) == NULL ||
-        (l->archive = archive_read_new()) == NULL) {
-        if (l != NULL)
-            free(l->packed);
-        free(l);
-        return NULL;
-    }
-    l->in = in;
-    archive_read_support_filter_xz(l->archive);
-    archive_read_support_filter_bzip2(l->archive);
-    archive_read_support_filter_lz4(l->archive);
-    archive_read_support_format_raw(l->archive);
-    archive_read_support_format_empty(l->archive);
-    return l;
-}
-
-static la_ssize_t archive_block(struct archive *archive, void *user, const void **data)
-{
-    struct archive_layer *l = user;
-    size_t got;
-    *data = l->packed;
-    if (slt_input_read(l->in, l->packed, PACKED_BYTES, &got, &l->in_error) == 0)
-        return (la_ssize_t)got;
-    archive_set_error(archive, -1, "%s", l->in_error.message);
-    return -1;
-}
-
-static int archive_failed(const struct archive_layer *l, struct slt_error *err)
-{
-    if (l->in_error.code != 0)
-        return slt_error_copy(err, &l->in_error);
-    const char *why = archive_error_string(l->archive);
-    return slt_error_set(err, archive_errno(l->archive) == ENOMEM ? SLT_ERR_MEMORY : SLT_ERR_FORMAT,
-                         "'%s' is damaged or truncated: after %llu bytes: %s",
-                         slt_input_name(l->in), (unsigned long long)l->bytes,
-                         why != NULL ? why : "no valid data");
-}
-
-static int archive_layer_read(void *user, void *data, size_t bytes, size_t *got,
-                              struct slt_error *err)
-{
-    struct archive_layer *l = user;
-    struct archive_entry *entry;
-    *got = 0;
-    if (!l->opened) {
-        l->opened = true;
-        if (archive_read_open(l->archive, l, NULL, archive_block, NULL) != ARCHIVE_OK)
-            return archive_failed(l, err);
-        const int rc = archive_read_next_header(l->archive, &entry);
-        if (rc == ARCHIVE_EOF) // an empty file was packed
-            return 0;
-        if (rc != ARCHIVE_OK)
-            return archive_failed(l, err);
-    }
-    const la_ssize_t n = archive_read_data(l->archive, data, bytes);
-    if (n < 0)
-        return archive_failed(l, err);
-    *got = (size_t)n;
-    l->bytes += *got;
-    return 0;
-}
-
-static void archive_close(void *user)
-{
-    struct archive_layer *l = user;
-    archive_read_free(l->archive);
-    slt_input_close(l->in);
-    free(l->packed);
-    free(l);
-}
-
 // ---- Which layer it is ----
 
-struct packing {
+static const struct packing {
     const char *magic;
     size_t bytes;
-    void *(*open)(struct slt_input *in, struct slt_error *err); // NULL: no memory
-    slt_input_make *read;
-    void (*close)(void *user);
-};
-
-static const struct packing packings[] = {
-    {"\x1f\x8b\x08", 3, gzip_open, gzip_read, gzip_close},
-    {"\x28\xb5\x2f\xfd", 4, zstd_open, zstd_read, zstd_close},
-    {"\xfd\x37zXZ\0", 6, archive_open, archive_layer_read, archive_close},
-    {"BZh", 3, archive_open, archive_layer_read, archive_close},
-    {"\x04\x22\x4d\x18", 4, archive_open, archive_layer_read, archive_close},
-    {"\x02\x21\x4c\x18", 4, archive_open, archive_layer_read, archive_close}, // lz4's older frame
+    const struct codec *codec; // NULL: zstd
+} packings[] = {
+    {"\x1f\x8b\x08", 3, &gzip_codec},    {"\x28\xb5\x2f\xfd", 4, NULL},
+    {"\xfd\x37zXZ\0", 6, &xz_codec},     {"BZh", 3, &bzip2_codec},
+    {"\x04\x22\x4d\x18", 4, &lz4_codec},
 };
 #define HEAD_BYTES 10
 
@@ -268,10 +307,64 @@ static const struct packing *find_packing(const unsigned char *head, size_t byte
     for (size_t i = 0; i < sizeof packings / sizeof *packings; i++) {
         const struct packing *p = &packings[i];
         if (bytes >= p->bytes && memcmp(head, p->magic, p->bytes) == 0 &&
-            (p->magic[0] != 'B' || is_bzip2(head, bytes)))
+            (p->codec != &bzip2_codec || is_bzip2(head, bytes)))
             return p;
     }
     return NULL;
+}
+
+// Frames that decompressors pass over, which pzstd puts before those with data.
+static int skip_frames(struct slt_input *in, struct slt_error *err)
+{
+    unsigned char head[8], rest[4096];
+    size_t got = 0;
+    int rc;
+    while ((rc = slt_input_peek(in, head, sizeof head, &got, err)) == 0 && got == sizeof head &&
+           (slt_load_u32(head) & ~15u) == SKIPPABLE_MAGIC) {
+        uint64_t left = 8 + (uint64_t)slt_load_u32(head + 4);
+        while (rc == 0 && left > 0) {
+            rc = slt_input_read(in, rest, left < sizeof rest ? (size_t)left : sizeof rest, &got,
+                                err);
+            if (rc == 0 && got == 0)
+                return slt_error_set(err, SLT_ERR_FORMAT,
+                                     "'%s' is truncated: a frame of zstd or lz4 ends early",
+                                     slt_input_name(in));
+            left -= got;
+        }
+    }
+    return rc;
+}
+
+// The layer in the place of *in; it owns what was there, also on failure.
+static int put_zstd(struct slt_input **in, struct slt_error *err)
+{
+    struct slt_input *inner = *in;
+    struct zstd_layer *l = calloc(1, sizeof *l);
+    int rc = l == NULL ? no_memory(inner, err) : slt_unpack_open(&l->unpack, inner, err);
+    if (rc != 0) {
+        free(l);
+        return rc;
+    }
+    l->in = inner;
+    *in = NULL;
+    return slt_input_made(in, slt_input_name(inner), zstd_read, zstd_close, l,
+                          slt_input_stop_flag(inner), err);
+}
+
+static int put_layer(struct slt_input **in, const struct packing *p, struct slt_error *err)
+{
+    struct slt_input *inner = *in;
+    struct layer *l = calloc(1, sizeof *l);
+    if (l == NULL || (l->packed = malloc(PACKED_BYTES)) == NULL) {
+        free(l);
+        return no_memory(inner, err);
+    }
+    l->in = inner;
+    l->codec = p->codec;
+    l->magic = (unsigned char)p->magic[0];
+    *in = NULL;
+    return slt_input_made(in, slt_input_name(inner), layer_read, layer_close, l,
+                          slt_input_stop_flag(inner), err);
 }
 
 int slt_peel(struct slt_input **in, struct slt_error *err)
@@ -279,8 +372,8 @@ int slt_peel(struct slt_input **in, struct slt_error *err)
     for (int layer = 0;; layer++) {
         unsigned char head[HEAD_BYTES];
         size_t got = 0;
-        int rc = slt_input_peek(*in, head, sizeof head, &got, err);
-        if (rc != 0)
+        int rc = skip_frames(*in, err);
+        if (rc != 0 || (rc = slt_input_peek(*in, head, sizeof head, &got, err)) != 0)
             return rc;
         const struct packing *p = find_packing(head, got);
         if (p == NULL)
@@ -288,16 +381,8 @@ int slt_peel(struct slt_input **in, struct slt_error *err)
         if (layer == SLT_PEEL_MOST)
             return slt_error_set(err, SLT_ERR_FORMAT, "'%s' is compressed more than %d times",
                                  slt_input_name(*in), SLT_PEEL_MOST);
-        void *user = p->open(*in, err);
-        if (user == NULL)
-            return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate memory to unpack '%s'",
-                                 slt_input_name(*in));
-        struct slt_input *inner = *in;
-        rc = slt_input_made(in, slt_input_name(inner), p->read, p->close, user,
-                            slt_input_stop_flag(inner), err);
-        if (rc != 0) {
-            *in = NULL;
+        rc = p->codec != NULL ? put_layer(in, p, err) : put_zstd(in, err);
+        if (rc != 0)
             return rc;
-        }
     }
 }

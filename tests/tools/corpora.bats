@@ -284,7 +284,7 @@ refused() { # CODE PATTERN ARGUMENTS
     [ "$status" -eq 0 ]
     [[ $output == *"3 files are empty"* ]]
     # Lines of any length come back, and the ends of lines of Windows make blank ones, too.
-    { head -c 200000 /dev/zero | tr '\0' 'x' && printf '\n\nlast\n'; } >x
+    { head -c 900000 /dev/zero | tr '\0' 'x' && printf '\n\nlast\n'; } >x
     documents --document line x | cmp - x
     printf 'a\r\nb\r\n\r\nc\r\n\r\n\r\n\r\nd' >x
     slt-tokenize --tokenizer "$MODEL" --document blank -o a.tok x
@@ -295,6 +295,158 @@ refused() { # CODE PATTERN ARGUMENTS
     head -c 3000000 /dev/zero | tr '\0' 'x' | zstd -q --long=28 --no-content-size -c 2>/dev/null >x.zst || skip "no such zstd"
     refused 1 "looks back further than zstd does by default*hint: 'zstd -dc --long=31" x.zst
     zstd -q -dc --long=31 x.zst | documents - | grep -q xxx
+}
+
+@test "several streams: what stands between, behind and before them is no end" {
+    local command
+    echo '{"text":"a"}' >a
+    echo '{"text":"b"}' >b
+    for command in gzip bzip2 xz 'zstd -q' 'lz4 -q'; do
+        command -v "${command%% *}" >/dev/null || continue
+        echo "$command"
+        $command -c a >a.x
+        $command -c b >b.x
+        : | $command -c >e.x
+        cat a.x b.x e.x >all
+        holds 'a b' all
+        cat e.x a.x >all
+        holds 'a' all
+        slt-tokenize -q --tokenizer "$MODEL" -o e.tok e.x
+        { cat a.x && printf x && cat b.x; } >all
+        refused 1 "damage" all
+        { cat a.x && head -c 12 b.x; } >all
+        refused 1 "'all' is" all
+        cp b.x c.x
+        printf '\xff' | dd of=c.x bs=1 seek=1 conv=notrunc status=none
+        cat a.x c.x >all
+        refused 1 "'all' is damaged" all
+    done
+    { printf '\x50\x2a\x4d\x18\x04\0\0\0abcd' && zstd -q -c a; } >frame.zst
+    holds a frame.zst
+    { printf '\x5f\x2a\x4d\x18\xff\0\0\0abcd' && zstd -q -c a; } >frame.zst
+    refused 1 "truncated" frame.zst
+    printf '\x5d\0\0\x80\0\xff\xff\xff\xff\xff\xff\xff\xff\0' >x
+    refused 1 "a file packed with lzma" x
+}
+
+@test "archives end where they end, and zeros are none" {
+    printf 'a\n' >a
+    printf 'b\n' >b
+    tar cf a.tar a
+    tar cf b.tar b
+    [ "$(documents <(cat a.tar b.tar) | grep -c .)" -eq 2 ]
+    gzip -k a.tar b.tar
+    [ "$(documents <(cat a.tar.gz b.tar.gz) | grep -c .)" -eq 2 ]
+    # A block of zeros in the middle.
+    { head -c 1024 a.tar && head -c 512 /dev/zero && cat b.tar; } >zero.tar
+    [ "$(documents zero.tar | grep -c .)" -eq 2 ]
+    { cat a.tar && echo more; } >more.tar
+    refused 1 "cannot read 'more.tar'" more.tar
+    head -c 300 a.tar >cut.tar
+    refused 1 "'cut.tar'" cut.tar
+    cp a.tar bad.tar
+    printf X | dd of=bad.tar bs=1 seek=20 conv=notrunc status=none
+    refused 1 "'bad.tar' is a tar archive that is damaged or cut short" bad.tar
+    for size in 600 1024000; do
+        head -c $size /dev/zero >zeros
+        refused 1 "'zeros' begins with zeros" zeros
+    done
+    { head -c 512 /dev/zero && cat a; } >zeros
+    refused 1 "'zeros' begins with zeros" zeros
+    # Text that goes on as zeros.
+    { yes 'some text' | head -c 3000000 && head -c 700000 /dev/zero; } >tail
+    refused 1 "documents of binary data" tail
+    if command -v zip >/dev/null; then
+        zip -q a.zip a
+        zip -q b.zip b
+        cat a.zip b.zip >two.zip
+        refused 1 "more than one zip archive" two.zip
+        zip -q -P secret s.zip a
+        refused 1 "cannot read 'a' in 's.zip'" s.zip
+        mkdir word
+        echo '<x/>' >word/a.xml
+        echo '<x/>' >'[Content_Types].xml'
+        zip -q x.docx word/a.xml '[[]Content_Types].xml'
+        refused 1 "a document of an office program" x.docx
+    fi
+}
+
+@test "JSON with faults is JSON with faults, not text" {
+    local text
+    # Each has a good record b that can be had.
+    for text in '[{"text":"x\ty"},{"text":"b"}]' '[{"text":"1","text":"2"},{"text":"b"}]' '[null,{"text":"b"}]' \
+        '[[],{"text":"b"}]' '[1, "two", {"text":"b"}]' '[{"text":"a",},{"text":"b"}]' \
+        '{\n"text":"0\t"\n}\n{\n"text":"b"\n}' '{"text":"A","text":"B"}\n{"text":"b"}\n' \
+        '{"text":"x\ty"}\n{"text":"b"}\n{"text":"z\tz"}\n' "{'text':'a'}\n{\"text\":\"b\"}\n" '{"text":"a",}\n{"text":"b"}\n' \
+        '\x1e{"text":5}\n\x1e{"text":"b"}\n'; do
+        # shellcheck disable=SC2059 # escapes
+        printf "$text" >x
+        echo "$text"
+        refused 1 "had to be skipped" x
+        holds b --max-skipped 0.9 x
+    done
+    for text in '[[{"text":"a"}]]' "{'text': 'a'}\n{'text': 'b'}\n" '{"text":"A","text":"B"}\n'; do
+        # shellcheck disable=SC2059 # escapes
+        printf "$text" >x
+        refused 1 "had to be skipped" x
+    done
+    for text in '[ // a comment\n{"text":"a"}]' '[,{"text":"b"}]'; do
+        # shellcheck disable=SC2059 # escapes
+        printf "$text" >x
+        refused 1 "'x' is damaged or truncated: its JSON array" x
+    done
+    printf '{"text":"A","text":"B"}\n{"text":"b"}\n' >x
+    refused 1 "JSON object with the field twice" x
+    # Blank lines in front, as many as there are.
+    { head -c 3000000 /dev/zero | tr '\0' '\n' && printf '{"text":"b"}\n'; } >x
+    holds b x
+    # Text that begins like it.
+    for text in '["a","b"].forEach(f)\n' '["section one"]\nkey=1\n' '[{}] hello\n' '{}\nhello\n'; do
+        # shellcheck disable=SC2059 # escapes
+        printf "$text" >x
+        documents x | cmp -n "$(stat -c %s x)" - x
+    done
+}
+
+@test "several objects on one line are several records" {
+    { yes '{"text":"a"}' | head -n 1000 && yes '{"text":"b"}' | head -n 1000 | tr -d '\n' && printf '\n{"text":"c"}\n'; } >x
+    [ "$(documents x | sort | uniq -c | tr -s ' ' | tr '\n' ';')" = ' 1000 a; 1000 b; 1 c;' ]
+    printf '{"text":"a"}\n{"text":"b"}\xef\xbb\xbf{"text":"c"}\n' >x
+    holds 'a b c' x
+}
+
+@test "a field of the whole name comes before one in an object" {
+    printf '{"meta.text":"A","meta":{"text":"B"}}\n{"meta":{"text":"B"},"meta.text":"A"}\n{"meta":{"text":"B"}}\n' >x
+    holds 'A A B' --field meta.text x
+}
+
+@test "a field that comes late is found where the format is given, and its absence said with its measure" {
+    { yes "{\"x\":\"$(head -c 1000 /dev/zero | tr '\0' a)\"}" | head -n 3500 && yes '{"text":"b"}' | head -n 400000; } >x
+    refused 1 "none of its first "*" objects has a field \"text\"; they have \"x\"" x
+    slt-tokenize -q --format jsonl --tokenizer "$MODEL" -o a.tok x
+    [ "$(slt-info a.tok | value_of documents)" = 400000 ]
+}
+
+@test "no output takes the place of what is read" {
+    cp "$TEXT" in
+    cp "$MODEL" m
+    for run in "-t m -o in in" "-t m -o m in" "-t m -o a.tok --valid-fraction 0.5 --valid-output in in" \
+        "--train-tokenizer in --vocab-size 300 -o a.tok in"; do
+        # shellcheck disable=SC2086 # several words
+        run slt-tokenize $run
+        [ "$status" -eq 2 ]
+        [[ $output == *"are the same file"* ]]
+        cmp in "$TEXT"
+        cmp m "$MODEL"
+    done
+}
+
+@test "a token file that was changed is not decoded" {
+    slt-tokenize -q --tokenizer "$MODEL" -o a.tok "$TEXT"
+    printf '\x07' | dd of=a.tok bs=1 seek=100 conv=notrunc status=none
+    run slt-tokenize --tokenizer "$MODEL" --decode a.tok
+    [ "$status" -eq 1 ]
+    [[ $output == *"'a.tok' "* ]]
 }
 
 @test "the small inputs that went wrong elsewhere give what they must" {

@@ -30,8 +30,8 @@ struct slt_corpus_options {
     // field of an object in a field.
     const char *field;
     enum slt_corpus_document document; // what a document is in plain text
-    uint64_t split;   // longest document in bytes, cut at a newline before it; 0: never cut
-    bool whole_lines; // lines of text are never cut
+    uint64_t split;      // longest document in bytes, cut at a newline before it; 0: never cut
+    uint64_t split_line; // the same where a document is a line of text
     uint64_t longest; // line, paragraph or JSON record in bytes; longer ones are skipped; 0: 256 Mi
     // Told of each file, with its name for messages ('a.json', or 'a.json' in 'all.tar').
     void (*on_file)(void *user, const char *name, enum slt_corpus_kind kind);
@@ -44,8 +44,10 @@ enum slt_corpus_skip {
     SLT_SKIP_NO_JSON,  // lines or elements of an array
     SLT_SKIP_NO_FIELD, // objects without the field
     SLT_SKIP_NO_TEXT,  // objects whose field is no string
+    SLT_SKIP_TWICE,    // objects with the field twice
     SLT_SKIP_NO_UTF8,  // documents that are no UTF-8
     SLT_SKIP_TOO_LONG, // lines or paragraphs
+    SLT_SKIP_BINARY,   // documents of text with many control characters
     SLT_SKIP_NO_FILE,  // members of archives that are no text
     SLT_CORPUS_SKIPS
 };
