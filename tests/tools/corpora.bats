@@ -366,7 +366,7 @@ refused() { # CODE PATTERN ARGUMENTS
         mkdir word
         echo '<x/>' >word/a.xml
         echo '<x/>' >'[Content_Types].xml'
-        zip -q x.docx word/a.xml '[[]Content_Types].xml'
+        zip -q -nw x.docx word/a.xml '[Content_Types].xml'
         refused 1 "a document of an office program" x.docx
     fi
 }

@@ -89,7 +89,7 @@ static void make_lines(struct sink *s)
     emit(s, t, "bad-json-zstd-cut", frame, packed - 3);
     memset(line, 'x', most);
     memcpy(line, "{\"text\": \"", 10);
-    memcpy(line + most - 19, "\n{\"text\": \"end\"}\n", 18);
+    memcpy(line + most - 17, "\n{\"text\": \"end\"}\n", 17);
     emit(s, t, "good-long-line", line, most);
     free(frame);
     free(line);
