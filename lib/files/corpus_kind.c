@@ -9,6 +9,8 @@
 
 #include "files/corpus_kind.h"
 
+#define MOST_NAME ((size_t)1000) // of a field, in bytes
+
 struct look {
     struct slt_json_reader *reader;
     const char *name, *field, *head;
@@ -270,9 +272,12 @@ static bool begins_record(const struct look *l, size_t at)
     const char quote = at < l->bytes ? l->head[at] : '\0';
     if (quote != '"' && quote != '\'')
         return false;
-    for (at++; at < l->bytes && l->head[at] != quote; at++)
+    const size_t most = l->bytes - at < MOST_NAME ? l->bytes : at + MOST_NAME;
+    for (at++; at < most && l->head[at] != quote; at++)
         at += l->head[at] == '\\';
-    at = at < l->bytes ? skip_blanks(l, at + 1) : at;
+    if (at >= most)
+        return false;
+    at = skip_blanks(l, at + 1);
     return at < l->bytes && l->head[at] == ':';
 }
 
