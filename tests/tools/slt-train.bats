@@ -383,7 +383,8 @@ same_when_resumed() {
 
 @test "SGD with momentum learns, and has no use for a second moment" {
     slt-train "${TRAIN[@]}" --steps 80 --optimizer sgd --lr 0.3 --metrics m.jsonl -o m.slt "$DATA/full.slt"
-    [ "$(metric loss m.jsonl | awk 'NR == 1 { a = $1 } { b = $1 } END { print (b < a - 0.5) }')" = 1 ]
+    # The mean of the last losses: one alone is as its batch is.
+    [ "$(metric loss m.jsonl | tail -n 20 | awk '{ b += $1 / 20 } END { print b + 0.5 }')" \< "$(metric loss m.jsonl | head -n 1)" ]
     moments=$(slt-train "${TRAIN[@]}" --steps 3 --dry-run "$DATA/full.slt" | value_of moments)
     [ "$(slt-train "${TRAIN[@]}" --steps 3 --optimizer sgd --dry-run "$DATA/full.slt" | value_of moments)" -eq $((moments / 2)) ]
     for wrong in "--beta2 0.9" "--eps 1e-3" "--adam-block 128"; do

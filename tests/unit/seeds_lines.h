@@ -17,6 +17,7 @@ static void make_json(struct sink *s)
          "{\"a\": {\"b\": \"one\"}, \"text\": \"x\"}\n{\"a.b\": \"two\", \"text\": \"y\"}\n"},
         {"good-odd",
          "\n{\"n\": NaN, \"m\": 1e999, \"k\": \"\\ud800\", \"a.b\": \"\", \"text\": \"one\"}\n"},
+        {"good-empty-line", "\n{\"n\": NaN, \"m\": 1e999:\"\", k \"\\u\"}\n"}, // found by fuzzing
         {"bad-array-cut", "[{\"text\": \"one\"},"},
         {"bad-array-more", "[{\"text\": \"one\"}] {"},
         {"bad-field", "{\"title\": \"one\", \"m\": {\"k\": 1}}\n{\"title\": 2}\n"},
