@@ -180,7 +180,7 @@ int slt_tensor_directory_open(struct slt_tensor_directory *d, const char *direct
         rc = slt_file_exists(&has_index, path, err);
     if (rc == 0 && has_index) {
         if ((rc = slt_file_read(&text, &bytes, path, INDEX_MAX, stop, err)) == 0 &&
-            (rc = slt_json_parse(&root, path, text, bytes, err)) == 0)
+            (rc = slt_json_parse_python(&root, path, text, bytes, err)) == 0)
             rc = add_indexed(d, directory, path, json_object_get(root, "weight_map"), stop, err);
     } else if (rc == 0 && (rc = path_in(path, directory, "model.safetensors", err)) == 0) {
         rc = add_file(d, path, stop, err);

@@ -227,7 +227,7 @@ static void check_python(void)
 {
     struct slt_config c;
     struct slt_error err;
-    char text[1000];
+    char text[2000];
     // In keys that are not asked for, and in strings, they are nothing.
     CHECK_OK(parse(&c,
                    with_sizes(text, sizeof text,
@@ -238,6 +238,15 @@ static void check_python(void)
                    &err),
              err);
     CHECK(c.rms_norm_eps == 1e-5 && c.hidden_size == 64, "eps %g", c.rms_norm_eps);
+    // Numbers that no double holds, and halves of surrogate pairs, as keys and in strings.
+    char digits[401];
+    memset(digits, '7', sizeof digits - 1);
+    digits[sizeof digits - 1] = '\0';
+    snprintf(text, sizeof text,
+             "{" SIZES ", \"x\": [%s, -%s, 1e999, -2e308], \"\\ud800\": \"\\uDC00\\\\ud800\", "
+             "\"y\": \"\\ud83d\\ude00 \\ud83d\\u0041\\ud83d\\ud83d\\ude00\\ud83d\"}",
+             digits, digits);
+    CHECK_OK(parse(&c, text, &err), err);
     // Numbers of 64 bits are whole.
     static const int64_t seeds[] = {INT64_MAX, INT64_MIN, -1};
     for (int i = 0; i < 3; i++) {
@@ -267,6 +276,11 @@ static void check_words(void)
         {"{" SIZES ", \"a\": \"NaN}", "not valid JSON"},
         {"{" SIZES ", \"a\": \"\\", "not valid JSON"},
         {"{" SIZES ", \"a\": -", "not valid JSON"},
+        {"{" SIZES ", \"a\": 1e999-1}", "not valid JSON"},
+        {"{" SIZES ", \"a\": \"\\ud80\"}", "not valid JSON"},
+        {"{" SIZES ", \"a\": \"\\ud800", "not valid JSON"},
+        {"{" SIZES ", \"a\": \"\\u", "not valid JSON"},
+        {"{" SIZES ", \"rms_norm_eps\": 1e999}", "\"rms_norm_eps\" is Infinity"},
         {"{\"vocab_size\": 32}", "\"hidden_size\" is missing"},
         {"{\"vocab_size\": 32, \"hidden_size\": null}", "\"hidden_size\" is missing"},
         {"{\"vocab_size\": 32, \"hidden_size\": 64.0}", "\"hidden_size\" is no whole number"},

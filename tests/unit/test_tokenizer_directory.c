@@ -290,6 +290,26 @@ static void test_vocab(struct mixed *m)
     clear_folder();
 }
 
+// Python's json module writes numbers that strict JSON has not; NULs in keys are ones all the same.
+static void test_python(void)
+{
+    static const char large[] = "1000000000000000019884624838656";
+    char text[300];
+    put_text("tokenizer.json",
+             "{\"x\": NaN, \"model\": {\"vocab\": {\"a\": 0, \"\\u0000\": 1}, \"merges\": []}, "
+             "\"y\": 10000000000000000000000, \"normalizer\": null, "
+             "\"pre_tokenizer\": {\"type\": \"ByteLevel\"}}");
+    snprintf(text, sizeof text, "{\"model_max_length\": %s, \"eos_token\": \"a\"}", large);
+    put_text("tokenizer_config.json", text);
+    put_text("special_tokens_map.json", "{\"x\": [Infinity, -Infinity, 1e999]}");
+    put_text("added_tokens.json", "{\"[\\ud83d\\ude00]\": 2}");
+    struct slt_tokenizer *t = open_folder();
+    CHECK(slt_tokenizer_info(t)->eos == 0, "eos %u", slt_tokenizer_info(t)->eos);
+    check_ids(t, "a[\xf0\x9f\x98\x80]", "0 2");
+    slt_tokenizer_free(t);
+    clear_folder();
+}
+
 // ---- Nothing ----
 
 static void test_nothing(void)
@@ -330,6 +350,7 @@ int main(void)
     test_beside();
     test_json_added();
     test_vocab(&m);
+    test_python();
     test_nothing();
     mixed_close(&m);
     rmdir(test_folder);
