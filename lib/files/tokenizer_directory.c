@@ -201,6 +201,19 @@ static bool is_class(const struct folder *f, const char *family)
     return strncmp(name, family, strlen(family)) == 0;
 }
 
+// The classes that split as GPT-2's does.
+static bool is_like_gpt2(const struct folder *f)
+{
+    return is_class(f, "GPT2") || is_class(f, "Roberta") || is_class(f, "Bart");
+}
+
+// What tokenizer_config.json says of a space before a text.
+static enum token_space said_of_space(const struct folder *f, enum token_space otherwise)
+{
+    const json_t *said = json_object_get(f->config, "add_prefix_space");
+    return !json_is_boolean(said) ? otherwise : json_is_true(said) ? SPACE_BEFORE : SPACE_NEVER;
+}
+
 // What stands around a text: as the configuration says, else as the class of the tokenizer does.
 static void find_meaning(struct folder *f)
 {
@@ -287,6 +300,9 @@ static int load_sentencepiece(struct slt_tokenizer **tokenizer, struct folder *f
         rc = is_model ? add_beside(f, &m, json_object_get(beside, "added_tokens"), err)
                       : load_plain(tokenizer, f, name, data, bytes, err);
         if (rc == 0 && is_model) {
+            // Which go by it whatever the model says; versions differ over others.
+            if (is_class(f, "Llama") || is_class(f, "CodeLlama"))
+                f->additions.space = said_of_space(f, SPACE_AS_IS);
             rc = load(tokenizer, f, name, data, bytes, err);
             f->additions.count = 0; // some texts are the JSON's
         }
@@ -297,11 +313,23 @@ static int load_sentencepiece(struct slt_tokenizer **tokenizer, struct folder *f
     return rc;
 }
 
+// Whether the class puts a space before a text where tokenizer_config.json says so, and only there,
+// whatever the tokenizer.json says.
+static bool decides_space(const struct folder *f)
+{
+    return is_like_gpt2(f) || is_class(f, "Qwen2") || is_class(f, "GPTNeoX");
+}
+
 static int load_json(struct slt_tokenizer **tokenizer, struct folder *f, struct slt_error *err)
 {
     void *data;
     size_t bytes;
     int rc = read_if_there(&data, &bytes, f, "tokenizer.json", err);
+    // Versions of transformers differ over the general class: the newer one takes the tokenizer.json
+    // as it is, which is the better guess at what the model was trained with.
+    if (!is_class(f, "PreTrainedTokenizer") && !is_class(f, "TokenizersBackend"))
+        f->additions.space = said_of_space(f, decides_space(f) ? SPACE_NEVER : SPACE_AS_IS);
+    f->additions.doubts_space = !decides_space(f);
     if (rc == 0 && data != NULL)
         rc = load(tokenizer, f, "tokenizer.json", data, bytes, err);
     free(data);
@@ -311,18 +339,16 @@ static int load_json(struct slt_tokenizer **tokenizer, struct folder *f, struct 
 // vocab.json and merges.txt of the classes whose way of splitting is known.
 static int load_vocab(struct slt_tokenizer **tokenizer, struct folder *f, struct slt_error *err)
 {
-    static const char *const like_gpt2[] = {"GPT2", "Roberta", "Bart", "PreTrainedTokenizerFast"};
     void *vocab = NULL, *merges = NULL, *file = NULL;
     size_t bytes;
     struct byte_level_files files = {.adds_space = flag(f->config, "add_prefix_space", false)};
-    bool known = slt_json_string(f->config, "tokenizer_class")[0] == '\0';
+    const bool known = slt_json_string(f->config, "tokenizer_class")[0] == '\0' ||
+                       is_like_gpt2(f) || is_class(f, "PreTrainedTokenizerFast");
     int rc = read_if_there(&vocab, &files.vocab_bytes, f, "vocab.json", err);
     if (rc == 0)
         rc = read_if_there(&merges, &files.merges_bytes, f, "merges.txt", err);
     files.vocab = vocab;
     files.merges = merges;
-    for (size_t i = 0; i < sizeof like_gpt2 / sizeof *like_gpt2; i++)
-        known = known || is_class(f, like_gpt2[i]);
     files.way = is_class(f, "Qwen2") ? BYTE_LEVEL_QWEN2 : BYTE_LEVEL_GPT2;
     if (rc == 0 && vocab != NULL && merges != NULL) {
         if (!known && files.way != BYTE_LEVEL_QWEN2)

@@ -161,6 +161,80 @@ static void test_space(void)
     clear_folder();
 }
 
+// What tokenizer_config.json says of it counts for classes that go by it.
+static void test_space_said(void)
+{
+    static const struct {
+        bool model;
+        const char *config, *ids;
+    } cases[] = {
+        {true, "\"tokenizer_class\": \"LlamaTokenizer\"", "23 26 23"},
+        {true, "\"add_prefix_space\": false", "23 26 23"},
+        {true, "\"tokenizer_class\": \"LlamaTokenizer\", \"add_prefix_space\": false",
+         "17 8 26 17 8"},
+        {true,
+         "\"tokenizer_class\": \"LlamaTokenizerFast\", \"legacy\": false, "
+         "\"add_prefix_space\": false",
+         "17 8 26 17 8"},
+        {true, "\"tokenizer_class\": \"LlamaTokenizer\", \"add_prefix_space\": true", "23 26 23"},
+        {false, "\"tokenizer_class\": \"LlamaTokenizer\", \"add_prefix_space\": true", "23 26 23"},
+        {false,
+         "\"tokenizer_class\": \"LlamaTokenizer\", \"legacy\": false, "
+         "\"add_prefix_space\": true",
+         "23 26 17 8"}};
+    char text[300];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct slt_tokenizer *again = NULL;
+        struct slt_error err;
+        size_t bytes;
+        put_small("tokenizer.model", &(struct spm_spec){.adds_space = cases[i].model});
+        put_text("added_tokens.json", "{\"[x]\": 26}");
+        snprintf(text, sizeof text, "{%s}", cases[i].config);
+        put_text("tokenizer_config.json", text);
+        struct slt_tokenizer *t = open_folder();
+        check_ids(t, "the[x]the", cases[i].ids);
+        // A checkpoint carries it.
+        const void *data = slt_tokenizer_data(t, &bytes);
+        CHECK_OK(slt_tokenizer_load(&again, "again", data, bytes, &err), err);
+        check_ids(again, "the[x]the", cases[i].ids);
+        slt_tokenizer_free(again);
+        slt_tokenizer_free(t);
+        clear_folder();
+    }
+}
+
+static void test_json_space_said(void)
+{
+    static const struct {
+        const char *own, *config;
+        bool adds_space;
+    } cases[] = {
+        {"true", "\"tokenizer_class\": \"GPT2Tokenizer\"", false},
+        {"true", "\"tokenizer_class\": \"GPT2Tokenizer\", \"add_prefix_space\": true", true},
+        {"false", "\"tokenizer_class\": \"GPTNeoXTokenizer\", \"add_prefix_space\": true", true},
+        {"true", "\"tokenizer_class\": \"PreTrainedTokenizerFast\", \"add_prefix_space\": false",
+         true},
+        {"false", "\"tokenizer_class\": \"Qwen2Tokenizer\", \"add_prefix_space\": false", false},
+        {"true", "\"add_prefix_space\": true", true}};
+    char json[300], config[200];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(json, sizeof json,
+                 "{\"model\": {\"vocab\": {\"a\": 0, \"\xc4\xa0\": 1}, \"merges\": []}, "
+                 "\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": %s}}",
+                 cases[i].own);
+        put_text("tokenizer.json", json);
+        snprintf(config, sizeof config, "{%s}", cases[i].config);
+        put_text("tokenizer_config.json", config);
+        struct slt_tokenizer *t = open_folder();
+        check_ids(t, "a", cases[i].adds_space ? "1 0" : "0");
+        slt_tokenizer_free(t);
+    }
+    put_text("tokenizer_config.json",
+             "{\"tokenizer_class\": \"OtherTokenizer\", \"add_prefix_space\": false}");
+    check_refused("its add_prefix_space is true, which contradicts tokenizer_config.json");
+    clear_folder();
+}
+
 static void test_refused(void)
 {
     check_refused("has no tokenizer");
@@ -346,6 +420,8 @@ int main(void)
     test_meaning();
     test_control();
     test_space();
+    test_space_said();
+    test_json_space_said();
     test_refused();
     test_beside();
     test_json_added();
