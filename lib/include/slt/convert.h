@@ -24,8 +24,8 @@ struct slt_convert_options {
     slt_stop_flag *stop;
 };
 
-// Reads a directory with config.json and safetensors (model.safetensors, or the files that
-// model.safetensors.index.json names) of type F32, F16, BF16 or F64 and writes it as a checkpoint
+// Reads a directory with config.json and safetensors (model.safetensors, or else the files
+// that model.safetensors.index.json names) of type F32, F16, BF16 or F64 and writes it as a checkpoint
 // to out, which the caller publishes. Parts that wrappers of PyTorch put into names (module.,
 // _orig_mod.) are left out, and names of a model without its head are taken as well. Where linears
 // have lora_A and lora_B instead of weight, it is a low-rank model, and with sparse_index and
