@@ -76,6 +76,27 @@ with_tokenizer() { # MODEL TOKENIZER OUTPUT
     done
 }
 
+@test "a directory without weights that are read is said to be so, by every tool as by slt-convert" {
+    mkdir pickled empty adapter other
+    cp "$DATA/model/config.json" pickled
+    cp "$DATA/model/config.json" empty
+    touch pickled/pytorch_model.bin adapter/adapter_config.json other/weights
+    for dir in pickled empty adapter other; do
+        run slt-convert -o x.slt $dir
+        [ "$status" -eq 1 ]
+        want=${output#*: }
+        [ $dir != other ] || want="cannot read 'other': Is a directory"
+        for tool in "slt-eval --data $DATA/valid.tok" slt-generate "slt-quantize --type int8" slt-info \
+            "slt-init --method lowrank -r 4 --from" "slt-train --data $DATA/train.tok --steps 1" slt-svd-inspect "slt-convert --to gguf"; do
+            # shellcheck disable=SC2086 # several words
+            run $tool $dir
+            echo "$tool $dir: $output"
+            [ "$status" -eq 1 ]
+            [ "${output#*: }" = "$want" ]
+        done
+    done
+}
+
 @test "added tokens: their ids in prompts and documents, EOS in no document" {
     [ "$(ids "$DATA/chat" '<|im_start|>a[note]')" = "$(printf ' 512%s515 ' "$(ids "$DATA/tokenizer" a)")" ]
     [[ $(ids "$DATA/chat" 'a<|im_end|>b') != *513* ]]
