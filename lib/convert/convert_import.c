@@ -456,6 +456,11 @@ static void free_import(void *user)
     free(m);
 }
 
+static void pass_note(void *m, const char *sentence)
+{
+    note(m, "%s", sentence);
+}
+
 static int open_import(struct import **import, const char *directory,
                        const struct slt_convert_options *options, struct slt_error *err)
 {
@@ -473,7 +478,8 @@ static int open_import(struct import **import, const char *directory,
     if (rc == 0)
         rc = check_tied(m, err);
     if (rc == 0 && options->tokenizer == NULL) {
-        rc = slt_tokenizer_of_directory(&m->own, directory, options->stop, err);
+        const struct slt_tokenizer_listener listener = {pass_note, m};
+        rc = slt_tokenizer_of_directory(&m->own, directory, &listener, options->stop, err);
         m->options.tokenizer = m->own;
     }
     if (rc == 0)

@@ -231,6 +231,24 @@ with_tokenizer() { # MODEL TOKENIZER OUTPUT
     [[ $output != *"token file"* ]]
 }
 
+@test "special tokens without an id, and a tokenizer.json with other spaces, are said" {
+    cp -r "$DATA/model" .
+    sed -i 's/"add_bos_token"/"pad_token": "[P\\u001bAD]", &/' model/tokenizer_config.json
+    printf '{"model": {}, "normalizer": {"type": "Prepend"}}' >yes.json
+    printf '{"model": {}, "normalizer": null}' >no.json
+    said=0
+    for json in yes no; do
+        cp $json.json model/tokenizer.json
+        for tool in "slt-convert -o x.slt" slt-info; do
+            $tool model >/dev/null 2>err
+            grep -q "^slt-[a-z]*: 'model': the special token '\[P?AD\]' has no id and is text here$" err
+        done
+        said=$((said + $(grep -c "'model': tokenizer.model puts .* space before a text, the tokenizer.json beside it does" err || true)))
+        cmp <(tar -xOf x.slt tokenizer.model) <(tar -xOf "$DATA/chat.slt" tokenizer.model)
+    done
+    [ $said -eq 1 ]
+}
+
 @test "GPT-2's vocab.json and merges.txt, in a directory and by name" {
     JSON=$ROOT/tests/vectors/tokenizer-bytes.json
     # One piece, or one part of a pair, in a line there.

@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "files/tokenizer_directory.h"
 #include "mixed.h"
 #include "spm_files.h"
 #include "text/json_tokenizer.h"
@@ -235,6 +236,87 @@ static void test_json_space_said(void)
     clear_folder();
 }
 
+static char noted[600];
+
+static void on_note(void *user, const char *sentence)
+{
+    (void)user;
+    strcat(strcat(noted, sentence + strlen(test_folder) + 4), ";"); // without the folder's name
+}
+
+// What opening the folder says.
+static void check_noted(const char *wanted)
+{
+    static const struct slt_tokenizer_listener listener = {on_note, NULL};
+    struct slt_tokenizer *t = NULL;
+    struct slt_error err;
+    noted[0] = '\0';
+    CHECK_OK(slt_tokenizer_of_directory(&t, test_folder, &listener, NULL, &err), err);
+    CHECK(strcmp(noted, wanted) == 0, "'%s', not '%s'", noted, wanted);
+    slt_tokenizer_free(t);
+}
+
+static void test_without_id(void)
+{
+    put_small("tokenizer.model", &(struct spm_spec){0});
+    put_text("added_tokens.json", "{\"[x]\": 26}");
+    put_text("tokenizer_config.json",
+             "{\"bos_token\": \"<s>\", \"pad_token\": null, \"additional_special_tokens\": "
+             "[\"[x]\", \"th\"]}");
+    check_noted("");
+    put_text("special_tokens_map.json", "{\"pad_token\": {\"content\": \"[PAD]\"}}");
+    check_noted("the special token '[PAD]' has no id and is text here;");
+    put_text(
+        "tokenizer_config.json",
+        "{\"mask_token\": \"<m>\", \"additional_special_tokens\": [\"[x]\", \"[PAD]\", \"[y]\"]}");
+    check_noted("the special tokens '[PAD]' and 2 more have no id and are text here;");
+    clear_folder();
+    put_text("tokenizer.json",
+             "{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": []}, \"pre_tokenizer\": {\"type\": "
+             "\"ByteLevel\"}, \"added_tokens\": [{\"id\": 1, \"content\": \"[x]\"}]}");
+    put_text("special_tokens_map.json", "{\"eos_token\": \"[x]\", \"pad_token\": \"[y]\"}");
+    check_noted("the special token '[y]' has no id and is text here;");
+    clear_folder();
+}
+
+static void test_spaces_differ(void)
+{
+    static const char never[] = "tokenizer.model puts a space before a text, the tokenizer.json "
+                                "beside it does not;",
+                      always[] = "tokenizer.model puts no space before a text, the tokenizer.json "
+                                 "beside it does;";
+    static const struct {
+        const char *json;
+        bool puts;
+    } cases[] = {
+        {"\"normalizer\": null", false},
+        {"\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"Prepend\"}]}",
+         true},
+        {"\"normalizer\": {\"type\": \"Prepend\"}, \"pre_tokenizer\": null", true},
+        {"\"pre_tokenizer\": {\"type\": \"Metaspace\", \"prepend_scheme\": \"never\"}", false},
+        {"\"pre_tokenizer\": {\"type\": \"Metaspace\", \"prepend_scheme\": \"first\"}", true},
+        {"\"pre_tokenizer\": {\"type\": \"Metaspace\", \"add_prefix_space\": false}", false},
+        {"\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": "
+         "\"WhitespaceSplit\"}, {\"type\": \"Metaspace\", \"add_prefix_space\": true}]}",
+         true},
+    };
+    char text[300];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (int adds = 0; adds < 2; adds++) {
+            put_small("tokenizer.model", &(struct spm_spec){.adds_space = adds});
+            snprintf(text, sizeof text, "{\"model\": {}, %s}", cases[i].json);
+            put_text("tokenizer.json", text);
+            check_noted(cases[i].puts == (bool)adds ? "" : adds ? never : always);
+        }
+    }
+    // The configuration decides it for the model, too.
+    put_text("tokenizer.json", "{\"model\": {}}");
+    put_text("tokenizer_config.json",
+             "{\"tokenizer_class\": \"LlamaTokenizer\", \"add_prefix_space\": false}");
+    check_noted("");
+    clear_folder();
+}
+
 static void test_refused(void)
 {
     check_refused("has no tokenizer");
@@ -422,6 +504,8 @@ int main(void)
     test_space();
     test_space_said();
     test_json_space_said();
+    test_without_id();
+    test_spaces_differ();
     test_refused();
     test_beside();
     test_json_added();

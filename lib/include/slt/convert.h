@@ -18,7 +18,8 @@ struct slt_convert_options {
     const struct slt_tokenizer *tokenizer;
     const char *provenance; // JSON lines
     // Told a sentence about each thing that was taken but may not be meant: tensors that the
-    // configuration does not ask for, which are left out, or that have other names.
+    // configuration does not ask for, which are left out, or that have other names; special tokens
+    // without an id; files that disagree over the ends of texts or the spaces before them.
     void (*on_note)(void *user, const char *sentence);
     void *user;
     slt_stop_flag *stop;
