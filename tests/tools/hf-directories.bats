@@ -301,6 +301,15 @@ with_tokenizer() { # MODEL TOKENIZER OUTPUT
     [ ! -e hf/tokenizer.model ]
     slt-convert -o back.slt hf
     cmp <(tar -xOf back.slt tokenizer.json) "$ROOT/tests/vectors/tokenizer-bytes.json"
+    # Where a text gets a space, both files say so.
+    run grep -c add_prefix_space hf/tokenizer_config.json
+    [ "$output" = 0 ]
+    sed 's/"add_prefix_space": false/"add_prefix_space": true/' "$ROOT/tests/vectors/tokenizer-bytes.json" >space.json
+    slt-init --config "$DATA/tiny.json" --tokenizer space.json --method full -o json.slt
+    slt-convert -o hf json.slt
+    grep -q '"add_prefix_space": true' hf/tokenizer_config.json
+    slt-convert -o back.slt hf
+    cmp <(tar -xOf back.slt tokenizer.json) space.json
 }
 
 @test "directories and tokenizers of others: added tokens, a vocabulary that is too small, T5's" {
