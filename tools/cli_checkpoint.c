@@ -42,13 +42,13 @@ static bool has_file(const char *path, const char *name)
            lstat(file, &st) == 0;
 }
 
-// Any other directory is as wrong as a file of another kind, and is said to be a directory.
+// One without weights that are read is a model too, and said to be without them. Any other directory
+// is as wrong as a file of another kind, and is said to be a directory.
 static bool is_model_directory(const char *path)
 {
     struct stat st;
     return strcmp(path, "-") != 0 && stat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
-           has_file(path, "config.json") &&
-           (has_file(path, "model.safetensors") || has_file(path, "model.safetensors.index.json"));
+           (has_file(path, "config.json") || has_file(path, "adapter_config.json"));
 }
 
 int cli_open_model(struct slt_input **in, const char *path, bool quiet, slt_stop_flag *stop)

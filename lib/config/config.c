@@ -160,8 +160,10 @@ int slt_config_check(const struct slt_config *c, struct slt_error *err)
         return slt_error_set(err, SLT_ERR_RANGE,
                              "head_dim %lld is odd, which rotary positions cannot use",
                              (long long)c->head_dim);
-    if ((rc = check_real("rms_norm_eps", c->rms_norm_eps, 0, 1, err)) != 0 ||
-        (rc = check_real("rope_theta", c->rope_theta, 0, 1e12, err)) != 0 ||
+    if (!(c->rms_norm_eps >= 0 && c->rms_norm_eps <= 1))
+        return slt_error_set(err, SLT_ERR_RANGE, "rms_norm_eps %g is outside [0, 1]",
+                             c->rms_norm_eps);
+    if ((rc = check_real("rope_theta", c->rope_theta, 0, 1e12, err)) != 0 ||
         (rc = slt_rope_check(&c->rope_scaling, err)) != 0 ||
         (rc = check_real("initializer_range", c->initializer_range, 0, 100, err)) != 0 ||
         (rc = check_ends(c, err)) != 0 || (rc = check_quantization(&c->quantization, err)) != 0)

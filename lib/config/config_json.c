@@ -84,12 +84,16 @@ static int get_flag(const struct source *s, const json_t *object, const char *ke
     return 0;
 }
 
-// A token, or a list of them, of which the first one is given out.
+// A token, or a list of them, of which the first one is given out; an empty one is none.
 static int get_token(const struct source *s, const json_t *object, const char *key, int64_t *value)
 {
     const json_t *item = json_object_get(object, key);
     if (json_is_array(item) && json_is_integer(json_array_get(item, 0))) {
         *value = json_integer_value(json_array_get(item, 0));
+        return 0;
+    }
+    if (json_is_array(item) && json_array_size(item) == 0) {
+        *value = -1;
         return 0;
     }
     return get_whole(s, object, key, -1, value);
@@ -126,12 +130,21 @@ static int read_architecture(const struct source *s, const json_t *object, struc
 static int refuse_unsupported(const struct source *s, const json_t *object)
 {
     static const char *const flags[] = {"attention_bias", "mlp_bias"};
-    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++)
-        if (json_is_true(json_object_get(object, flags[i])))
+    for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
+        bool is_set = false;
+        const int rc = get_flag(s, object, flags[i], &is_set);
+        if (rc != 0)
+            return rc;
+        if (is_set)
             return bad(s, flags[i], "is true, which is not supported");
+    }
     const json_t *act = json_object_get(object, "hidden_act");
-    if (act != NULL && (!json_is_string(act) || strcmp(json_string_value(act), "silu") != 0))
-        return bad(s, "hidden_act", "is not \"silu\", the only one supported");
+    const char *name = json_string_value(act);
+    if (act != NULL && (name == NULL || (strcmp(name, "silu") != 0 && strcmp(name, "swish") != 0)))
+        return bad(s, "hidden_act", "is not \"silu\" (or \"swish\"), the only one supported");
+    if (is_given(json_object_get(object, "quantization_config")))
+        return bad(s, "quantization_config",
+                   "says that another program quantized the model, which is not read");
     return 0;
 }
 

@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "config/architecture.h"
 #include "config/linear_kind.h"
 #include "convert/foreign.h"
 #include "core/bfloat.h"
@@ -23,6 +24,7 @@
 
 #define CONFIG_MAX           (1 << 20)
 #define TOKENIZER_CONFIG_MAX (16 << 20)
+#define TOLD_MAX             10                 // tensors left out that are named
 #define CHUNK                ((int64_t)1 << 16) // values that are converted at once
 
 struct import {
@@ -206,6 +208,46 @@ static int write_values(struct import *m, const struct slt_directory_tensor *t, 
     return slt_checkpoint_write(m->writer, m->chunk, (size_t)n * sizeof *m->chunk, err);
 }
 
+// ---- Heads that are tied ----
+
+static bool is_same(const struct slt_directory_tensor *a, const struct slt_directory_tensor *b)
+{
+    const int64_t n = a->file.info.shape[0] * a->file.info.shape[1];
+    if (a->file.info.dtype == b->file.info.dtype)
+        return memcmp(a->data, b->data, (size_t)a->file.info.bytes) == 0;
+    for (int64_t i = 0; i < n; i++)
+        if (value_at(a, i) != value_at(b, i))
+            return false;
+    return true;
+}
+
+// A copy of the embedding says nothing. Versions of transformers differ over whether a head that
+// is another one, in a model that ties them, is used.
+static int check_tied(struct import *m, struct slt_error *err)
+{
+    const struct slt_config *c = &m->config;
+    const char *const head_name = slt_architecture(c)->head, *const embedding_name =
+                                                                 slt_architecture(c)->embedding;
+    struct slt_directory_tensor *head = slt_tensor_directory_find(&m->tensors, head_name);
+    const struct slt_directory_tensor *embedding =
+        slt_tensor_directory_find(&m->tensors, embedding_name);
+    struct slt_param_info p = {
+        .role = SLT_ROLE_HEAD, .rows = c->vocab_size, .cols = c->hidden_size};
+    if (!c->tie_word_embeddings || head == NULL || embedding == NULL)
+        return 0;
+    snprintf(p.name, sizeof p.name, "%s", embedding_name);
+    int rc = check_tensor(m, embedding, &p, err);
+    if (rc != 0)
+        return rc;
+    if (check_tensor(m, head, &p, NULL) != 0 || !is_same(head, embedding))
+        return slt_error_set(err, SLT_ERR_FORMAT,
+                             "'%s': config.json ties the head to the embedding "
+                             "(tie_word_embeddings), but '%s' and '%s' differ",
+                             m->directory, head_name, embedding_name);
+    head->used = true;
+    return 0;
+}
+
 // ---- Supports ----
 
 struct place {
@@ -256,18 +298,28 @@ static int write_positions(struct import *m, const struct slt_directory_tensor *
 
 // ---- Parameters ----
 
+static int say_missing(const struct import *m, const struct slt_param_info *p,
+                       struct slt_error *err)
+{
+    if (p->role == SLT_ROLE_HEAD)
+        return slt_error_set(err, SLT_ERR_FORMAT,
+                             "'%s': tensor '%s' is missing: the model was saved without its head, "
+                             "and config.json does not tie that to the embedding "
+                             "(tie_word_embeddings)",
+                             m->directory, p->name);
+    if (m->tensors.tensors == 0)
+        return slt_error_set(err, SLT_ERR_FORMAT, "'%s' has no tensors", m->directory);
+    return slt_error_set(err, SLT_ERR_FORMAT,
+                         "'%s': tensor '%s' is missing: found names such as '%.200s'", m->directory,
+                         p->name, m->tensors.tensor[0].file.name);
+}
+
 // The next values of a parameter, or all of its positions.
 static int write_param(struct import *m, const struct slt_param_info *p, struct slt_error *err)
 {
     struct slt_directory_tensor *t = slt_tensor_directory_find(&m->tensors, p->name);
     if (t == NULL)
-        return slt_error_set(err, SLT_ERR_FORMAT,
-                             p->role == SLT_ROLE_HEAD
-                                 ? "'%s': tensor '%s' is missing: the model was saved without its "
-                                   "head, and config.json does not tie that to the embedding "
-                                   "(tie_word_embeddings)"
-                                 : "'%s': tensor '%s' is missing",
-                             m->directory, p->name);
+        return say_missing(m, p, err);
     if (slt_tensor_directory_has_other(&m->tensors, t))
         return slt_error_set(err, SLT_ERR_FORMAT, "'%s' has tensor '%s' twice", m->directory,
                              p->name);
@@ -404,6 +456,11 @@ static void free_import(void *user)
     free(m);
 }
 
+static void pass_note(void *m, const char *sentence)
+{
+    note(m, "%s", sentence);
+}
+
 static int open_import(struct import **import, const char *directory,
                        const struct slt_convert_options *options, struct slt_error *err)
 {
@@ -418,8 +475,11 @@ static int open_import(struct import **import, const char *directory,
     }
     m->options = *options;
     int rc = open_model(m, err);
+    if (rc == 0)
+        rc = check_tied(m, err);
     if (rc == 0 && options->tokenizer == NULL) {
-        rc = slt_tokenizer_of_directory(&m->own, directory, options->stop, err);
+        const struct slt_tokenizer_listener listener = {pass_note, m};
+        rc = slt_tokenizer_of_directory(&m->own, directory, &listener, options->stop, err);
         m->options.tokenizer = m->own;
     }
     if (rc == 0)
@@ -440,10 +500,11 @@ static int start(struct import *m, struct slt_output *out, struct slt_error *err
 // What was done with the tensors that a reader of the directory would not expect.
 static void tell(const struct import *m)
 {
+    size_t left_out = 0;
     bool is_told = false;
     for (size_t i = 0; i < m->tensors.tensors; i++) {
         const struct slt_directory_tensor *t = &m->tensors.tensor[i];
-        if (!t->used)
+        if (!t->used && left_out++ < TOLD_MAX)
             note(m, "tensor '%.200s' is not of this model, and left out", t->file.name);
         if (t->used && !is_told && strcmp(t->name, t->file.name) != 0) {
             note(m, "tensors have other names: '%.200s' is taken as '%.200s', and so on",
@@ -451,6 +512,8 @@ static void tell(const struct import *m)
             is_told = true;
         }
     }
+    if (left_out > TOLD_MAX)
+        note(m, "%zu more tensors are not of this model, and left out", left_out - TOLD_MAX);
 }
 
 static int finish(struct import *m, struct slt_error *err)

@@ -117,6 +117,9 @@ static json_t *make_config(const struct export_folder *f, const struct slt_token
     json_object_set_new(config, "clean_up_tokenization_spaces", json_false());
     json_object_set_new(config, "add_bos_token", json_boolean(info->adds_bos));
     json_object_set_new(config, "add_eos_token", json_boolean(info->adds_eos));
+    // Older versions of transformers go by this of a ByteLevel, whatever tokenizer.json says.
+    if (slt_tokenizer_model(t, &bpe_kind) != NULL && slt_tokenizer_adds_space(t))
+        json_object_set_new(config, "add_prefix_space", json_true());
     if (spm != NULL)
         json_object_set_new(config, "legacy", json_boolean(!spm->model.space_first));
     if (spm != NULL && spm->model.added_count == 0) // the texts of BOS and the like are text

@@ -1,6 +1,8 @@
 // Strict JSON: jansson without duplicate keys, with our error sentences.
 #include "core/json.h"
 
+#include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,31 +58,72 @@ static size_t string_length(const char *text, const char *end)
     return (size_t)(c - text) + (c < end);
 }
 
-// Whether a whole number of this length does not fit into 64 bits.
-static bool is_beyond(const char *text, size_t length)
+// The code that an escape \uXXXX at text stands for; -1 if there is none.
+static int escaped_code(const char *text, const char *end)
 {
-    char number[32];
-    if (length >= sizeof number)
-        return true;
-    memcpy(number, text, length);
-    number[length] = '\0';
-    errno = 0;
-    strtoll(number, NULL, 10);
-    return errno == ERANGE;
+    int code = 0;
+    if (end - text < 6 || text[0] != '\\' || text[1] != 'u')
+        return -1;
+    for (int i = 2; i < 6; i++) {
+        const char *const digits = "0123456789abcdefABCDEF",
+                          *digit = text[i] != '\0' ? strchr(digits, text[i]) : NULL;
+        if (digit == NULL)
+            return -1;
+        code = code * 16 + (int)(digit - digits) - (digit - digits >= 16 ? 6 : 0);
+    }
+    return code;
 }
 
-// The length of a number at text, and whether it is a whole one that does not fit into 64 bits.
-static size_t number_length(const char *text, const char *end, bool *is_large)
+// Replaces halves of surrogate pairs that stand alone, which Python reads and no UTF-8 has, by the
+// replacement character.
+static void replace_surrogates(char *text, size_t bytes)
+{
+    char *const end = text + bytes;
+    for (char *c = text; c < end;) {
+        const int code = escaped_code(c, end), next = code < 0 ? -1 : escaped_code(c + 6, end);
+        const bool is_first = code >= 0xd800 && code < 0xdc00;
+        if (is_first && next >= 0xdc00 && next < 0xe000) {
+            c += 12;
+            continue;
+        }
+        if (code >= 0xd800 && code < 0xe000)
+            memcpy(c, "\\ufffd", 6);
+        c += code >= 0 ? 6 : *c == '\\' ? 2 : 1;
+    }
+}
+
+// The length of a number at text, and whether it is a whole one.
+static size_t number_length(const char *text, const char *end, bool *is_whole)
 {
     const char *c = text + 1; // behind the sign or the first digit
-    bool is_whole = true;
+    *is_whole = true;
     for (; c < end && *c != '\0' && strchr("+-.eE0123456789", *c) != NULL; c++)
-        is_whole &= *c >= '0' && *c <= '9';
-    *is_large = is_whole && is_beyond(text, (size_t)(c - text));
+        *is_whole &= *c >= '0' && *c <= '9';
     return (size_t)(c - text);
 }
 
-// Copies text to to, which has room for twice as much; returns the bytes there.
+// Copies a number at text to *to, as JSON that has it; returns its length there.
+static size_t copy_number(char **to, const char *text, const char *end)
+{
+    bool is_whole;
+    const size_t length = number_length(text, end, &is_whole);
+    char *number = *to;
+    memcpy(number, text, length);
+    number[length] = '\0';
+    *to += length;
+    errno = 0;
+    if (is_whole && (strtoll(number, NULL, 10), errno != ERANGE))
+        return length;
+    char *behind;
+    const bool is_beyond = isinf(strtod(number, &behind)) && *behind == '\0';
+    if (is_beyond) // of 5 characters at least, as 2e308 has
+        *to = number + sprintf(number, *text == '-' ? "\"-Infinity\"" : "\"Infinity\"");
+    else if (is_whole)
+        *to += sprintf(*to, ".0");
+    return length;
+}
+
+// Copies text to to, which has room for twice as much and one more; returns the bytes there.
 static size_t make_plain(char *to, const char *text, size_t bytes)
 {
     const char *const end = text + bytes;
@@ -88,24 +131,21 @@ static size_t make_plain(char *to, const char *text, size_t bytes)
     while (text < end) {
         const size_t name = not_finite(text, end);
         size_t length = 1;
-        bool is_large = false;
-        if (*text == '"')
-            length = string_length(text, end);
-        else if (name == 0 && (*text == '-' || (*text >= '0' && *text <= '9')))
-            length = number_length(text, end, &is_large);
-        else if (name > 0)
+        if (name > 0) {
+            *to++ = '"';
+            memcpy(to, text, name);
+            to[name] = '"';
+            to += name + 1;
             length = name;
-        if (name > 0)
-            *to++ = '"';
-        memcpy(to, text, length);
-        to += length;
-        text += length;
-        if (name > 0)
-            *to++ = '"';
-        if (is_large) {
-            memcpy(to, ".0", 2);
-            to += 2;
+        } else if (*text == '-' || (*text >= '0' && *text <= '9')) {
+            length = copy_number(&to, text, end);
+        } else {
+            length = *text == '"' ? string_length(text, end) : 1;
+            memcpy(to, text, length);
+            replace_surrogates(to, length);
+            to += length;
         }
+        text += length;
     }
     return (size_t)(to - start);
 }
@@ -113,7 +153,7 @@ static size_t make_plain(char *to, const char *text, size_t bytes)
 int slt_json_parse_python(json_t **object, const char *name, const char *text, size_t bytes,
                           struct slt_error *err)
 {
-    char *copy = malloc(2 * bytes + 1);
+    char *copy = malloc(2 * bytes + 16);
     if (copy == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the JSON of '%s'", name);
     int rc = slt_json_parse(object, name, copy, make_plain(copy, text, bytes), err);

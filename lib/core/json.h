@@ -20,7 +20,8 @@ int slt_json_parse(json_t **object, const char *name, const char *text, size_t b
                    struct slt_error *err) SLT_CHECK_RESULT;
 
 // As slt_json_parse, for files that Python's json module may have written: NaN, Infinity and
-// -Infinity are read as strings of that name, and whole numbers beyond 64 bits as reals.
+// -Infinity are read as strings of that name, as are numbers that no double holds; whole numbers
+// beyond 64 bits as reals; and halves of surrogate pairs as U+FFFD.
 int slt_json_parse_python(json_t **object, const char *name, const char *text, size_t bytes,
                           struct slt_error *err) SLT_CHECK_RESULT;
 

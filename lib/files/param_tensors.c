@@ -1,4 +1,5 @@
 // Parameters and tensors: what one is as the other, and whether they agree.
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -31,10 +32,14 @@ int slt_param_check_shape(const struct slt_param_info *p, const struct slt_tenso
     const int dims = p->is_vector ? 1 : 2;
     if (t->dims == dims && t->shape[dims - 1] == p->cols && (dims == 1 || t->shape[0] == p->rows))
         return 0;
+    char shape[60];
+    if (p->is_vector)
+        snprintf(shape, sizeof shape, "%lld", (long long)p->cols);
+    else
+        snprintf(shape, sizeof shape, "%lld, %lld", (long long)p->rows, (long long)p->cols);
     return slt_error_set(err, SLT_ERR_FORMAT,
-                         "'%s': tensor '%s' does not have the shape (%lld, %lld) that config.json "
-                         "asks for",
-                         file, p->name, (long long)p->rows, (long long)p->cols);
+                         "'%s': tensor '%s' does not have the shape (%s) that config.json asks for",
+                         file, p->name, shape);
 }
 
 int slt_param_check(const struct slt_param_info *p, const struct slt_tensor_info *t,

@@ -166,30 +166,39 @@ static int add_indexed(struct slt_tensor_directory *d, const char *directory, co
     return rc;
 }
 
-int slt_tensor_directory_open(struct slt_tensor_directory *d, const char *directory,
-                              slt_stop_flag *stop, struct slt_error *err)
+// The files that the index names.
+static int open_indexed(struct slt_tensor_directory *d, const char *directory, const char *index,
+                        slt_stop_flag *stop, struct slt_error *err)
 {
-    char path[PATH_MAX];
     void *text = NULL;
     size_t bytes;
     json_t *root = NULL;
-    bool has_index = false;
-    *d = (struct slt_tensor_directory){0};
-    int rc = path_in(path, directory, "model.safetensors.index.json", err);
-    if (rc == 0)
-        rc = slt_file_exists(&has_index, path, err);
-    if (rc == 0 && has_index) {
-        if ((rc = slt_file_read(&text, &bytes, path, INDEX_MAX, stop, err)) == 0 &&
-            (rc = slt_json_parse(&root, path, text, bytes, err)) == 0)
-            rc = add_indexed(d, directory, path, json_object_get(root, "weight_map"), stop, err);
-    } else if (rc == 0 && (rc = path_in(path, directory, "model.safetensors", err)) == 0) {
-        rc = add_file(d, path, stop, err);
-    }
+    int rc = slt_file_read(&text, &bytes, index, INDEX_MAX, stop, err);
+    if (rc == 0 && (rc = slt_json_parse_python(&root, index, text, bytes, err)) == 0)
+        rc = add_indexed(d, directory, index, json_object_get(root, "weight_map"), stop, err);
     free(text);
     json_decref(root);
+    return rc;
+}
+
+int slt_tensor_directory_open(struct slt_tensor_directory *d, const char *directory,
+                              slt_stop_flag *stop, struct slt_error *err)
+{
+    char one[PATH_MAX], index[PATH_MAX];
+    bool has_one = false, has_index = false;
+    *d = (struct slt_tensor_directory){0};
+    int rc = path_in(one, directory, "model.safetensors", err);
+    if (rc == 0)
+        rc = path_in(index, directory, "model.safetensors.index.json", err);
+    if (rc == 0)
+        rc = slt_file_exists(&has_one, one, err);
+    if (rc == 0 && !has_one)
+        rc = slt_file_exists(&has_index, index, err);
+    if (rc == 0)
+        rc = has_index ? open_indexed(d, directory, index, stop, err) : add_file(d, one, stop, err);
     if (rc == 0)
         qsort(d->tensor, d->tensors, sizeof *d->tensor, compare_names);
-    if (rc != 0)
+    else
         slt_tensor_directory_close(d);
     return rc;
 }

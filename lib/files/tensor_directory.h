@@ -23,8 +23,9 @@ struct slt_tensor_directory {
     size_t tensors;
 };
 
-// Opens model.safetensors, or the files that model.safetensors.index.json names. Errors: those of
-// files, SLT_ERR_FORMAT.
+// Opens model.safetensors, or without one the files that model.safetensors.index.json names: an
+// index beside the file is of a model that was there before. Errors: those of files,
+// SLT_ERR_FORMAT.
 int slt_tensor_directory_open(struct slt_tensor_directory *d, const char *directory,
                               slt_stop_flag *stop, struct slt_error *err) SLT_CHECK_RESULT;
 void slt_tensor_directory_close(struct slt_tensor_directory *d);

@@ -6,6 +6,7 @@
 // added_tokens.json (of older ones) or in the tokenizer.json.
 #include <jansson.h>
 #include <limits.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,6 +24,7 @@
 
 struct folder {
     const char *path;
+    const struct slt_tokenizer_listener *listener; // or NULL
     slt_stop_flag *stop;
     json_t *config, *map,
         *added;      // tokenizer_config.json, special_tokens_map.json, added_tokens.json
@@ -66,6 +68,18 @@ static int json_if_there(json_t **json, const struct folder *f, const char *name
         rc = json_tokenizer_parse(json, path, data, bytes, err);
     free(data);
     return rc;
+}
+
+static void note(const struct folder *f, const char *format, ...) SLT_PRINTF(2, 3);
+static void note(const struct folder *f, const char *format, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    if (f->listener != NULL)
+        f->listener->on_note(f->listener->user, text);
 }
 
 // ---- What is said of tokens ----
@@ -201,6 +215,19 @@ static bool is_class(const struct folder *f, const char *family)
     return strncmp(name, family, strlen(family)) == 0;
 }
 
+// The classes that split as GPT-2's does.
+static bool is_like_gpt2(const struct folder *f)
+{
+    return is_class(f, "GPT2") || is_class(f, "Roberta") || is_class(f, "Bart");
+}
+
+// What tokenizer_config.json says of a space before a text.
+static enum token_space said_of_space(const struct folder *f, enum token_space otherwise)
+{
+    const json_t *said = json_object_get(f->config, "add_prefix_space");
+    return !json_is_boolean(said) ? otherwise : json_is_true(said) ? SPACE_BEFORE : SPACE_NEVER;
+}
+
 // What stands around a text: as the configuration says, else as the class of the tokenizer does.
 static void find_meaning(struct folder *f)
 {
@@ -268,6 +295,36 @@ static int add_beside(struct folder *f, const struct spm_model *m, const json_t 
     return rc;
 }
 
+// Whether a step of a tokenizer.json, or one of its steps, puts a space before a text.
+static bool puts_space(const json_t *step)
+{
+    static const char *const lists[] = {"normalizers", "pretokenizers"};
+    const char *type = slt_json_string(step, "type"),
+               *scheme = slt_json_string(step, "prepend_scheme");
+    const json_t *one;
+    size_t i;
+    bool puts = strcmp(type, "Prepend") == 0;
+    if (strcmp(type, "Metaspace") == 0)
+        puts =
+            *scheme != '\0' ? strcmp(scheme, "never") != 0 : flag(step, "add_prefix_space", true);
+    for (int k = 0; k < 2; k++)
+        json_array_foreach (json_object_get(step, lists[k]), i, one)
+            puts = puts || puts_space(one);
+    return puts;
+}
+
+// Says where the tokenizer.json beside a model, which programs of others take, has other ids for
+// the start of a text.
+static void compare_spaces(const struct folder *f, const struct slt_tokenizer *t, const char *name,
+                           const json_t *beside)
+{
+    const bool puts = puts_space(json_object_get(beside, "normalizer")) ||
+                      puts_space(json_object_get(beside, "pre_tokenizer"));
+    if (json_is_object(json_object_get(beside, "model")) && puts != slt_tokenizer_adds_space(t))
+        note(f, "'%.300s': %s puts %s space before a text, the tokenizer.json beside it %s",
+             f->path, name, puts ? "no" : "a", puts ? "does" : "does not");
+}
+
 // A SentencePiece model of this name, with what a tokenizer.json beside it adds. *tokenizer stays
 // NULL where there is none, or where the directory has other files and it is no such model: other
 // programs have other files of that name.
@@ -287,7 +344,12 @@ static int load_sentencepiece(struct slt_tokenizer **tokenizer, struct folder *f
         rc = is_model ? add_beside(f, &m, json_object_get(beside, "added_tokens"), err)
                       : load_plain(tokenizer, f, name, data, bytes, err);
         if (rc == 0 && is_model) {
+            // Which go by it whatever the model says; versions differ over others.
+            if (is_class(f, "Llama") || is_class(f, "CodeLlama"))
+                f->additions.space = said_of_space(f, SPACE_AS_IS);
             rc = load(tokenizer, f, name, data, bytes, err);
+            if (rc == 0)
+                compare_spaces(f, *tokenizer, name, beside);
             f->additions.count = 0; // some texts are the JSON's
         }
     }
@@ -297,11 +359,23 @@ static int load_sentencepiece(struct slt_tokenizer **tokenizer, struct folder *f
     return rc;
 }
 
+// Whether the class puts a space before a text where tokenizer_config.json says so, and only there,
+// whatever the tokenizer.json says.
+static bool decides_space(const struct folder *f)
+{
+    return is_like_gpt2(f) || is_class(f, "Qwen2") || is_class(f, "GPTNeoX");
+}
+
 static int load_json(struct slt_tokenizer **tokenizer, struct folder *f, struct slt_error *err)
 {
     void *data;
     size_t bytes;
     int rc = read_if_there(&data, &bytes, f, "tokenizer.json", err);
+    // Versions of transformers differ over the general class: the newer one takes the tokenizer.json
+    // as it is, which is the better guess at what the model was trained with.
+    if (!is_class(f, "PreTrainedTokenizer") && !is_class(f, "TokenizersBackend"))
+        f->additions.space = said_of_space(f, decides_space(f) ? SPACE_NEVER : SPACE_AS_IS);
+    f->additions.doubts_space = !decides_space(f);
     if (rc == 0 && data != NULL)
         rc = load(tokenizer, f, "tokenizer.json", data, bytes, err);
     free(data);
@@ -311,18 +385,16 @@ static int load_json(struct slt_tokenizer **tokenizer, struct folder *f, struct 
 // vocab.json and merges.txt of the classes whose way of splitting is known.
 static int load_vocab(struct slt_tokenizer **tokenizer, struct folder *f, struct slt_error *err)
 {
-    static const char *const like_gpt2[] = {"GPT2", "Roberta", "Bart", "PreTrainedTokenizerFast"};
     void *vocab = NULL, *merges = NULL, *file = NULL;
     size_t bytes;
     struct byte_level_files files = {.adds_space = flag(f->config, "add_prefix_space", false)};
-    bool known = slt_json_string(f->config, "tokenizer_class")[0] == '\0';
+    const bool known = slt_json_string(f->config, "tokenizer_class")[0] == '\0' ||
+                       is_like_gpt2(f) || is_class(f, "PreTrainedTokenizerFast");
     int rc = read_if_there(&vocab, &files.vocab_bytes, f, "vocab.json", err);
     if (rc == 0)
         rc = read_if_there(&merges, &files.merges_bytes, f, "merges.txt", err);
     files.vocab = vocab;
     files.merges = merges;
-    for (size_t i = 0; i < sizeof like_gpt2 / sizeof *like_gpt2; i++)
-        known = known || is_class(f, like_gpt2[i]);
     files.way = is_class(f, "Qwen2") ? BYTE_LEVEL_QWEN2 : BYTE_LEVEL_GPT2;
     if (rc == 0 && vocab != NULL && merges != NULL) {
         if (!known && files.way != BYTE_LEVEL_QWEN2)
@@ -341,10 +413,32 @@ static int load_vocab(struct slt_tokenizer **tokenizer, struct folder *f, struct
     return rc;
 }
 
-int slt_tokenizer_of_directory(struct slt_tokenizer **tokenizer, const char *directory,
-                               slt_stop_flag *stop, struct slt_error *err)
+// Says which special tokens the tokenizer has no piece for: transformers makes up an id for each,
+// beyond the rows of the model.
+static void tell_unknown(const struct folder *f, const struct slt_tokenizer *t)
 {
-    struct folder f = {.path = directory, .stop = stop};
+    const char *text;
+    json_t *value;
+    for (uint32_t id = 0; id < slt_tokenizer_info(t)->vocab_size; id++)
+        json_object_del(f->special, slt_tokenizer_piece(t, id).text);
+    const size_t count = json_object_size(f->special);
+    json_object_foreach (f->special, text, value) {
+        if (count == 1)
+            note(f, "'%.300s': the special token '%.60s' has no id and is text here", f->path,
+                 text);
+        else
+            note(f,
+                 "'%.300s': the special tokens '%.60s' and %zu more have no id and are text here",
+                 f->path, text, count - 1);
+        break;
+    }
+}
+
+int slt_tokenizer_of_directory(struct slt_tokenizer **tokenizer, const char *directory,
+                               const struct slt_tokenizer_listener *listener, slt_stop_flag *stop,
+                               struct slt_error *err)
+{
+    struct folder f = {.path = directory, .listener = listener, .stop = stop};
     *tokenizer = NULL;
     int rc = find_additions(&f, err);
     if (rc == 0)
@@ -355,6 +449,8 @@ int slt_tokenizer_of_directory(struct slt_tokenizer **tokenizer, const char *dir
         rc = load_json(tokenizer, &f, err);
     if (rc == 0 && *tokenizer == NULL)
         rc = load_vocab(tokenizer, &f, err);
+    if (rc == 0 && *tokenizer != NULL)
+        tell_unknown(&f, *tokenizer);
     clear(&f);
     return rc;
 }
@@ -384,7 +480,7 @@ int slt_tokenizer_open(struct slt_tokenizer **tokenizer, const char *path, slt_s
     void *data = NULL;
     size_t bytes = 0;
     if (strcmp(path, "-") != 0 && stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-        const int rc = slt_tokenizer_of_directory(tokenizer, path, stop, err);
+        const int rc = slt_tokenizer_of_directory(tokenizer, path, NULL, stop, err);
         return rc != 0 || *tokenizer != NULL
                    ? rc
                    : slt_error_set(err, SLT_ERR_FORMAT,

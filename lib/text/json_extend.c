@@ -59,6 +59,27 @@ static int add_token(json_t *list, json_t *vocab, const struct token_addition *t
     return json_array_append_new(list, token_object(t)) == 0 ? 0 : no_memory(err);
 }
 
+// Whether a space is put before a text, as the files beside it say. Where splitting has more than
+// this one step, nobody takes it from there.
+static int set_space(json_t *root, const struct token_additions *a, bool *changed,
+                     struct slt_error *err)
+{
+    static const char key[] = "add_prefix_space";
+    json_t *split = json_object_get(root, "pre_tokenizer");
+    const bool adds_space = a->space == SPACE_BEFORE,
+               own = json_is_true(json_object_get(split, key));
+    if (a->space == SPACE_AS_IS || strcmp(slt_json_string(split, "type"), "ByteLevel") != 0 ||
+        own == adds_space)
+        return 0;
+    if (a->doubts_space)
+        return slt_error_set(err, SLT_ERR_FORMAT,
+                             "its %s is %s, which contradicts tokenizer_config.json: which one "
+                             "counts is not known of this tokenizer_class",
+                             key, own ? "true" : "false");
+    *changed = true;
+    return json_object_set_new(split, key, json_boolean(adds_space)) == 0 ? 0 : no_memory(err);
+}
+
 int json_tokenizer_extend(void **file, size_t *file_bytes, const void *data, size_t bytes,
                           const struct token_additions *additions, struct slt_error *err)
 {
@@ -75,6 +96,8 @@ int json_tokenizer_extend(void **file, size_t *file_bytes, const void *data, siz
     }
     for (size_t i = 0; rc == 0 && i < additions->count; i++)
         rc = add_token(list, vocab, &additions->token[i], &added, err);
+    if (rc == 0)
+        rc = set_space(root, additions, &added, err);
     if (rc == 0 && added) {
         rc = json_tokenizer_print(file, file_bytes, root, err);
     } else if (rc == 0) {

@@ -377,7 +377,7 @@ int json_tokenizer_parse(json_t **root, const char *name, const void *data, size
     char *copy = hide_nuls(data, bytes);
     if (copy == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the tokenizer '%s'", name);
-    const int rc = slt_json_parse(root, name, copy, bytes, err);
+    const int rc = slt_json_parse_python(root, name, copy, bytes, err);
     free(copy);
     return rc;
 }

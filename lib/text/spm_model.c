@@ -11,7 +11,8 @@
 enum { VARINT = 0, FIXED64 = 1, BYTES = 2, FIXED32 = 5 };
 
 // Fields of ours in the model, and in them.
-enum { FIELD_ADDED = 1000, FIELD_MEANING = 1001 };
+enum { FIELD_NORMALIZER = 3, FIELD_ADDED = 1000, FIELD_MEANING = 1001 };
+enum { NORMALIZER_ADDS_SPACE = 3 };
 enum { ADDED_TOKEN = 1, ADDED_SPACE_FIRST = 2 };
 enum { TOKEN_ID = 1, TOKEN_FLAGS = 2 };
 enum { MEANING_BOS = 1, MEANING_EOS, MEANING_PAD, MEANING_ADDS_BOS, MEANING_ADDS_EOS };
@@ -193,7 +194,7 @@ static int read_normalizer(struct spm_model *m, const struct field *field, struc
         if (f.number == 2 && f.data != NULL) {
             m->charsmap = f.bytes > 0 ? f.data : NULL;
             m->charsmap_bytes = f.bytes;
-        } else if (f.number == 3) {
+        } else if (f.number == NORMALIZER_ADDS_SPACE) {
             m->adds_space = f.value != 0;
         } else if (f.number == 4) {
             m->removes_spaces = f.value != 0;
@@ -279,7 +280,7 @@ static int read_field(struct reading *r, const struct field *f, size_t at, struc
         return add_piece(r, f, err);
     case 2:
         return read_trainer(r, f, err);
-    case 3:
+    case FIELD_NORMALIZER:
         return read_normalizer(m, f, err);
     case FIELD_ADDED:
         if (m->own_bytes != SIZE_MAX)
@@ -536,6 +537,23 @@ static int put_meaning(struct text_buffer *out, const struct spm_model *m,
     return rc;
 }
 
+// Whether a space is put before a text, where that is not as the model says: of a message that
+// comes twice, protocol buffers take what the later one says.
+static int put_space(struct text_buffer *out, struct spm_model *m, enum token_space space,
+                     struct slt_error *err)
+{
+    const bool adds_space = space == SPACE_BEFORE;
+    struct text_buffer field = {0};
+    if (space == SPACE_AS_IS || adds_space == m->adds_space)
+        return 0;
+    m->adds_space = adds_space;
+    int rc = put_number(&field, NORMALIZER_ADDS_SPACE, adds_space, err);
+    if (rc == 0)
+        rc = put_bytes(out, FIELD_NORMALIZER, field.data, field.bytes, err);
+    free(field.data);
+    return rc;
+}
+
 int spm_model_extend(void **file, size_t *file_bytes, const void *data, size_t bytes,
                      const struct token_additions *additions, struct slt_error *err)
 {
@@ -547,6 +565,8 @@ int spm_model_extend(void **file, size_t *file_bytes, const void *data, size_t b
                            "its file has added tokens already, and others lie beside it");
     if (rc == 0)
         rc = text_buffer_add(&out, data, bytes, err);
+    if (rc == 0)
+        rc = put_space(&out, &m, additions->space, err);
     if (rc == 0)
         rc = put_added(&out, &m, additions, err);
     if (rc == 0)

@@ -36,6 +36,11 @@ static void fuzz_remove(const char *folder)
     rmdir(folder);
 }
 
+static void on_note(void *user, const char *sentence)
+{
+    *(size_t *)user += strlen(sentence);
+}
+
 // 0 if the directory has a tokenizer that can be used.
 static int fuzz_read_tokenizer_directory(const uint8_t *data, size_t size)
 {
@@ -59,7 +64,9 @@ static int fuzz_read_tokenizer_directory(const uint8_t *data, size_t size)
         data += nul != NULL ? bytes + 1 : bytes;
         size -= nul != NULL ? bytes + 1 : bytes;
     }
-    const int rc = slt_tokenizer_of_directory(&tokenizer, folder, NULL, &err);
+    size_t noted = 0;
+    const struct slt_tokenizer_listener listener = {on_note, &noted};
+    const int rc = slt_tokenizer_of_directory(&tokenizer, folder, &listener, NULL, &err);
     if (rc == 0)
         slt_tokenizer_free(tokenizer);
     fuzz_remove(folder);

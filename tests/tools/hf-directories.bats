@@ -76,6 +76,27 @@ with_tokenizer() { # MODEL TOKENIZER OUTPUT
     done
 }
 
+@test "a directory without weights that are read is said to be so, by every tool as by slt-convert" {
+    mkdir pickled empty adapter other
+    cp "$DATA/model/config.json" pickled
+    cp "$DATA/model/config.json" empty
+    touch pickled/pytorch_model.bin adapter/adapter_config.json other/weights
+    for dir in pickled empty adapter other; do
+        run slt-convert -o x.slt $dir
+        [ "$status" -eq 1 ]
+        want=${output#*: }
+        [ $dir != other ] || want="cannot read 'other': Is a directory"
+        for tool in "slt-eval --data $DATA/valid.tok" slt-generate "slt-quantize --type int8" slt-info \
+            "slt-init --method lowrank -r 4 --from" "slt-train --data $DATA/train.tok --steps 1" slt-svd-inspect "slt-convert --to gguf"; do
+            # shellcheck disable=SC2086 # several words
+            run $tool $dir
+            echo "$tool $dir: $output"
+            [ "$status" -eq 1 ]
+            [ "${output#*: }" = "$want" ]
+        done
+    done
+}
+
 @test "added tokens: their ids in prompts and documents, EOS in no document" {
     [ "$(ids "$DATA/chat" '<|im_start|>a[note]')" = "$(printf ' 512%s515 ' "$(ids "$DATA/tokenizer" a)")" ]
     [[ $(ids "$DATA/chat" 'a<|im_end|>b') != *513* ]]
@@ -210,6 +231,24 @@ with_tokenizer() { # MODEL TOKENIZER OUTPUT
     [[ $output != *"token file"* ]]
 }
 
+@test "special tokens without an id, and a tokenizer.json with other spaces, are said" {
+    cp -r "$DATA/model" .
+    sed -i 's/"add_bos_token"/"pad_token": "[P\\u001bAD]", &/' model/tokenizer_config.json
+    printf '{"model": {}, "normalizer": {"type": "Prepend"}}' >yes.json
+    printf '{"model": {}, "normalizer": null}' >no.json
+    said=0
+    for json in yes no; do
+        cp $json.json model/tokenizer.json
+        for tool in "slt-convert -o x.slt" slt-info; do
+            $tool model >/dev/null 2>err
+            grep -q "^slt-[a-z]*: 'model': the special token '\[P?AD\]' has no id and is text here$" err
+        done
+        said=$((said + $(grep -c "'model': tokenizer.model puts .* space before a text, the tokenizer.json beside it does" err || true)))
+        cmp <(tar -xOf x.slt tokenizer.model) <(tar -xOf "$DATA/chat.slt" tokenizer.model)
+    done
+    [ $said -eq 1 ]
+}
+
 @test "GPT-2's vocab.json and merges.txt, in a directory and by name" {
     JSON=$ROOT/tests/vectors/tokenizer-bytes.json
     # One piece, or one part of a pair, in a line there.
@@ -262,6 +301,15 @@ with_tokenizer() { # MODEL TOKENIZER OUTPUT
     [ ! -e hf/tokenizer.model ]
     slt-convert -o back.slt hf
     cmp <(tar -xOf back.slt tokenizer.json) "$ROOT/tests/vectors/tokenizer-bytes.json"
+    # Where a text gets a space, both files say so.
+    run grep -c add_prefix_space hf/tokenizer_config.json
+    [ "$output" = 0 ]
+    sed 's/"add_prefix_space": false/"add_prefix_space": true/' "$ROOT/tests/vectors/tokenizer-bytes.json" >space.json
+    slt-init --config "$DATA/tiny.json" --tokenizer space.json --method full -o json.slt
+    slt-convert -o hf json.slt
+    grep -q '"add_prefix_space": true' hf/tokenizer_config.json
+    slt-convert -o back.slt hf
+    cmp <(tar -xOf back.slt tokenizer.json) space.json
 }
 
 @test "directories and tokenizers of others: added tokens, a vocabulary that is too small, T5's" {

@@ -124,7 +124,8 @@ value() { # NAME: its value in $output
     run slt-info --check none.slt
     [ "$status" -eq 2 ]
     [[ $output == *"No such file"* ]]
-    run slt-info --check .
+    mkdir -p directory
+    run slt-info --check directory
     [ "$status" -eq 2 ]
     [[ $output == *"Is a directory"* ]]
     run slt-info --check --nonsense

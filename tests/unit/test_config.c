@@ -227,7 +227,7 @@ static void check_python(void)
 {
     struct slt_config c;
     struct slt_error err;
-    char text[1000];
+    char text[2000];
     // In keys that are not asked for, and in strings, they are nothing.
     CHECK_OK(parse(&c,
                    with_sizes(text, sizeof text,
@@ -238,6 +238,15 @@ static void check_python(void)
                    &err),
              err);
     CHECK(c.rms_norm_eps == 1e-5 && c.hidden_size == 64, "eps %g", c.rms_norm_eps);
+    // Numbers that no double holds, and halves of surrogate pairs, as keys and in strings.
+    char digits[401];
+    memset(digits, '7', sizeof digits - 1);
+    digits[sizeof digits - 1] = '\0';
+    snprintf(text, sizeof text,
+             "{" SIZES ", \"x\": [%s, -%s, 1e999, -2e308], \"\\ud800\": \"\\uDC00\\\\ud800\", "
+             "\"y\": \"\\ud83d\\ude00 \\ud83d\\u0041\\ud83d\\ud83d\\ude00\\ud83d\"}",
+             digits, digits);
+    CHECK_OK(parse(&c, text, &err), err);
     // Numbers of 64 bits are whole.
     static const int64_t seeds[] = {INT64_MAX, INT64_MIN, -1};
     for (int i = 0; i < 3; i++) {
@@ -246,6 +255,27 @@ static void check_python(void)
                  (long long)seeds[i]);
         CHECK_OK(parse(&c, with_sizes(text, sizeof text, slt), &err), err);
         CHECK((int64_t)c.seed == seeds[i], "seed %d", i);
+    }
+}
+
+// What is the same, or nothing, in other words.
+static void check_taken(void)
+{
+    static const char *const texts[] = {"\"hidden_act\": \"swish\"",
+                                        "\"hidden_act\": \"silu\"",
+                                        "\"attention_bias\": null, \"mlp_bias\": false",
+                                        "\"quantization_config\": null",
+                                        "\"eos_token_id\": []",
+                                        "\"bos_token_id\": [], \"pad_token_id\": []",
+                                        "\"rms_norm_eps\": 0, \"eos_token_id\": null",
+                                        "\"rms_norm_eps\": 0.0"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        struct slt_config c;
+        struct slt_error err;
+        char text[1000];
+        CHECK_OK(parse(&c, with_sizes(text, sizeof text, texts[i]), &err), err);
+        CHECK(c.eos_token_id == -1 && c.bos_token_id == -1 && c.more_eos_count == 0, "%s",
+              texts[i]);
     }
 }
 
@@ -267,6 +297,21 @@ static void check_words(void)
         {"{" SIZES ", \"a\": \"NaN}", "not valid JSON"},
         {"{" SIZES ", \"a\": \"\\", "not valid JSON"},
         {"{" SIZES ", \"a\": -", "not valid JSON"},
+        {"{" SIZES ", \"a\": 1e999-1}", "not valid JSON"},
+        {"{" SIZES ", \"a\": \"\\ud80\"}", "not valid JSON"},
+        {"{" SIZES ", \"a\": \"\\ud800", "not valid JSON"},
+        {"{" SIZES ", \"a\": \"\\u", "not valid JSON"},
+        {"{" SIZES ", \"rms_norm_eps\": 1e999}", "\"rms_norm_eps\" is Infinity"},
+        {"{" SIZES ", \"attention_bias\": 1}", "\"attention_bias\" is neither true nor false"},
+        {"{" SIZES ", \"mlp_bias\": \"false\"}", "\"mlp_bias\" is neither true nor false"},
+        {"{" SIZES ", \"mlp_bias\": true}", "\"mlp_bias\" is true, which is not supported"},
+        {"{" SIZES ", \"hidden_act\": \"gelu\"}", "\"hidden_act\" is not \"silu\""},
+        {"{" SIZES ", \"hidden_act\": null}", "\"hidden_act\" is not \"silu\""},
+        {"{" SIZES ", \"quantization_config\": {\"quant_method\": \"gptq\", \"bits\": 4}}",
+         "\"quantization_config\" says that another program quantized the model, which is not "
+         "read"},
+        {"{" SIZES ", \"eos_token_id\": [\"a\"]}", "\"eos_token_id\" is no"},
+        {"{" SIZES ", \"rms_norm_eps\": -1e-9}", "rms_norm_eps"},
         {"{\"vocab_size\": 32}", "\"hidden_size\" is missing"},
         {"{\"vocab_size\": 32, \"hidden_size\": null}", "\"hidden_size\" is missing"},
         {"{\"vocab_size\": 32, \"hidden_size\": 64.0}", "\"hidden_size\" is no whole number"},
@@ -323,6 +368,7 @@ static void check_presets(void)
 int main(void)
 {
     check_python();
+    check_taken();
     check_words();
     check_presets();
     check_rope_reading();

@@ -21,7 +21,7 @@ struct directory {
     char data[DATA];
     size_t used;
     char ignored[SAID], renamed[SAID];
-    int renamings;
+    int renamings, more; // tensors left out that are not named
 };
 
 static void write_file(const char *directory, const char *name, const void *data, size_t bytes)
@@ -105,6 +105,9 @@ static void on_note(void *user, const char *sentence)
                       other) == 2) {
         d->renamings++;
         snprintf(d->renamed, SAID, "%s as %s", name, other);
+    } else {
+        CHECK(sscanf(sentence, "%d more tensors are not of this model", &d->more) == 1, "%s",
+              sentence);
     }
 }
 
@@ -275,14 +278,35 @@ static void check_names(void)
 // A model whose embeddings are tied has no head, as the base model of any has none.
 static void check_heads(void)
 {
-    static const char zeros[48];
+    static const char zeros[16];
     struct directory d;
     start(&d, SIZES ", \"tie_word_embeddings\": true", "", 6, NULL, NULL, 0);
     expect(&d, "tied", "", "embed_tokens.weight as model.embed_tokens.weight");
     start(&d, SIZES ", \"tie_word_embeddings\": true", "module.", 0, NULL, NULL, 0);
-    add(&d, "module.lm_head.weight", "F32", "[3,4]", zeros, 48);
-    expect(&d, "tied, with a head", "module.lm_head.weight|",
-           "module.model.embed_tokens.weight as model.embed_tokens.weight");
+    float copy[12];
+    for (int i = 0; i < 12; i++)
+        copy[i] = value_of(0, i);
+    add(&d, "module.lm_head.weight", "F32", "[3,4]", copy, sizeof copy);
+    expect(&d, "tied, with a copy", "", "module.lm_head.weight as lm_head.weight");
+    start(&d, SIZES ", \"tie_word_embeddings\": true", "", 0, "embed_tokens.weight", "F64", 8);
+    add(&d, "lm_head.weight", "F32", "[3,4]", copy, sizeof copy);
+    expect(&d, "tied, with a copy of another type", "", "");
+    static const struct {
+        const char *type, *shape;
+        size_t bytes;
+    } others[] = {{"F32", "[3,4]", 48}, {"F64", "[3,4]", 96}, {"F32", "[4,3]", 48},
+                  {"F32", "[12]", 48},  {"I8", "[3,4]", 12},  {"F32", "[3,1]", 12},
+                  {"F32", "[0]", 0}};
+    for (size_t i = 0; i < sizeof others / sizeof *others; i++) {
+        start(&d, SIZES ", \"tie_word_embeddings\": true", "", 0, NULL, NULL, 0);
+        char data[96] = {0};
+        if (i > 0) // the same bytes in another shape or type
+            memcpy(data, copy, sizeof copy);
+        add(&d, "lm_head.weight", others[i].type, others[i].shape, data, others[i].bytes);
+        expect_refused(&d, "tied, with another head",
+                       "(tie_word_embeddings), but 'lm_head.weight' and "
+                       "'model.embed_tokens.weight' differ");
+    }
     start(&d, SIZES ", \"tie_word_embeddings\": true", "", 6, NULL, NULL, 0);
     snprintf(d.config, sizeof d.config, SIZES "}");
     expect_refused(&d, "no head",
@@ -294,6 +318,43 @@ static void check_heads(void)
     add(&d, "module.step", "I64", "[]", zeros, 8);
     add(&d, "step", "I64", "[]", zeros, 8);
     expect(&d, "two names for one that is not of the model", "module.step|step|", "");
+}
+
+// Many tensors are not all named, and one that is missing is said beside one that is there.
+static void check_told(void)
+{
+    static const char zeros[16];
+    struct directory d;
+    for (int count = 10; count <= 13; count++) {
+        char name[20], want[200] = "";
+        start(&d, SIZES, "", 0, NULL, NULL, 0);
+        for (int i = 0; i < count; i++) {
+            snprintf(name, sizeof name, "extra%02d", i);
+            add(&d, name, "F32", "[1]", zeros, 4);
+            if (i < 10)
+                strcat(strcat(want, name), "|");
+        }
+        d.more = count;
+        expect(&d, "many", want, "");
+        CHECK(d.more == (count > 10 ? count - 10 : count), "%d: %d more", count, d.more);
+    }
+    start(&d, SIZES, "model.model.", 6, NULL, NULL, 0);
+    expect_refused(&d, "all with another name",
+                   "tensor 'model.embed_tokens.weight' is missing: found names such as "
+                   "'lm_head.weight'");
+    start(&d, SIZES, "", 0, NULL, NULL, 0);
+    strcpy(d.header, "{");
+    d.used = 0;
+    expect_refused(&d, "none", "' has no tensors");
+    static const char *const shapes[] = {"[1,4]", "[2,2]"};
+    for (int i = 0; i < 2; i++) {
+        start(&d, SIZES ", \"tie_word_embeddings\": true", "", 0, NULL, NULL, 0);
+        char *norm = strstr(d.header, "model.norm.weight"), *shape = strstr(norm, "[4]");
+        memmove(shape + 5, shape + 3, strlen(shape + 3) + 1);
+        memcpy(shape, shapes[i], 5);
+        expect_refused(&d, "a norm of two dimensions",
+                       "'model.norm.weight' does not have the shape (4) that config.json asks for");
+    }
 }
 
 static void check_types(void)
@@ -353,6 +414,7 @@ int main(void)
     check_ignored();
     check_names();
     check_heads();
+    check_told();
     check_types();
     check_damage();
     return TEST_END();

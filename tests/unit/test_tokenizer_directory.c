@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "files/tokenizer_directory.h"
 #include "mixed.h"
 #include "spm_files.h"
 #include "text/json_tokenizer.h"
@@ -161,6 +162,161 @@ static void test_space(void)
     clear_folder();
 }
 
+// What tokenizer_config.json says of it counts for classes that go by it.
+static void test_space_said(void)
+{
+    static const struct {
+        bool model;
+        const char *config, *ids;
+    } cases[] = {
+        {true, "\"tokenizer_class\": \"LlamaTokenizer\"", "23 26 23"},
+        {true, "\"add_prefix_space\": false", "23 26 23"},
+        {true, "\"tokenizer_class\": \"LlamaTokenizer\", \"add_prefix_space\": false",
+         "17 8 26 17 8"},
+        {true,
+         "\"tokenizer_class\": \"LlamaTokenizerFast\", \"legacy\": false, "
+         "\"add_prefix_space\": false",
+         "17 8 26 17 8"},
+        {true, "\"tokenizer_class\": \"LlamaTokenizer\", \"add_prefix_space\": true", "23 26 23"},
+        {false, "\"tokenizer_class\": \"LlamaTokenizer\", \"add_prefix_space\": true", "23 26 23"},
+        {false,
+         "\"tokenizer_class\": \"LlamaTokenizer\", \"legacy\": false, "
+         "\"add_prefix_space\": true",
+         "23 26 17 8"}};
+    char text[300];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct slt_tokenizer *again = NULL;
+        struct slt_error err;
+        size_t bytes;
+        put_small("tokenizer.model", &(struct spm_spec){.adds_space = cases[i].model});
+        put_text("added_tokens.json", "{\"[x]\": 26}");
+        snprintf(text, sizeof text, "{%s}", cases[i].config);
+        put_text("tokenizer_config.json", text);
+        struct slt_tokenizer *t = open_folder();
+        check_ids(t, "the[x]the", cases[i].ids);
+        // A checkpoint carries it.
+        const void *data = slt_tokenizer_data(t, &bytes);
+        CHECK_OK(slt_tokenizer_load(&again, "again", data, bytes, &err), err);
+        check_ids(again, "the[x]the", cases[i].ids);
+        slt_tokenizer_free(again);
+        slt_tokenizer_free(t);
+        clear_folder();
+    }
+}
+
+static void test_json_space_said(void)
+{
+    static const struct {
+        const char *own, *config;
+        bool adds_space;
+    } cases[] = {
+        {"true", "\"tokenizer_class\": \"GPT2Tokenizer\"", false},
+        {"true", "\"tokenizer_class\": \"GPT2Tokenizer\", \"add_prefix_space\": true", true},
+        {"false", "\"tokenizer_class\": \"GPTNeoXTokenizer\", \"add_prefix_space\": true", true},
+        {"true", "\"tokenizer_class\": \"PreTrainedTokenizerFast\", \"add_prefix_space\": false",
+         true},
+        {"false", "\"tokenizer_class\": \"Qwen2Tokenizer\", \"add_prefix_space\": false", false},
+        {"true", "\"add_prefix_space\": true", true}};
+    char json[300], config[200];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        snprintf(json, sizeof json,
+                 "{\"model\": {\"vocab\": {\"a\": 0, \"\xc4\xa0\": 1}, \"merges\": []}, "
+                 "\"pre_tokenizer\": {\"type\": \"ByteLevel\", \"add_prefix_space\": %s}}",
+                 cases[i].own);
+        put_text("tokenizer.json", json);
+        snprintf(config, sizeof config, "{%s}", cases[i].config);
+        put_text("tokenizer_config.json", config);
+        struct slt_tokenizer *t = open_folder();
+        check_ids(t, "a", cases[i].adds_space ? "1 0" : "0");
+        slt_tokenizer_free(t);
+    }
+    put_text("tokenizer_config.json",
+             "{\"tokenizer_class\": \"OtherTokenizer\", \"add_prefix_space\": false}");
+    check_refused("its add_prefix_space is true, which contradicts tokenizer_config.json");
+    clear_folder();
+}
+
+static char noted[600];
+
+static void on_note(void *user, const char *sentence)
+{
+    (void)user;
+    strcat(strcat(noted, sentence + strlen(test_folder) + 4), ";"); // without the folder's name
+}
+
+// What opening the folder says.
+static void check_noted(const char *wanted)
+{
+    static const struct slt_tokenizer_listener listener = {on_note, NULL};
+    struct slt_tokenizer *t = NULL;
+    struct slt_error err;
+    noted[0] = '\0';
+    CHECK_OK(slt_tokenizer_of_directory(&t, test_folder, &listener, NULL, &err), err);
+    CHECK(strcmp(noted, wanted) == 0, "'%s', not '%s'", noted, wanted);
+    slt_tokenizer_free(t);
+}
+
+static void test_without_id(void)
+{
+    put_small("tokenizer.model", &(struct spm_spec){0});
+    put_text("added_tokens.json", "{\"[x]\": 26}");
+    put_text("tokenizer_config.json",
+             "{\"bos_token\": \"<s>\", \"pad_token\": null, \"additional_special_tokens\": "
+             "[\"[x]\", \"th\"]}");
+    check_noted("");
+    put_text("special_tokens_map.json", "{\"pad_token\": {\"content\": \"[PAD]\"}}");
+    check_noted("the special token '[PAD]' has no id and is text here;");
+    put_text(
+        "tokenizer_config.json",
+        "{\"mask_token\": \"<m>\", \"additional_special_tokens\": [\"[x]\", \"[PAD]\", \"[y]\"]}");
+    check_noted("the special tokens '[PAD]' and 2 more have no id and are text here;");
+    clear_folder();
+    put_text("tokenizer.json",
+             "{\"model\": {\"vocab\": {\"a\": 0}, \"merges\": []}, \"pre_tokenizer\": {\"type\": "
+             "\"ByteLevel\"}, \"added_tokens\": [{\"id\": 1, \"content\": \"[x]\"}]}");
+    put_text("special_tokens_map.json", "{\"eos_token\": \"[x]\", \"pad_token\": \"[y]\"}");
+    check_noted("the special token '[y]' has no id and is text here;");
+    clear_folder();
+}
+
+static void test_spaces_differ(void)
+{
+    static const char never[] = "tokenizer.model puts a space before a text, the tokenizer.json "
+                                "beside it does not;",
+                      always[] = "tokenizer.model puts no space before a text, the tokenizer.json "
+                                 "beside it does;";
+    static const struct {
+        const char *json;
+        bool puts;
+    } cases[] = {
+        {"\"normalizer\": null", false},
+        {"\"normalizer\": {\"type\": \"Sequence\", \"normalizers\": [{\"type\": \"Prepend\"}]}",
+         true},
+        {"\"normalizer\": {\"type\": \"Prepend\"}, \"pre_tokenizer\": null", true},
+        {"\"pre_tokenizer\": {\"type\": \"Metaspace\", \"prepend_scheme\": \"never\"}", false},
+        {"\"pre_tokenizer\": {\"type\": \"Metaspace\", \"prepend_scheme\": \"first\"}", true},
+        {"\"pre_tokenizer\": {\"type\": \"Metaspace\", \"add_prefix_space\": false}", false},
+        {"\"pre_tokenizer\": {\"type\": \"Sequence\", \"pretokenizers\": [{\"type\": "
+         "\"WhitespaceSplit\"}, {\"type\": \"Metaspace\", \"add_prefix_space\": true}]}",
+         true},
+    };
+    char text[300];
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        for (int adds = 0; adds < 2; adds++) {
+            put_small("tokenizer.model", &(struct spm_spec){.adds_space = adds});
+            snprintf(text, sizeof text, "{\"model\": {}, %s}", cases[i].json);
+            put_text("tokenizer.json", text);
+            check_noted(cases[i].puts == (bool)adds ? "" : adds ? never : always);
+        }
+    }
+    // The configuration decides it for the model, too.
+    put_text("tokenizer.json", "{\"model\": {}}");
+    put_text("tokenizer_config.json",
+             "{\"tokenizer_class\": \"LlamaTokenizer\", \"add_prefix_space\": false}");
+    check_noted("");
+    clear_folder();
+}
+
 static void test_refused(void)
 {
     check_refused("has no tokenizer");
@@ -290,6 +446,26 @@ static void test_vocab(struct mixed *m)
     clear_folder();
 }
 
+// Python's json module writes numbers that strict JSON has not; NULs in keys are ones all the same.
+static void test_python(void)
+{
+    static const char large[] = "1000000000000000019884624838656";
+    char text[300];
+    put_text("tokenizer.json",
+             "{\"x\": NaN, \"model\": {\"vocab\": {\"a\": 0, \"\\u0000\": 1}, \"merges\": []}, "
+             "\"y\": 10000000000000000000000, \"normalizer\": null, "
+             "\"pre_tokenizer\": {\"type\": \"ByteLevel\"}}");
+    snprintf(text, sizeof text, "{\"model_max_length\": %s, \"eos_token\": \"a\"}", large);
+    put_text("tokenizer_config.json", text);
+    put_text("special_tokens_map.json", "{\"x\": [Infinity, -Infinity, 1e999]}");
+    put_text("added_tokens.json", "{\"[\\ud83d\\ude00]\": 2}");
+    struct slt_tokenizer *t = open_folder();
+    CHECK(slt_tokenizer_info(t)->eos == 0, "eos %u", slt_tokenizer_info(t)->eos);
+    check_ids(t, "a[\xf0\x9f\x98\x80]", "0 2");
+    slt_tokenizer_free(t);
+    clear_folder();
+}
+
 // ---- Nothing ----
 
 static void test_nothing(void)
@@ -326,10 +502,15 @@ int main(void)
     test_meaning();
     test_control();
     test_space();
+    test_space_said();
+    test_json_space_said();
+    test_without_id();
+    test_spaces_differ();
     test_refused();
     test_beside();
     test_json_added();
     test_vocab(&m);
+    test_python();
     test_nothing();
     mixed_close(&m);
     rmdir(test_folder);

@@ -18,14 +18,15 @@ struct slt_convert_options {
     const struct slt_tokenizer *tokenizer;
     const char *provenance; // JSON lines
     // Told a sentence about each thing that was taken but may not be meant: tensors that the
-    // configuration does not ask for, which are left out, or that have other names.
+    // configuration does not ask for, which are left out, or that have other names; special tokens
+    // without an id; files that disagree over the ends of texts or the spaces before them.
     void (*on_note)(void *user, const char *sentence);
     void *user;
     slt_stop_flag *stop;
 };
 
-// Reads a directory with config.json and safetensors (model.safetensors, or the files that
-// model.safetensors.index.json names) of type F32, F16, BF16 or F64 and writes it as a checkpoint
+// Reads a directory with config.json and safetensors (model.safetensors, or else the files
+// that model.safetensors.index.json names) of type F32, F16, BF16 or F64 and writes it as a checkpoint
 // to out, which the caller publishes. Parts that wrappers of PyTorch put into names (module.,
 // _orig_mod.) are left out, and names of a model without its head are taken as well. Where linears
 // have lora_A and lora_B instead of weight, it is a low-rank model, and with sparse_index and
