@@ -1,29 +1,25 @@
 // Hugging Face directories, and those of the published SLTrain code, to checkpoints: step by step,
 // so that a program may read a directory as if it were a checkpoint.
 #include <limits.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include "config/architecture.h"
 #include "config/linear_kind.h"
 #include "convert/foreign.h"
+#include "convert/import_tokens.h"
 #include "core/bfloat.h"
 #include "core/bytes.h"
 #include "core/half.h"
-#include "core/json.h"
 #include "files/made_streams.h"
 #include "files/param_tensors.h"
 #include "files/tensor_directory.h"
 #include "files/tokenizer_directory.h"
 #include "slt/convert.h"
 #include "text/buffer.h"
-#include "text/kinds.h"
 
 #define CONFIG_MAX           (1 << 20)
-#define TOKENIZER_CONFIG_MAX (16 << 20)
 #define TOLD_MAX             10                 // tensors left out that are named
 #define CHUNK                ((int64_t)1 << 16) // values that are converted at once
 
@@ -45,22 +41,6 @@ struct import {
     struct text_buffer made;
     size_t taken;
 };
-
-// A sentence for the caller about what may not be meant; names from files are made printable, as in
-// messages.
-static void note(const struct import *m, const char *format, ...) SLT_PRINTF(2, 3);
-static void note(const struct import *m, const char *format, ...)
-{
-    char text[512];
-    struct slt_error said;
-    va_list args;
-    va_start(args, format);
-    vsnprintf(text, sizeof text, format, args);
-    va_end(args);
-    slt_error_set(&said, SLT_ERR_FORMAT, "%s", text);
-    if (m->options.on_note != NULL)
-        m->options.on_note(m->options.user, said.message);
-}
 
 // ---- What the model is ----
 
@@ -334,109 +314,6 @@ static int write_param(struct import *m, const struct slt_param_info *p, struct 
     return write_values(m, t, p->rows * p->cols, p->role == SLT_ROLE_SPARSE ? m->order : NULL, err);
 }
 
-// ---- Tokens with a meaning ----
-
-// A JSON file of the directory; NULL where there is none.
-static int read_json(json_t **json, const struct import *m, const char *name, struct slt_error *err)
-{
-    char path[PATH_MAX];
-    bool exists = false;
-    void *data;
-    size_t bytes;
-    snprintf(path, sizeof path, "%s/%s", m->directory, name);
-    int rc = slt_file_exists(&exists, path, err);
-    if (rc != 0 || !exists ||
-        (rc = slt_file_read(&data, &bytes, path, TOKENIZER_CONFIG_MAX, m->options.stop, err)) != 0)
-        return rc;
-    rc = slt_json_parse_python(json, path, data, bytes, err);
-    free(data);
-    return rc;
-}
-
-// Ids that config.json lacks: those of the tokens which tokenizer_config.json names, each as a text
-// or as an object with it.
-static int find_named(struct import *m, struct slt_error *err)
-{
-    static const char *const keys[] = {"bos_token", "eos_token", "pad_token"};
-    int64_t *const ids[] = {&m->config.bos_token_id, &m->config.eos_token_id,
-                            &m->config.pad_token_id};
-    json_t *json = NULL;
-    const int rc = read_json(&json, m, "tokenizer_config.json", err);
-    for (size_t i = 0; rc == 0 && i < 3; i++) {
-        const json_t *token = json_object_get(json, keys[i]);
-        if (json_is_object(token))
-            token = json_object_get(token, "content");
-        const uint32_t id = slt_tokenizer_find(m->options.tokenizer, json_string_value(token));
-        if (*ids[i] < 0 && id < m->config.vocab_size)
-            *ids[i] = id;
-    }
-    json_decref(json);
-    return rc;
-}
-
-// Those that are still missing: the tokenizer's own.
-static void find_own(struct import *m)
-{
-    const struct slt_tokenizer_info *info = slt_tokenizer_info(m->options.tokenizer);
-    const uint32_t own[] = {info->bos, info->eos, info->pad};
-    int64_t *const ids[] = {&m->config.bos_token_id, &m->config.eos_token_id,
-                            &m->config.pad_token_id};
-    for (size_t i = 0; i < 3; i++)
-        if (*ids[i] < 0 && own[i] < m->config.vocab_size)
-            *ids[i] = own[i];
-}
-
-// What generation_config.json says of ends counts besides config.json's; but where only
-// tokenizer_config.json names another one, that one alone.
-static int find_ends(struct import *m, bool is_said, struct slt_error *err)
-{
-    json_t *json = NULL, *one;
-    size_t i;
-    int rc = read_json(&json, m, "generation_config.json", err);
-    json_t *eos = json_object_get(json, "eos_token_id"), *list = json_array();
-    if (json_is_integer(eos))
-        json_array_append(list, eos);
-    else if (json_is_array(eos))
-        json_array_extend(list, eos);
-    bool agrees = is_said || m->config.eos_token_id < 0 || json_array_size(list) == 0;
-    json_array_foreach (list, i, one)
-        agrees = agrees || slt_config_is_eos(&m->config, json_integer_value(one));
-    if (!agrees)
-        note(m, "'%.300s': generation_config.json ends texts with token %lld, the model with %lld",
-             m->directory, (long long)json_integer_value(json_array_get(list, 0)),
-             (long long)m->config.eos_token_id);
-    json_array_foreach (list, i, one)
-        if (rc == 0 && agrees && json_is_integer(one))
-            rc = slt_config_add_eos(&m->config, json_integer_value(one), err);
-    json_decref(list);
-    json_decref(json);
-    if (rc == 0 && (rc = slt_config_check(&m->config, err)) != 0)
-        slt_error_prefix(err, rc, "'%s/generation_config.json'", m->directory);
-    return rc;
-}
-
-// Tokens with a meaning, of the configuration and of the tokenizer, if there is one; that has no
-// more tokens than the model has rows, and should end texts as the model does.
-static int find_ids(struct import *m, struct slt_error *err)
-{
-    const struct slt_tokenizer *t = m->options.tokenizer;
-    const bool is_said = m->config.eos_token_id >= 0;
-    int rc = 0;
-    if (t != NULL &&
-        (rc = slt_tokenizer_check_size(t, m->config.vocab_size, m->directory, err)) == 0)
-        rc = find_named(m, err);
-    if (rc == 0)
-        rc = find_ends(m, is_said, err);
-    if (rc != 0 || t == NULL)
-        return rc;
-    find_own(m);
-    const uint32_t eos = slt_tokenizer_info(t)->eos;
-    if (eos != SLT_TOKEN_NONE && !slt_config_is_eos(&m->config, eos))
-        note(m, "'%.300s': the tokenizer ends documents with token %lld, the model with %lld",
-             m->directory, (long long)eos, (long long)m->config.eos_token_id);
-    return 0;
-}
-
 // ---- The whole ----
 
 static void free_import(void *user)
@@ -456,9 +333,9 @@ static void free_import(void *user)
     free(m);
 }
 
-static void pass_note(void *m, const char *sentence)
+static void pass_note(void *user, const char *sentence)
 {
-    note(m, "%s", sentence);
+    import_note(&((struct import *)user)->options, "%s", sentence);
 }
 
 static int open_import(struct import **import, const char *directory,
@@ -483,7 +360,7 @@ static int open_import(struct import **import, const char *directory,
         m->options.tokenizer = m->own;
     }
     if (rc == 0)
-        rc = find_ids(m, err);
+        rc = import_find_ids(&m->config, directory, &m->options, err);
     if (rc != 0)
         free_import(m);
     else
@@ -505,15 +382,18 @@ static void tell(const struct import *m)
     for (size_t i = 0; i < m->tensors.tensors; i++) {
         const struct slt_directory_tensor *t = &m->tensors.tensor[i];
         if (!t->used && left_out++ < TOLD_MAX)
-            note(m, "tensor '%.200s' is not of this model, and left out", t->file.name);
+            import_note(&m->options, "tensor '%.200s' is not of this model, and left out",
+                        t->file.name);
         if (t->used && !is_told && strcmp(t->name, t->file.name) != 0) {
-            note(m, "tensors have other names: '%.200s' is taken as '%.200s', and so on",
-                 t->file.name, t->name);
+            import_note(&m->options,
+                        "tensors have other names: '%.200s' is taken as '%.200s', and so on",
+                        t->file.name, t->name);
             is_told = true;
         }
     }
     if (left_out > TOLD_MAX)
-        note(m, "%zu more tensors are not of this model, and left out", left_out - TOLD_MAX);
+        import_note(&m->options, "%zu more tensors are not of this model, and left out",
+                    left_out - TOLD_MAX);
 }
 
 static int finish(struct import *m, struct slt_error *err)
