@@ -12,9 +12,9 @@ enum slt_corpus_format { SLT_CORPUS_AUTO, SLT_CORPUS_TEXT, SLT_CORPUS_JSONL };
 enum slt_corpus_document { SLT_DOCUMENT_FILE, SLT_DOCUMENT_LINE, SLT_DOCUMENT_BLANK };
 
 // What a file is taken for. It is decided once, from its first MiB (more where the first record is
-// longer): JSON lines where at least as many lines are objects as are not; a JSON array where its
-// first element is an object; JSON objects one after the other, over several lines each, where the
-// first one is; else text. A byte order mark of UTF-8 and blank lines are passed over.
+// longer): JSON lines where at least as many lines are objects, if with faults, as are not; a JSON
+// array where there is an object in it; JSON objects one after the other, over several lines each,
+// where the first one is; else text. A byte order mark of UTF-8 and blank lines are passed over.
 enum slt_corpus_kind {
     SLT_KIND_TEXT,
     SLT_KIND_JSON_LINES,
