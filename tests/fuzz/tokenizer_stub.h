@@ -6,7 +6,8 @@
 #include "text/spm_model.h"
 
 struct slt_tokenizer {
-    struct json_tokenizer *model;
+    struct json_tokenizer *model; // NULL of a SentencePiece model
+    struct slt_tokenizer_info info;
 };
 const struct tokenizer_kind spm_kind = {.name = "tokenizer.model"};
 
@@ -22,6 +23,8 @@ int slt_tokenizer_load(struct slt_tokenizer **tokenizer, const char *name, const
     if (bpe_kind.recognises(data, bytes)) {
         rc = bpe_kind.load(&model, name, data, bytes, err);
         t->model = model;
+        if (rc == 0)
+            bpe_kind.info(model, &t->info);
     } else {
         rc = spm_model_read(&m, data, bytes, err);
         spm_model_clear(&m);
@@ -48,6 +51,21 @@ void slt_tokenizer_set_meaning(struct slt_tokenizer *t, const char *bos, const c
 const void *slt_tokenizer_model(const struct slt_tokenizer *t, const struct tokenizer_kind *kind)
 {
     return kind == &bpe_kind ? t->model : NULL;
+}
+
+const struct slt_tokenizer_info *slt_tokenizer_info(const struct slt_tokenizer *t)
+{
+    return &t->info;
+}
+
+struct slt_piece slt_tokenizer_piece(const struct slt_tokenizer *t, uint32_t id)
+{
+    return bpe_kind.piece(t->model, id);
+}
+
+bool slt_tokenizer_adds_space(const struct slt_tokenizer *t)
+{
+    return t->model != NULL && bpe_kind.adds_space(t->model);
 }
 
 const void *slt_tokenizer_data(const struct slt_tokenizer *t, size_t *bytes)
