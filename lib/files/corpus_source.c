@@ -100,7 +100,7 @@ static void close_archive(struct slt_corpus_source *s)
     s->in = NULL;
 }
 
-// A tar without members is nothing but zeros, some blocks of them. So is what is left of a file that
+// A tar without members is nothing but zeros, two blocks of them or more. So is what is left of a file that
 // a system had room for and no time to write.
 static int check_zeros(struct slt_input *in, struct slt_error *err)
 {
@@ -109,7 +109,8 @@ static int check_zeros(struct slt_input *in, struct slt_error *err)
     const int rc = slt_input_peek(in, head, sizeof head, &got, err);
     while (zeros < got && head[zeros] == 0)
         zeros++;
-    if (rc != 0 || zeros < TAR_BLOCK || (zeros == got && got <= EMPTY_TAR && got % TAR_BLOCK == 0))
+    if (rc != 0 || zeros < TAR_BLOCK ||
+        (zeros == got && got >= 2 * TAR_BLOCK && got <= EMPTY_TAR && got % TAR_BLOCK == 0))
         return rc;
     return slt_error_set(err, SLT_ERR_FORMAT,
                          "'%s' begins with zeros, as a file does that was never written: it is "

@@ -347,7 +347,9 @@ refused() { # CODE PATTERN ARGUMENTS
     cp a.tar bad.tar
     printf X | dd of=bad.tar bs=1 seek=20 conv=notrunc status=none
     refused 1 "'bad.tar' is a tar archive that is damaged or cut short" bad.tar
-    for size in 600 1024000; do
+    tar cf none.tar -T /dev/null
+    slt-tokenize --tokenizer "$MODEL" -o a.tok none.tar 2>&1 | grep -q '1 file is empty'
+    for size in 512 600 1024000; do
         head -c $size /dev/zero >zeros
         refused 1 "'zeros' begins with zeros" zeros
     done
