@@ -19,14 +19,8 @@ static const struct spm_model *spm_of(const struct slt_tokenizer *t)
 // llama.cpp normalizes texts for a Unigram model only.
 static int check_spm(const struct spm_model *m, struct slt_error *err)
 {
-    const char *what = NULL;
-    if (m->algorithm != SPM_BPE && m->algorithm != SPM_UNIGRAM)
-        what = "is of words or characters";
-    else if (m->space_behind)
-        what = "has spaces behind words";
-    else if (!m->escapes_spaces)
-        what = "keeps spaces as they are";
-    else if (m->algorithm == SPM_BPE && (m->charsmap != NULL || m->removes_spaces))
+    const char *what = spm_model_oddity(m);
+    if (what == NULL && m->algorithm == SPM_BPE && (m->charsmap != NULL || m->removes_spaces))
         what = "is of byte pairs and normalizes text or removes spaces";
     return what == NULL ? 0
                         : slt_error_set(err, SLT_ERR_RANGE,

@@ -166,3 +166,9 @@ const char *slt_json_string(const json_t *object, const char *key)
     const char *text = json_string_value(json_object_get(object, key));
     return text != NULL ? text : "";
 }
+
+bool slt_json_flag(const json_t *object, const char *key, bool otherwise)
+{
+    const json_t *value = json_object_get(object, key);
+    return json_is_boolean(value) ? json_is_true(value) : otherwise;
+}

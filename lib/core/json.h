@@ -25,6 +25,8 @@ int slt_json_parse(json_t **object, const char *name, const char *text, size_t b
 int slt_json_parse_python(json_t **object, const char *name, const char *text, size_t bytes,
                           struct slt_error *err) SLT_CHECK_RESULT;
 
+// The value of a key of an object as true or false, otherwise where it is neither.
+bool slt_json_flag(const json_t *object, const char *key, bool otherwise);
 // The value of a key of an object as a string, "" where it is none.
 const char *slt_json_string(const json_t *object, const char *key);
 

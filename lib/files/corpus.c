@@ -331,9 +331,7 @@ static int take_finding(struct slt_corpus *c, enum slt_json_finding finding, siz
 
 static enum slt_json_finding read_record(struct slt_corpus *c, const char *record, size_t bytes)
 {
-    return slt_json_text(c->json, record, bytes,
-                         c->options.field != NULL ? c->options.field : "text", &c->unit,
-                         &c->unit_bytes);
+    return slt_json_text(c->json, record, bytes, c->options.field, &c->unit, &c->unit_bytes);
 }
 
 // The next record of a line: all of it, or one of several objects that stand in it, as they do where
@@ -450,7 +448,7 @@ static bool deal(struct slt_corpus *c, const char **text, size_t *bytes)
     c->unit += n;
     c->unit_bytes -= n;
     c->has_unit = c->unit_bytes > 0;
-    const size_t valid = slt_utf8_valid(*text, n);
+    const size_t valid = is_text ? slt_utf8_valid(*text, n) : n; // of JSON it was looked at
     if (valid < n) {
         c->place += is_file ? valid : 0;
         skip(c, SLT_SKIP_NO_UTF8);
@@ -523,6 +521,7 @@ int slt_corpus_open(struct slt_corpus **corpus, const char *const *paths, size_t
         return rc;
     }
     c->options = *options;
+    c->options.field = options->field != NULL ? options->field : "text";
     c->longest = options->longest > 0 ? (size_t)options->longest : MOST_UNIT;
     *corpus = c;
     return 0;

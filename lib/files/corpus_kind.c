@@ -446,7 +446,7 @@ void slt_corpus_judge(struct slt_corpus_verdict *verdict, struct slt_json_reader
 {
     const struct look look = {.reader = reader,
                               .name = head->name,
-                              .field = options->field != NULL ? options->field : "text",
+                              .field = options->field,
                               .head = head->data,
                               .bytes = head->bytes,
                               .all = head->is_all,

@@ -30,7 +30,7 @@ struct slt_corpus_verdict {
     struct slt_error refusal;  // the sentence about name, and what helps
 };
 
-// The beginning of a file.
+// The beginning of a file. The options name a field.
 struct slt_corpus_head {
     const char *name; // for messages, with quotes
     const char *data; // (bytes), with SLT_JSON_ROOM behind it

@@ -36,7 +36,7 @@ struct codec {
     const char *name;
     // Each stream is begun anew, in a state that begins as zeros.
     bool (*begin)(void *state);
-    enum step_result (*step)(void *state, struct span *span, bool at_end, const char **why);
+    enum step_result (*step)(void *state, struct span *span, const char **why);
     void (*end)(void *state);
 };
 
@@ -53,7 +53,7 @@ static bool gzip_begin(void *state)
     return z->state != NULL ? inflateReset(z) == Z_OK : inflateInit2(z, 15 + 16) == Z_OK;
 }
 
-static enum step_result gzip_step(void *state, struct span *s, bool at_end, const char **why)
+static enum step_result gzip_step(void *state, struct span *s, const char **why)
 {
     z_stream *z = state;
     z->next_in = (unsigned char *)s->in;
@@ -83,7 +83,7 @@ static bool bzip2_begin(void *state)
     return BZ2_bzDecompressInit(z, 0, 0) == BZ_OK;
 }
 
-static enum step_result bzip2_step(void *state, struct span *s, bool at_end, const char **why)
+static enum step_result bzip2_step(void *state, struct span *s, const char **why)
 {
     bz_stream *z = state;
     z->next_in = (char *)s->in;
@@ -109,7 +109,7 @@ static bool xz_begin(void *state)
     return lzma_stream_decoder(state, UINT64_MAX, LZMA_TELL_UNSUPPORTED_CHECK) == LZMA_OK;
 }
 
-static enum step_result xz_step(void *state, struct span *s, bool at_end, const char **why)
+static enum step_result xz_step(void *state, struct span *s, const char **why)
 {
     lzma_stream *z = state;
     z->next_in = s->in;
@@ -139,7 +139,7 @@ static bool lz4_begin(void *state)
     return true;
 }
 
-static enum step_result lz4_step(void *state, struct span *s, bool at_end, const char **why)
+static enum step_result lz4_step(void *state, struct span *s, const char **why)
 {
     size_t in = s->in_bytes, out = s->out_bytes;
     const size_t result = LZ4F_decompress(*(LZ4F_dctx **)state, s->out, &out, s->in, &in, NULL);
@@ -226,7 +226,7 @@ static int step(struct layer *l, struct slt_error *err)
 {
     const char *why = NULL;
     const size_t in_bytes = l->span.in_bytes, out_bytes = l->span.out_bytes;
-    switch (l->codec->step(&l->state, &l->span, l->at_end, &why)) {
+    switch (l->codec->step(&l->state, &l->span, &why)) {
     case STEP_ENDED:
         l->in_stream = false;
         return 0;

@@ -121,12 +121,6 @@ static void find_special(struct folder *f)
     }
 }
 
-static bool flag(const json_t *object, const char *key, bool otherwise)
-{
-    const json_t *value = json_object_get(object, key);
-    return json_is_boolean(value) ? json_is_true(value) : otherwise;
-}
-
 // Adds a token, unless it is there; a contradiction is an error.
 static int add_token(struct folder *f, const json_t *id, const char *text, const json_t *flags,
                      struct slt_error *err)
@@ -150,16 +144,16 @@ static int add_token(struct folder *f, const json_t *id, const char *text, const
             : NULL;
     if (larger == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the added tokens");
-    const bool special = flag(flags, "special", json_object_get(f->special, text) != NULL);
+    const bool special = slt_json_flag(flags, "special", json_object_get(f->special, text) != NULL);
     f->token = larger;
     f->token[f->additions.count++] =
         (struct token_addition){.text = text,
                                 .id = (uint32_t)value,
                                 .special = special,
-                                .lstrip = flag(flags, "lstrip", false),
-                                .rstrip = flag(flags, "rstrip", false),
-                                .single_word = flag(flags, "single_word", false),
-                                .normalized = flag(flags, "normalized", !special)};
+                                .lstrip = slt_json_flag(flags, "lstrip", false),
+                                .rstrip = slt_json_flag(flags, "rstrip", false),
+                                .single_word = slt_json_flag(flags, "single_word", false),
+                                .normalized = slt_json_flag(flags, "normalized", !special)};
     return 0;
 }
 
@@ -236,10 +230,10 @@ static void find_meaning(struct folder *f)
     a->bos = named(f, "bos_token");
     a->eos = named(f, "eos_token");
     a->pad = named(f, "pad_token");
-    a->adds_bos = flag(f->config, "add_bos_token", is_llama || is_class(f, "Gemma"));
-    a->adds_eos = flag(f->config, "add_eos_token", is_class(f, "T5"));
+    a->adds_bos = slt_json_flag(f->config, "add_bos_token", is_llama || is_class(f, "Gemma"));
+    a->adds_eos = slt_json_flag(f->config, "add_eos_token", is_class(f, "T5"));
     a->space_first = (is_llama || is_class(f, "PreTrainedTokenizerFast")) && // the class we write
-                     !flag(f->config, "legacy", true);
+                     !slt_json_flag(f->config, "legacy", true);
     if (f->additions.count > 1)
         qsort(f->token, f->additions.count, sizeof *f->token, compare_ids);
     a->token = f->token;
@@ -305,8 +299,8 @@ static bool puts_space(const json_t *step)
     size_t i;
     bool puts = strcmp(type, "Prepend") == 0;
     if (strcmp(type, "Metaspace") == 0)
-        puts =
-            *scheme != '\0' ? strcmp(scheme, "never") != 0 : flag(step, "add_prefix_space", true);
+        puts = *scheme != '\0' ? strcmp(scheme, "never") != 0
+                               : slt_json_flag(step, "add_prefix_space", true);
     for (int k = 0; k < 2; k++)
         json_array_foreach (json_object_get(step, lists[k]), i, one)
             puts = puts || puts_space(one);
@@ -387,7 +381,8 @@ static int load_vocab(struct slt_tokenizer **tokenizer, struct folder *f, struct
 {
     void *vocab = NULL, *merges = NULL, *file = NULL;
     size_t bytes;
-    struct byte_level_files files = {.adds_space = flag(f->config, "add_prefix_space", false)};
+    struct byte_level_files files = {.adds_space =
+                                         slt_json_flag(f->config, "add_prefix_space", false)};
     const bool known = slt_json_string(f->config, "tokenizer_class")[0] == '\0' ||
                        is_like_gpt2(f) || is_class(f, "PreTrainedTokenizerFast");
     int rc = read_if_there(&vocab, &files.vocab_bytes, f, "vocab.json", err);

@@ -9,12 +9,6 @@ static int no_memory(struct slt_error *err)
     return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a tokenizer");
 }
 
-static bool flag(const json_t *object, const char *key, bool otherwise)
-{
-    const json_t *value = json_object_get(object, key);
-    return json_is_boolean(value) ? json_is_true(value) : otherwise;
-}
-
 // ---- Normalizer ----
 
 static int add_replace(struct normal_step *step, const json_t *json, struct slt_error *err)
@@ -115,7 +109,7 @@ static int add_split(struct words *w, const json_t *json, struct slt_error *err)
     if (regex[0] == '\0' && text[0] == '\0')
         return slt_error_set(err, SLT_ERR_FORMAT, "a Split has no pattern");
     step->behaviour = (enum split_behaviour)known;
-    step->invert = flag(json, "invert", false);
+    step->invert = slt_json_flag(json, "invert", false);
     if (regex[0] != '\0')
         return set_pattern(step, regex, err);
     const int rc = pattern_compile_text(&step->code, text, err);
@@ -126,8 +120,8 @@ static int add_split(struct words *w, const json_t *json, struct slt_error *err)
 static int add_byte_level(struct json_tokenizer *t, const json_t *json, struct slt_error *err)
 {
     t->bpe.by_bytes = true;
-    const bool use_regex = flag(json, "use_regex", true);
-    const bool add_space = flag(json, "add_prefix_space", true);
+    const bool use_regex = slt_json_flag(json, "use_regex", true);
+    const bool add_space = slt_json_flag(json, "add_prefix_space", true);
     t->adds_space = t->adds_space || add_space;
     if (!use_regex && !add_space)
         return 0;
@@ -151,7 +145,7 @@ static int add_metaspace(struct json_tokenizer *t, const json_t *json, struct sl
         return SLT_ERR_FORMAT;
     if (strlen(space) < 2 || t->words.count > 1)
         return slt_error_set(err, SLT_ERR_FORMAT, "such a Metaspace is not supported");
-    if (strcmp(scheme, "never") == 0 || !flag(json, "add_prefix_space", true))
+    if (strcmp(scheme, "never") == 0 || !slt_json_flag(json, "add_prefix_space", true))
         step->prefix = PREFIX_NEVER;
     else
         step->prefix = strcmp(scheme, "first") == 0 ? PREFIX_FIRST : PREFIX_ALWAYS;
@@ -159,7 +153,7 @@ static int add_metaspace(struct json_tokenizer *t, const json_t *json, struct sl
     if ((step->space = strdup(space)) == NULL)
         return no_memory(err);
     step->behaviour = SPLIT_MERGED_WITH_NEXT;
-    if (!flag(json, "split", true))
+    if (!slt_json_flag(json, "split", true))
         return 0;
     const int rc = pattern_compile_text(&step->code, space, err);
     step->has_jit = rc == 0 && pattern_has_jit(step->code);
@@ -191,8 +185,8 @@ static int add_words(struct json_tokenizer *t, const json_t *json, int depth, st
         struct word_step *step = new_step(&t->words, err);
         if (step == NULL)
             return SLT_ERR_FORMAT;
-        return set_pattern(step, flag(json, "individual_digits", false) ? "\\p{N}" : "\\p{N}+",
-                           err);
+        return set_pattern(
+            step, slt_json_flag(json, "individual_digits", false) ? "\\p{N}" : "\\p{N}+", err);
     }
     return slt_error_set(err, SLT_ERR_FORMAT, "its pre-tokenizer '%.40s' is not supported", type);
 }

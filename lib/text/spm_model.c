@@ -371,6 +371,14 @@ void spm_model_clear(struct spm_model *m)
     free(m->added);
 }
 
+const char *spm_model_oddity(const struct spm_model *m)
+{
+    return m->algorithm != SPM_BPE && m->algorithm != SPM_UNIGRAM ? "is of words or characters"
+           : m->space_behind                                      ? "has spaces behind words"
+           : !m->escapes_spaces                                   ? "keeps spaces as they are"
+                                                                  : NULL;
+}
+
 size_t spm_ids_bytes(const void *data, size_t bytes)
 {
     struct spm_model m;

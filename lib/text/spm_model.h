@@ -54,6 +54,9 @@ int spm_model_read(struct spm_model *m, const void *data, size_t bytes, struct s
     SLT_CHECK_RESULT;
 void spm_model_clear(struct spm_model *m);
 
+// What a model has that no other format of tokenizers has, to follow "which"; NULL: nothing.
+const char *spm_model_oddity(const struct spm_model *m);
+
 // The bytes at the start of a file that decide the ids of a text; all where it is damaged.
 size_t spm_ids_bytes(const void *data, size_t bytes);
 

@@ -352,16 +352,10 @@ static uint32_t unknown_of(const struct spm_model *m)
 
 static int check(const struct spm_model *m, uint32_t unknown, struct slt_error *err)
 {
-    const char *what = NULL;
-    if (m->algorithm != SPM_BPE && m->algorithm != SPM_UNIGRAM)
-        what = "is of words or characters";
-    else if (m->space_behind)
-        what = "has spaces behind words";
-    else if (!m->escapes_spaces)
-        what = "keeps spaces as they are";
-    else if (unknown == SLT_TOKEN_NONE)
+    const char *what = spm_model_oddity(m);
+    if (what == NULL && unknown == SLT_TOKEN_NONE)
         what = "has no unknown piece";
-    else if (m->space_first && has_user_pieces(m))
+    else if (what == NULL && m->space_first && has_user_pieces(m))
         what = "puts a space before a text's start only and has pieces of its user";
     return what == NULL ? 0
                         : slt_error_set(err, SLT_ERR_RANGE,
