@@ -26,7 +26,7 @@
 #include "slt/error.h"
 #include "slt/random.h"
 
-#define SLT_OPS_VERSION 4u
+#define SLT_OPS_VERSION 5u
 
 struct slt_ctx;    // a device, its stream, workspace and first error
 struct slt_buffer; // device memory of one region
@@ -101,9 +101,10 @@ struct slt_attention {
 
 // One tensor of a multi-tensor optimizer step. param, grad, m, v have the same shape. The moments
 // are F32, or U8 codes of the dynamic maps (core/codes.h), relative to the largest magnitude of
-// their block of elements. Where direction is given, param is not touched: direction = scale * the
-// step that would have been subtracted. Where grad is absent, only weight decay happens; where v
-// is, and m is in no codes, the step is that of SGD with momentum.
+// their block of elements. Where v is absent, the step is that of SGD with momentum. Where
+// direction is given beside grad, param is not touched: direction = scale * the step that would
+// have been subtracted. Where grad is absent, direction is read: it is the step over the learning
+// rate; without it only weight decay happens.
 //
 // A backend that supports SLT_OP_ADAM in BF16 also takes param, m and v in BF16. It computes with
 // them in F32 and rounds what it stores: to nearest even, or with hyper.stochastic as convert does
@@ -114,6 +115,8 @@ struct slt_adam_item {
     struct slt_tensor m_max, v_max; // (1, blocks): of 8-bit moments, else absent
     struct slt_tensor direction;    // absent: param is updated
     struct slt_tensor master;       // or absent
+    double rate;                    // the item's learning rate over scalars[LR]
+    struct slt_tensor divisors; // F32 (1, n): their sum divides a direction that is read; or absent
     struct slt_random_key rounding;
 };
 
@@ -123,6 +126,7 @@ struct slt_adam {
                         // (GaLore)
     bool decay_last;    // decay follows the step (bitsandbytes, GaLore) and does not go before it
                         // (PyTorch)
+    bool nesterov;      // SGD steps along g + beta1 m, and not along m
     double scale;       // of directions
     int64_t block;      // elements of a block of 8-bit moments
     bool stochastic;    // how BF16 is rounded
@@ -349,16 +353,20 @@ struct slt_ops {
     void (*grad_norm)(struct slt_ctx *ctx, struct slt_tensor scalars,
                       const struct slt_tensor *grads, int64_t count);
     // Adam with decoupled weight decay; nothing happens if scalars[SKIP] is set.
-    // g = grad scalars[GRAD_SCALE]
+    // g = grad scalars[GRAD_SCALE], lr = scalars[LR] rate
     // m = beta1 m + (1 - beta1) g
     // v = beta2 v + (1 - beta2) g^2
     // step = lr sqrt(c2) / c1 * m / (sqrt(v) + e), e = eps_corrected ? eps sqrt(c2) : eps
     // p -= step, and before or after that p *= 1 - lr weight_decay
-    // Without v (SGD with momentum): m = beta1 m + g, step = lr m
+    // Without v (SGD with momentum): m = beta1 m + g, step = lr (nesterov ? g + beta1 m : m)
+    // Without grad: step = lr / (sum of divisors) direction, 0 if they are all 0
     // 8-bit moments are decoded, used in F32, and stored as the nearest codes relative to the new
     // maxima of their blocks; the code of m keeps its sign.
     void (*adam_step)(struct slt_ctx *ctx, const struct slt_adam_item *items, int64_t count,
                       const struct slt_adam *hyper, struct slt_tensor scalars);
+    // x (m, n) = x / |x|, zeros if |x| = 0; norm (1, 1) = |x|, unless absent. |x| is the root of the
+    // sum of all squares, added in double and in a fixed order. F32.
+    void (*normalize)(struct slt_ctx *ctx, struct slt_tensor x, struct slt_tensor norm);
 };
 
 // The functions of the table by name. All backends make their declarations and the rows of their
@@ -382,7 +390,7 @@ struct slt_ops {
 #define SLT_OPS_OF_ELEMENTS(op)                                                                    \
     op(embedding_forward) op(embedding_backward) op(rmsnorm_forward) op(rmsnorm_backward) op(add)  \
     op(attention_forward) op(attention_backward) op(attention_cached) op(swiglu_forward)           \
-    op(swiglu_backward) op(head_loss) op(grad_norm) op(adam_step)
+    op(swiglu_backward) op(head_loss) op(grad_norm) op(adam_step) op(normalize)
 // Products with matrices.
 #define SLT_OPS_OF_PRODUCTS(op)                                                                    \
     op(linear_forward) op(linear_backward_input) op(linear_backward_weight) op(matmul)             \

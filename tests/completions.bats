@@ -27,7 +27,7 @@ complete_words() {
 
 @test "zsh takes its file" {
     head -n 1 "$BIN/completions/_slt" | grep -q '^#compdef .*slt-train'
-    grep -q -- "'--optimizer\[.*(adamw adam8bit galore galore8bit sgd)'" "$BIN/completions/_slt"
+    grep -q -- "'--optimizer\[.*(adamw adam8bit galore galore8bit sgd muon muon8bit spectral spectral8bit)'" "$BIN/completions/_slt"
     command -v zsh >/dev/null || skip "no zsh"
     zsh -n "$BIN/completions/_slt"
 }

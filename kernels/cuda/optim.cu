@@ -1,4 +1,4 @@
-// Norm of all gradients, and Adam with moments of 32, 16 and 8 bits. Where all tensors are aligned
+// Norms, and optimizer steps with moments of 32, 16 and 8 bits. Where all tensors are aligned
 // a thread has eight neighbours, whose random bits are those of one Philox block; else one value.
 //
 // Workspace of the norm: a double for each block of elements.
@@ -25,15 +25,43 @@ static __global__ void block_squares(double *partial, const float *x, int64_t n)
         partial[blockIdx.x] = sum;
 }
 
-static __global__ void finish_norm(double *scalars, const double *partial, int64_t n)
+// The root of the sum of n partial sums, in every thread of the block.
+static __device__ double norm_of(const double *partial, int64_t n)
 {
     __shared__ double slots[CUDA_WARP];
     double sum = 0;
     for (int64_t i = threadIdx.x; i < n; i += blockDim.x)
         sum += partial[i];
-    const double norm = sqrt(cuda_block_sum(sum, slots));
+    return sqrt(cuda_block_sum(sum, slots));
+}
+
+static __global__ void finish_norm(double *scalars, const double *partial, int64_t n)
+{
+    const double norm = norm_of(partial, n);
     if (threadIdx.x == 0)
         slt_norm_finish(scalars, norm);
+}
+
+// Each block adds up the partial sums for itself, in the same order.
+static __global__ void divide_by_norm(float *x, float *norm, const double *partial, int64_t blocks,
+                                      int64_t n)
+{
+    const double length = norm_of(partial, blocks);
+    const float inverse = length > 0 ? (float)(1 / length) : 0;
+    const int64_t i = cuda_index();
+    if (i < n)
+        x[i] *= inverse;
+    if (i == 0 && norm != NULL)
+        *norm = (float)length;
+}
+
+void cuda_normalize(struct slt_ctx *ctx, struct slt_tensor x, struct slt_tensor norm)
+{
+    double *partial = (double *)(void *)ctx->work;
+    const int64_t n = x.rows * x.cols, blocks = cuda_blocks(n, CUDA_NORM_BLOCK);
+    SLT_LAUNCH(ctx, block_squares, (unsigned)blocks, CUDA_BLOCK, partial, cuda_tensor(x), n);
+    SLT_LAUNCH(ctx, divide_by_norm, (unsigned)cuda_blocks(n, CUDA_BLOCK), CUDA_BLOCK,
+               cuda_tensor(x), cuda_tensor(norm), partial, blocks, n);
 }
 
 void cuda_grad_norm(struct slt_ctx *ctx, struct slt_tensor scalars, const struct slt_tensor *grads,
@@ -52,12 +80,12 @@ void cuda_grad_norm(struct slt_ctx *ctx, struct slt_tensor scalars, const struct
     SLT_LAUNCH(ctx, finish_norm, 1, CUDA_BLOCK, cuda_pointer<double>(scalars), partial, used);
 }
 
-// ---- Adam ----
+// ---- Steps ----
 
 struct update {
     float beta1, beta2, add1, add2; // add = 1 - beta
     double eps, weight_decay;
-    bool eps_corrected, decay_last;
+    bool eps_corrected, decay_last, nesterov;
     float scale; // of directions
 };
 
@@ -65,18 +93,20 @@ struct rates {
     float grad, lr, rate, eps, keep;
 };
 
-static __device__ struct rates rates_of(const struct update &u, const double *scalar)
+// The moments of an element after gradient g, and its step; SGD has no v.
+static __device__ __forceinline__ float momentum(float *m, float g, const struct update &u,
+                                                 const struct rates &r)
 {
-    const double root = sqrt(scalar[SLT_SCALAR_C2]), lr = scalar[SLT_SCALAR_LR];
-    struct rates r = {
-        (float)scalar[SLT_SCALAR_GRAD_SCALE], (float)lr, (float)(lr * root / scalar[SLT_SCALAR_C1]),
-        (float)(u.eps_corrected ? u.eps * root : u.eps), (float)(1 - lr * u.weight_decay)};
-    return r;
+    *m = u.beta1 * *m + g;
+    return r.lr * (u.nesterov ? g + u.beta1 * *m : *m);
 }
 
-static __device__ __forceinline__ float adam(float m, float v, const struct rates &r)
+static __device__ __forceinline__ float adam(float *m, float *v, float g, const struct update &u,
+                                             const struct rates &r)
 {
-    return r.rate * m / (sqrtf(v) + r.eps);
+    *m = u.beta1 * *m + u.add1 * g;
+    *v = u.beta2 * *v + u.add2 * g * g;
+    return r.rate * *m / (sqrtf(*v) + r.eps);
 }
 
 // p after a step; the step itself goes to *direction if there is one.
@@ -95,8 +125,27 @@ template <class P, class M> struct item {
     const float *grad;
     M *m, *v;         // no v: SGD with momentum
     float *direction; // or NULL
+    double rate;
+    const float *divisors; // (divisor_count)
+    int divisor_count;
     struct cuda_rounding rounding;
 };
+
+template <class P, class M>
+static __device__ struct rates rates_of(const struct item<P, M> &t, const struct update &u,
+                                        const double *scalar)
+{
+    const double root = sqrt(scalar[SLT_SCALAR_C2]), lr = scalar[SLT_SCALAR_LR] * t.rate;
+    double divisor = t.divisor_count > 0 ? 0 : 1;
+    for (int k = 0; k < t.divisor_count; k++)
+        divisor += (double)t.divisors[k];
+    struct rates r = {(float)scalar[SLT_SCALAR_GRAD_SCALE],
+                      divisor > 0 ? (float)(lr / divisor) : 0,
+                      (float)(lr * root / scalar[SLT_SCALAR_C1]),
+                      (float)(u.eps_corrected ? u.eps * root : u.eps),
+                      (float)(1 - lr * u.weight_decay)};
+    return r;
+}
 
 // Elements [i, i + N), of which the first count exist.
 template <int N, class T> static __device__ void load_some(float *to, const T *from, int count)
@@ -145,7 +194,7 @@ static __global__ void adam_elements(struct item<P, M> t, struct update u, const
     if (i >= n || scalars[SLT_SCALAR_SKIP] != 0)
         return;
     const int count = n - i < N ? (int)(n - i) : N;
-    const struct rates r = rates_of(u, scalars);
+    const struct rates r = rates_of(t, u, scalars);
     float p[N] = {0}, g[N], m[N], v[N], direction[N] = {0};
     t.rounding.lane = 4 * (uint64_t)scalars[SLT_SCALAR_UPDATE];
     if (t.master != NULL)
@@ -158,23 +207,23 @@ static __global__ void adam_elements(struct item<P, M> t, struct update u, const
     }
     if (t.grad != NULL && t.v != NULL)
         load_some<N>(v, t.v + i, count);
+    if (t.grad == NULL && t.direction != NULL)
+        load_some<N>(direction, t.direction + i, count);
     for (int k = 0; k < N; k++) {
-        if (t.grad == NULL) { // decay alone
-            p[k] *= r.keep;
+        if (t.grad == NULL) { // the step that is given, or none
+            p[k] = stepped(p[k], NULL, r.lr * direction[k], u, r);
             continue;
         }
         g[k] *= r.grad;
-        m[k] = u.beta1 * m[k] + (t.v != NULL ? u.add1 * g[k] : g[k]);
-        if (t.v != NULL)
-            v[k] = u.beta2 * v[k] + u.add2 * g[k] * g[k];
-        const float step = t.v != NULL ? adam(m[k], v[k], r) : r.lr * m[k];
+        const float step =
+            t.v != NULL ? adam(&m[k], &v[k], g[k], u, r) : momentum(&m[k], g[k], u, r);
         p[k] = stepped(p[k], t.direction != NULL ? &direction[k] : NULL, step, u, r);
     }
     if (t.grad != NULL)
         store_some<N>(t.m + i, m, i, count, t.rounding, 1);
     if (t.grad != NULL && t.v != NULL)
         store_some<N>(t.v + i, v, i, count, t.rounding, 2);
-    if (t.direction != NULL) {
+    if (t.grad != NULL && t.direction != NULL) {
         store_some<N>(t.direction + i, direction, i, count, t.rounding, 0);
         return;
     }
@@ -201,27 +250,30 @@ static __global__ void adam_codes(struct item<P, uint8_t> t, struct code_blocks 
     const int64_t last = first + blocks.size < n ? first + blocks.size : n;
     if (scalars[SLT_SCALAR_SKIP] != 0)
         return;
-    const struct rates r = rates_of(u, scalars);
+    const struct rates r = rates_of(t, u, scalars);
     t.rounding.lane = 4 * (uint64_t)scalars[SLT_SCALAR_UPDATE];
     for (int i = threadIdx.x; i < 2 * SLT_CODES_8BIT; i += blockDim.x)
         map[i / SLT_CODES_8BIT][i % SLT_CODES_8BIT] = blocks.codes[i];
     __syncthreads();
     const float *v_map = map[0], *m_map = map[1];
-    const float old_m = blocks.m_max[blockIdx.x], old_v = blocks.v_max[blockIdx.x];
+    const bool has_v = t.v != NULL;
+    const float old_m = blocks.m_max[blockIdx.x], old_v = has_v ? blocks.v_max[blockIdx.x] : 0;
     float top_m = 0, top_v = 0;
     for (int64_t i = first + threadIdx.x; i < last; i += blockDim.x) {
-        const float g = t.grad[i] * r.grad;
-        top_m = fmaxf(top_m, fabsf(u.beta1 * (m_map[t.m[i]] * old_m) + u.add1 * g));
-        top_v = fmaxf(top_v, u.beta2 * (v_map[t.v[i]] * old_v) + u.add2 * g * g);
+        float m = m_map[t.m[i]] * old_m, v = has_v ? v_map[t.v[i]] * old_v : 0;
+        (void)(has_v ? adam(&m, &v, t.grad[i] * r.grad, u, r)
+                     : momentum(&m, t.grad[i] * r.grad, u, r));
+        top_m = fmaxf(top_m, fabsf(m));
+        top_v = fmaxf(top_v, v);
     }
     top_m = cuda_block_max(top_m, slots);
     top_v = cuda_block_max(top_v, slots);
     for (int64_t i = first + threadIdx.x; i < last; i += blockDim.x) {
+        float m = m_map[t.m[i]] * old_m, v = has_v ? v_map[t.v[i]] * old_v : 0;
         const float g = t.grad[i] * r.grad;
-        const float m = u.beta1 * (m_map[t.m[i]] * old_m) + u.add1 * g;
-        const float v = u.beta2 * (v_map[t.v[i]] * old_v) + u.add2 * g * g;
+        const float step = has_v ? adam(&m, &v, g, u, r) : momentum(&m, g, u, r);
         float p = t.master != NULL ? t.master[i] : t.param != NULL ? cuda_value(t.param[i]) : 0;
-        p = stepped(p, t.direction != NULL ? &t.direction[i] : NULL, adam(m, v, r), u, r);
+        p = stepped(p, t.direction != NULL ? &t.direction[i] : NULL, step, u, r);
         if (t.direction == NULL) {
             if (t.master != NULL)
                 t.master[i] = p;
@@ -231,11 +283,13 @@ static __global__ void adam_codes(struct item<P, uint8_t> t, struct code_blocks 
         if (signbit(m_map[code]) != signbit(m)) // the code keeps the sign
             code += m > 0 ? 1 : -1;
         t.m[i] = (uint8_t)code;
-        t.v[i] = slt_codes_nearest(v_map, SLT_CODES_8BIT, top_v > 0 ? v / top_v : 0);
+        if (has_v)
+            t.v[i] = slt_codes_nearest(v_map, SLT_CODES_8BIT, top_v > 0 ? v / top_v : 0);
     }
     if (threadIdx.x == 0) {
         blocks.m_max[blockIdx.x] = top_m;
-        blocks.v_max[blockIdx.x] = top_v;
+        if (has_v)
+            blocks.v_max[blockIdx.x] = top_v;
     }
 }
 
@@ -244,7 +298,8 @@ static struct item<P, M> item_of(const struct slt_adam_item *it, const struct sl
     struct item<P, M> t = {
         cuda_pointer<P>(it->param), cuda_tensor(it->master),
             cuda_tensor(it->grad), cuda_pointer<M>(it->m), cuda_pointer<M>(it->v),
-            cuda_tensor(it->direction),
+            cuda_tensor(it->direction), it->rate, cuda_tensor(it->divisors),
+            (int)it->divisors.cols,
         {
             h->stochastic, {it->rounding.word[0], it->rounding.word[1]}, 0
         }
@@ -273,7 +328,7 @@ static void step_item(struct slt_ctx *ctx, const struct slt_adam_item *it, const
 {
     const struct code_blocks blocks = {h->block, cuda_tensor(it->m_max), cuda_tensor(it->v_max),
                                        ctx->codes};
-    if (it->m_max.buffer != NULL)
+    if (it->grad.buffer != NULL && it->m_max.buffer != NULL)
         SLT_LAUNCH(ctx, adam_codes<P>, (unsigned)cuda_blocks(n, h->block), CUDA_BLOCK,
                    (item_of<P, uint8_t>(it, h)), blocks, u, scalars, n);
     else if (it->m.dtype == SLT_BF16)
@@ -287,7 +342,8 @@ void cuda_adam_step(struct slt_ctx *ctx, const struct slt_adam_item *items, int6
 {
     const struct update u = {(float)h->beta1,       (float)h->beta2, (float)(1 - h->beta1),
                              (float)(1 - h->beta2), h->eps,          h->weight_decay,
-                             h->eps_corrected,      h->decay_last,   (float)h->scale};
+                             h->eps_corrected,      h->decay_last,   h->nesterov,
+                             (float)h->scale};
     const double *scalar = cuda_pointer<double>(scalars);
     for (int64_t k = 0; k < count; k++) {
         const struct slt_adam_item *it = &items[k];

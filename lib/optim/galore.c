@@ -149,8 +149,10 @@ static void update_projected(struct slt_optimizer *o, const struct slt_slot *slo
     if (!slot->projected)
         slt_optimizer_project(m, &in, 0, slot->grad);
     struct slt_adam_item item = slt_slot_item(slot, in.low, in.low);
-    const struct slt_adam_item decay = {
-        .param = slot->param, .master = slot->master, .rounding = slot->rounding};
+    const struct slt_adam_item decay = {.param = slot->param,
+                                        .master = slot->master,
+                                        .rate = slot->rate,
+                                        .rounding = slot->rounding};
     item.direction = low_view(o->scratch[1], in.low);
     slt_optimizer_adam(o, slot, &item, &o->hyper, done);
     const struct slt_tensor w = slt_optimizer_open(o, slot);

@@ -55,12 +55,13 @@ static int check_method(const struct slt_optimizer *o, enum slt_method method,
 }
 
 int slt_optimizer_init(struct slt_optimizer *o, const struct slt_optimizer_options *options,
-                       enum slt_precision precision, uint64_t seed, struct slt_model *model,
-                       struct slt_error *err)
+                       double lr, enum slt_precision precision, uint64_t seed,
+                       struct slt_model *model, struct slt_error *err)
 {
     *o = (struct slt_optimizer){.kind = kinds[options->kind],
                                 .id = options->kind,
                                 .options = *options,
+                                .lr = lr,
                                 .precision = precision,
                                 .seed = seed,
                                 .model = model,
@@ -111,6 +112,8 @@ void slt_optimizer_layout(struct slt_optimizer *o)
         slot->info = o->model->param[i].info;
         slot->part = o->model->param[i].part;
         slot->states = 0;
+        slot->rate = 1;
+        slot->steps_apart = false;
         if (!slot->info.frozen) {
             o->kind->plan(o, slot);
             if (has_masters(o) && slot->info.role != SLT_ROLE_NORM)
@@ -163,6 +166,8 @@ void slt_optimizer_start(struct slt_optimizer *o)
     for (size_t i = 0; i < o->slots; i++)
         if (o->slot[i].master.buffer != NULL)
             o->model->ops->convert(o->model->ctx, o->slot[i].master, o->slot[i].param, NULL);
+    if (o->kind->start != NULL)
+        o->kind->start(o);
 }
 
 void slt_optimizer_free(struct slt_optimizer *o)
@@ -188,13 +193,36 @@ enum slt_dtype slt_slot_moment_dtype(const struct slt_optimizer *o, const struct
     return full ? o->model->dtype : o->model->weight_dtype;
 }
 
+bool slt_slot_has_codes(const struct slt_optimizer *o, int64_t elements)
+{
+    return slt_optimizer_has(o->id, SLT_TRAIT_CODES) && elements >= SMALL;
+}
+
+static int64_t code_blocks(const struct slt_optimizer *o, int64_t elements)
+{
+    return (elements + o->hyper.block - 1) / o->hyper.block;
+}
+
+void slt_slot_add_momentum(const struct slt_optimizer *o, struct slt_slot *slot, int64_t rows,
+                           int64_t cols)
+{
+    const int64_t n = rows * cols;
+    slot->moments = 1;
+    if (!slt_slot_has_codes(o, n)) {
+        slt_slot_add(slot, "momentum_buffer", slt_slot_moment_dtype(o, slot), rows, cols);
+        return;
+    }
+    slt_slot_add(slot, "state1", SLT_U8, rows, cols);
+    slt_slot_add(slot, "absmax1", o->model->dtype, 1, code_blocks(o, n));
+}
+
 void slt_slot_add_moments(const struct slt_optimizer *o, struct slt_slot *slot, int64_t rows,
                           int64_t cols)
 {
-    const int64_t n = rows * cols, blocks = (n + o->hyper.block - 1) / o->hyper.block;
+    const int64_t n = rows * cols, blocks = code_blocks(o, n);
     const enum slt_dtype real = slt_slot_moment_dtype(o, slot);
     slot->moments = 2;
-    if (!slt_optimizer_has(o->id, SLT_TRAIT_CODES) || n < SMALL) {
+    if (!slt_slot_has_codes(o, n)) {
         slt_slot_add(slot, "exp_avg", real, rows, cols);
         slt_slot_add(slot, "exp_avg_sq", real, rows, cols);
         return;
@@ -208,15 +236,19 @@ void slt_slot_add_moments(const struct slt_optimizer *o, struct slt_slot *slot, 
 struct slt_adam_item slt_slot_item(const struct slt_slot *slot, struct slt_tensor param,
                                    struct slt_tensor grad)
 {
-    struct slt_adam_item item = {
-        .param = param, .grad = grad, .m = slot->state[0].tensor, .rounding = slot->rounding};
+    struct slt_adam_item item = {.param = param,
+                                 .grad = grad,
+                                 .m = slot->state[0].tensor,
+                                 .rate = slot->rate,
+                                 .rounding = slot->rounding};
     if (param.buffer == slot->param.buffer && param.offset == slot->param.offset)
         item.master = slot->master;
     if (slot->moments > 1)
         item.v = slot->state[1].tensor;
     if (item.m.dtype == SLT_U8) {
-        item.m_max = slot->state[2].tensor;
-        item.v_max = slot->state[3].tensor;
+        item.m_max = slot->state[slot->moments].tensor;
+        if (slot->moments > 1)
+            item.v_max = slot->state[slot->moments + 1].tensor;
     }
     return item;
 }
@@ -291,7 +323,9 @@ void slt_optimizer_adam(struct slt_optimizer *o, const struct slt_slot *slot,
                                      .v = range_of(item->v, at, n),
                                      .m_max = range_of(item->m_max, first, blocks),
                                      .v_max = range_of(item->v_max, first, blocks),
-                                     .direction = range_of(item->direction, at, n)};
+                                     .direction = range_of(item->direction, at, n),
+                                     .rate = item->rate,
+                                     .divisors = item->divisors};
         struct slt_tensor *const stored[3] = {&part.param, &part.m, &part.v};
         struct slt_tensor packed[3];
         for (int i = 0; i < 3; i++) {
@@ -320,7 +354,7 @@ int slt_optimizer_step_moments(struct slt_optimizer *o, int first, int count, in
     (void)err;
     for (size_t i = 0; i < o->slots; i++) {
         const struct slt_slot *slot = &o->slot[i];
-        if (slot->states == 0 || !slt_slot_in(slot, first, count))
+        if (slot->states == 0 || slot->steps_apart || !slt_slot_in(slot, first, count))
             continue;
         const struct slt_adam_item item = slt_slot_item(slot, slot->param, slot->grad);
         if (is_converted(o, slot))

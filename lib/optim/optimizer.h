@@ -10,7 +10,8 @@
 #include "slt/compute.h"
 #include "slt/optimizer.h"
 
-#define SLT_OPTIMIZER_STATES 6 // the most states of a parameter
+#define SLT_OPTIMIZER_STATES    6 // the most states of a parameter
+#define SLT_OPTIMIZER_SCRATCHES 5 // the most scratches of a kind
 
 struct slt_state {
     const char *suffix;
@@ -26,6 +27,8 @@ struct slt_slot {
     int states, moments; // the first states are moments, one or two
     struct slt_state state[SLT_OPTIMIZER_STATES];
     struct slt_tensor master;       // F32: what BF16 weights are roundings of; absent without
+    double rate;                    // its learning rate over the run's
+    bool steps_apart;               // its kind steps it by itself (slt_optimizer_step_moments)
     struct slt_random_key rounding; // of values that are stored in BF16
 };
 
@@ -57,6 +60,8 @@ struct slt_optimizer_kind {
     void (*plan)(const struct slt_optimizer *optimizer, struct slt_slot *slot);
     // Lays out scratch of its own; may be NULL. Runs after the slots are planned, in both passes.
     void (*layout)(struct slt_optimizer *optimizer, struct slt_memory *memory);
+    // Fills the states that do not start as zeros; may be NULL.
+    void (*start)(struct slt_optimizer *optimizer);
     // Updates the slots of parts [first, first + count) from their gradients, reading the model's
     // scalars. update counts the updates done before, from 0.
     int (*step)(struct slt_optimizer *optimizer, int first, int count, int64_t update,
@@ -68,6 +73,7 @@ struct slt_optimizer {
     const struct slt_optimizer_kind *kind;
     enum slt_optimizer_id id;
     struct slt_optimizer_options options; // a copy
+    double lr;                            // the run's peak learning rate
     enum slt_precision precision;
     uint64_t seed;
     struct slt_model *model;
@@ -75,18 +81,18 @@ struct slt_optimizer {
     size_t slots;                 // one for each parameter, in the order of files
     struct slt_slot *slot;        // (slots)
     struct slt_adam_item *item;   // (slots): scratch of a multi-tensor step
-    struct slt_tensor scratch[2]; // of the kind's layout
+    struct slt_tensor scratch[SLT_OPTIMIZER_SCRATCHES]; // of the kind's layout
     // F32: some elements of a BF16 parameter and of its moments, where the backend does not take
     // them as they are
     struct slt_tensor unpacked[3];
 };
 
 const struct slt_optimizer_kind *slt_optimizer_kind(enum slt_optimizer_id id);
-// Slots for every parameter of the model. seed is of rounding, projectors and restarts. Errors:
-// SLT_ERR_RANGE where the optimizer cannot train such a model.
+// Slots for every parameter of the model. lr is the peak learning rate; seed is of rounding,
+// projectors and restarts. Errors: SLT_ERR_RANGE where the optimizer cannot train such a model.
 int slt_optimizer_init(struct slt_optimizer *optimizer, const struct slt_optimizer_options *options,
-                       enum slt_precision precision, uint64_t seed, struct slt_model *model,
-                       struct slt_error *err) SLT_CHECK_RESULT;
+                       double lr, enum slt_precision precision, uint64_t seed,
+                       struct slt_model *model, struct slt_error *err) SLT_CHECK_RESULT;
 // Lays out the states in the moments region (runs in both passes of the model's layout).
 void slt_optimizer_layout(struct slt_optimizer *optimizer);
 // The most rows of a projector, if gradients are to be accumulated in the optimizer's subspace,
@@ -102,7 +108,8 @@ struct slt_tensor slt_slot_view(const struct slt_optimizer *optimizer, const str
                                 struct slt_tensor part);
 // Points the slots at the parameters and at the gradients of their parts, grad (parts).
 void slt_optimizer_bind(struct slt_optimizer *optimizer, const struct slt_tensor *grad);
-// The weights have been loaded and no state has: masters start as the weights.
+// The weights have been loaded and no state has: masters start as the weights, other states as
+// their kind has it.
 void slt_optimizer_start(struct slt_optimizer *optimizer);
 void slt_optimizer_free(struct slt_optimizer *optimizer);
 
@@ -117,6 +124,12 @@ static inline bool slt_slot_in(const struct slt_slot *slot, int first, int count
 // Adds a state to a slot's list.
 void slt_slot_add(struct slt_slot *slot, const char *suffix, enum slt_dtype dtype, int64_t rows,
                   int64_t cols);
+// Whether the moments of so many elements are codes.
+bool slt_slot_has_codes(const struct slt_optimizer *optimizer, int64_t elements);
+// Adds the one moment of SGD: momentum_buffer in the type of moments, or as codes (state1,
+// absmax1).
+void slt_slot_add_momentum(const struct slt_optimizer *optimizer, struct slt_slot *slot,
+                           int64_t rows, int64_t cols);
 // Adds Adam's moments of a (rows, cols) gradient: exp_avg and exp_avg_sq in the type of moments or,
 // of a kind with codes where the matrix has at least 4096 elements, as codes (state1, state2,
 // absmax1, absmax2).
@@ -141,12 +154,11 @@ void slt_optimizer_set(struct slt_optimizer *optimizer, const struct slt_slot *s
 void slt_optimizer_adam(struct slt_optimizer *optimizer, const struct slt_slot *slot,
                         const struct slt_adam_item *item, const struct slt_adam *hyper,
                         int64_t update);
-// One multi-tensor step over the slots of parts [first, first + count), of all kinds whose slots
-// are moments of their gradients.
+// One multi-tensor step over the slots of parts [first, first + count) that do not step apart.
 int slt_optimizer_step_moments(struct slt_optimizer *optimizer, int first, int count,
                                int64_t update, struct slt_error *err) SLT_CHECK_RESULT;
 // The item of a step: param and grad as given, the moments from the slot's first
-// states; with the slot's master where param is the slot's own.
+// states, its rate; with the slot's master where param is the slot's own.
 struct slt_adam_item slt_slot_item(const struct slt_slot *slot, struct slt_tensor param,
                                    struct slt_tensor grad);
 

@@ -86,7 +86,8 @@ static void decode(const struct slt_optimizer *o, const struct slt_slot *slot, i
     m->ops->read(m->ctx, code, t.buffer, t.offset, (uint64_t)n);
     for (int64_t i = 0; i < n; i++) {
         if (i % o->hyper.block == 0)
-            slt_tensor_read(o->model, &max, slot->state[state + 2].tensor, i / o->hyper.block, 1);
+            slt_tensor_read(o->model, &max, slot->state[state + slot->moments].tensor,
+                            i / o->hyper.block, 1);
         x[i] = map[code[i]] * max;
     }
 }

@@ -4,9 +4,7 @@
 
 static void plan(const struct slt_optimizer *o, struct slt_slot *slot)
 {
-    slot->moments = 1;
-    slt_slot_add(slot, "momentum_buffer", slt_slot_moment_dtype(o, slot), slot->info.rows,
-                 slot->info.cols);
+    slt_slot_add_momentum(o, slot, slot->info.rows, slot->info.cols);
 }
 
 const struct slt_optimizer_kind slt_optimizer_sgd = {

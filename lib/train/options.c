@@ -19,6 +19,11 @@ static bool has_subspace(const struct slt_train_options *o)
     return slt_optimizer_has(o->optimizer.kind, SLT_TRAIT_SUBSPACE);
 }
 
+static bool is_orthogonal(const struct slt_train_options *o)
+{
+    return slt_optimizer_has(o->optimizer.kind, SLT_TRAIT_ORTHOGONAL);
+}
+
 static bool has_second_moment(const struct slt_train_options *o)
 {
     return slt_optimizer_has(o->optimizer.kind, SLT_TRAIT_SECOND_MOMENT);
@@ -39,6 +44,7 @@ static bool merges(const struct slt_train_options *o)
 #define CODES    "the optimizers with 8-bit moments", has_codes
 #define SECOND   "the optimizers with a second moment", has_second_moment
 #define SUBSPACE "the optimizers galore and galore8bit", has_subspace
+#define SPECTRAL "the optimizers muon and spectral", is_orthogonal
 #define FALLING  "the schedules that fall", falls
 #define MERGES   "the merges of --relora-every", merges
 #define ALL      NULL, NULL
@@ -86,6 +92,10 @@ static const struct slt_train_option table[] = {
      "added to the root of it", false, SECOND},
     {"adam-block", 0, "adam_block", WHOLE(optimizer.adam_block, 1, 2048, 256), optimizer, NULL,
      "elements that share a maximum in 8-bit moments", true, CODES},
+    {"spectral-lr", 0, "spectral_lr", REAL(optimizer.spectral_lr, 0, 1e30, 0.02), optimizer, NULL,
+     "peak learning rate of orthogonalised steps; --lr is that of the others", false, SPECTRAL},
+    {"momentum", 0, "momentum", REAL(optimizer.momentum, 0, 0.999999999, 0.95), optimizer, NULL,
+     "of orthogonalised steps", false, SPECTRAL},
     {"galore-rank", 0, "galore_rank", WHOLE(optimizer.galore_rank, 1, 1 << 24, 0), galore,
      "a quarter of the hidden size", "rank of projected gradients", true, SUBSPACE},
     {"galore-gap", 0, "galore_gap", WHOLE(optimizer.galore_gap, 1, 1e15, 200), galore, NULL,
@@ -264,6 +274,9 @@ int slt_train_resolve(struct slt_train_options *o, struct slt_error *err)
         return slt_error_set(err, SLT_ERR_RANGE,
                              "a batch of %lld is no multiple of the micro-batch of %lld",
                              (long long)o->batch, (long long)o->micro_batch);
+    if (is_orthogonal(o) && o->lr == 0)
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "--lr 0 stops every step: --spectral-lr follows its schedule");
     if (o->clip_exact && !(o->per_layer && o->clip > 0))
         return slt_error_set(
             err, SLT_ERR_RANGE,

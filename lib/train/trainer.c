@@ -25,7 +25,7 @@ static int layout_extra(struct slt_model *model, void *user, struct slt_error *e
         slt_optimizer_projects(&o->optimizer, &model->config, norm_is_whole(o)) > 0;
     int rc = 0;
     if (t->grads.grad == NULL &&
-        ((rc = slt_optimizer_init(&t->optimizer, &o->optimizer, o->precision, o->seed, model,
+        ((rc = slt_optimizer_init(&t->optimizer, &o->optimizer, o->lr, o->precision, o->seed, model,
                                   err)) != 0 ||
          (rc = slt_grads_init(&t->grads, model, updates_at_commit(o) && o->micro_batch == o->batch,
                               projects ? &t->optimizer : NULL, err)) != 0))
@@ -46,7 +46,8 @@ static struct slt_model_shape shape_of(const struct slt_train_options *o,
         .recompute = o->recompute,
         .bf16 = o->precision != SLT_PRECISION_F32,
         .unpacks = slt_linear_kind(config->method)->merges ||
-                   slt_optimizer_has(o->optimizer.kind, SLT_TRAIT_SUBSPACE),
+                   slt_optimizer_has(o->optimizer.kind, SLT_TRAIT_SUBSPACE) ||
+                   slt_optimizer_has(o->optimizer.kind, SLT_TRAIT_ORTHOGONAL),
         .trains = slt_trained_roles(o->train_only),
         .projected = slt_optimizer_projects(&o->optimizer, config, norm_is_whole(o))};
 }

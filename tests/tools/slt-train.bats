@@ -263,15 +263,19 @@ same_when_resumed() {
 
 @test "every optimizer resumes to the same bytes, on any number of threads" {
     init=$DATA/init.slt
-    for optimizer in adamw adam8bit sgd; do same_when_resumed --optimizer $optimizer; done
+    for optimizer in adamw adam8bit sgd muon8bit spectral spectral8bit; do same_when_resumed --optimizer $optimizer; done
     init=$DATA/full.slt
-    for optimizer in adamw adam8bit sgd; do same_when_resumed --optimizer $optimizer; done
+    for optimizer in adamw adam8bit sgd muon; do same_when_resumed --optimizer $optimizer; done
     for optimizer in galore galore8bit; do
         same_when_resumed --optimizer $optimizer --galore-rank 4 --galore-gap 3 --galore-svd exact
     done
     same_when_resumed --optimizer galore --galore-rank 4 --galore-gap 3 --galore-no-stagger
     for precision in bf16-sr bf16-master; do
         same_when_resumed --optimizer sgd --per-layer --precision $precision
+    done
+    init=$DATA/init.slt
+    for precision in bf16 bf16-sr bf16-master; do
+        same_when_resumed --optimizer spectral8bit --per-layer --precision $precision
     done
     # There is nothing to project in a model without full-rank weights.
     run slt-train "${TRAIN[@]}" --steps 3 --optimizer galore -o none.slt "$DATA/init.slt"
@@ -312,7 +316,7 @@ same_when_resumed() {
 }
 
 @test "an option that would change nothing is refused, by its name" {
-    for needless in "--galore-rank 4:galore8bit" "--galore-no-stagger:galore" "--adam-block 64:8-bit moments" "--relora-prune none:--relora-every"; do
+    for needless in "--galore-rank 4:galore8bit" "--galore-no-stagger:galore" "--adam-block 64:8-bit moments" "--spectral-lr 1:muon and spectral" "--momentum .5:muon and spectral" "--relora-prune none:--relora-every"; do
         # shellcheck disable=SC2086 # several words
         run slt-train "${TRAIN[@]}" --steps 3 ${needless%:*} -o none.slt "$DATA/init.slt"
         [ "$status" -eq 2 ]
@@ -335,7 +339,7 @@ same_when_resumed() {
     for init in "$DATA/init.slt" "$DATA/full.slt" tied.slt; do
         for micro in 4 1; do
             run=(slt-train "${TRAIN[@]}" --no-provenance --micro-batch $micro --steps 3 "$init")
-            for optimizer in adamw adam8bit "galore8bit --galore-rank 4"; do
+            for optimizer in adamw adam8bit spectral "galore8bit --galore-rank 4"; do
                 [[ $optimizer == galore8bit* ]] && [ "$init" = "$DATA/init.slt" ] && continue
                 # shellcheck disable=SC2086 # several words
                 "${run[@]}" --optimizer $optimizer -o end.slt
@@ -490,7 +494,7 @@ peak_anonymous() {
     for combination in "full adamw" "full adam8bit --per-layer" "full galore" "full galore8bit --per-layer" \
         "lowrank adamw" "lowrank adam8bit" "relora adamw" "sltrain adamw" "sltrain adam8bit --per-layer" \
         "sltrain adamw --recompute block" "sltrain adamw --micro-batch 2" "sltrain adamw --precision bf16-sr" \
-        "full galore --per-layer --micro-batch 2"; do
+        "full galore --per-layer --micro-batch 2" "full muon" "sltrain spectral8bit --per-layer"; do
         read -r method optimizer more <<<"$combination"
         # shellcheck disable=SC2086 # more is several words
         command=(slt-train "${run[@]}" --optimizer "$optimizer" $more "$method.slt")

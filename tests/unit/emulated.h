@@ -8,7 +8,9 @@
 #include <string.h>
 
 #include "check.h"
+#include "device/memory.h"
 #include "kernels/ops.h"
+#include "slt/device.h"
 
 // Its table, from the build folder that BUILD names, or from the library that SLT_TEST_CUDA names:
 // the real one, for tests on a GPU. A failed check and NULL if it is not there.
@@ -32,6 +34,28 @@ static inline const struct slt_ops *emulated_ops(void)
     CHECK(ops == NULL || ops->version == SLT_OPS_VERSION, "%s has version %u of the operations",
           path, ops->version);
     return ops != NULL && ops->version == SLT_OPS_VERSION ? ops : NULL;
+}
+
+// A device by name, "cuda-emulated" among them, of which there is one at a time.
+static inline int emulated_device_open(struct slt_device **device, const char *name, int threads,
+                                       struct slt_error *err)
+{
+    static struct slt_device emulated;
+    const struct slt_ops_options options = {.threads = threads};
+    if (strcmp(name, "cuda-emulated") != 0)
+        return slt_device_open(device, name, threads, err);
+    emulated = (struct slt_device){.ops = emulated_ops()};
+    *device = &emulated;
+    return emulated.ops == NULL ? slt_error_set(err, SLT_ERR_DEVICE, "no emulation")
+                                : emulated.ops->open(&emulated.ctx, &options, err);
+}
+
+static inline void emulated_device_close(struct slt_device *device)
+{
+    if (device->ops == emulated_ops())
+        device->ops->close(device->ctx);
+    else
+        slt_device_close(device);
 }
 
 // "forward", "reverse", "random".

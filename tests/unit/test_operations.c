@@ -219,7 +219,7 @@ static void run_optimizer(struct outcome *o, struct device *d, const struct samp
     values[SLT_SCALAR_C2] = 1 - 0.999;
     values[SLT_SCALAR_CLIP] = 0.5;
     const struct slt_tensor scalars = device_bytes(d, SLT_F64, SLT_SCALARS, values);
-    const struct slt_adam_item item = {.param = p, .grad = g[0], .m = m, .v = v};
+    const struct slt_adam_item item = {.param = p, .grad = g[0], .m = m, .v = v, .rate = 1};
     const struct slt_adam hyper = {
         .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.1, .eps_corrected = true};
     device_work(d, SLT_OP_GRAD_NORM, (struct slt_op_shape){.nnz = n + 5, .out = 2});
@@ -234,6 +234,58 @@ static void run_optimizer(struct outcome *o, struct device *d, const struct samp
     d->ops->adam_step(d->ctx, &item, 1, &hyper, scalars);
     keep(o, d, "adam p of a skipped step", p);
     free(squares);
+}
+
+// Steps of SGD that are kept as directions, with a momentum in F32 and one in codes; the direction
+// over its norm; a parameter that moves along it.
+static void run_direction(struct outcome *o, struct device *d, const struct sample *s)
+{
+    enum { BLOCK = 64 };
+    const int64_t n = s->tokens * s->d, blocks = (n + BLOCK - 1) / BLOCK;
+    const struct slt_tensor p = device_tensor(d, s->tokens, s->d, random_input("p", n, 1));
+    const struct slt_tensor direction = device_tensor(d, s->tokens, s->d, NULL);
+    const struct slt_tensor coded_direction = device_tensor(d, s->tokens, s->d, NULL);
+    const struct slt_tensor norms = device_tensor(d, 1, 2, random_input("norms", 2, 1));
+    uint8_t *codes = malloc((size_t)n + 1);
+    for (int64_t i = 0; i < n; i++)
+        codes[i] = (uint8_t)(i * 37);
+    double *maxima = host_random("maxima", blocks, 1);
+    for (int64_t i = 0; i < blocks; i++)
+        maxima[i] = fabs(maxima[i]);
+    const struct slt_tensor scalars = device_scalars(d, SLT_SCALAR_LR, 0.01);
+    double values[SLT_SCALARS] = {[SLT_SCALAR_LR] = 0.01, [SLT_SCALAR_GRAD_SCALE] = 0.5};
+    device_put(d, scalars, values);
+    struct slt_adam_item item[2] = {
+        {.param = direction,
+         .grad = device_tensor(d, s->tokens, s->d, random_input("g", n, 1)),
+         .m = device_tensor(d, s->tokens, s->d, random_input("m", n, 1)),
+         .direction = direction,
+         .rate = 2}};
+    item[1] = item[0];
+    item[1].m = device_bytes(d, SLT_U8, n, codes);
+    item[1].m_max = device_tensor(d, 1, blocks, maxima);
+    item[1].param = item[1].direction = coded_direction;
+    const struct slt_adam hyper = {
+        .beta1 = 0.95, .weight_decay = 0.1, .nesterov = true, .scale = 3, .block = BLOCK};
+    d->ops->adam_step(d->ctx, item, 2, &hyper, scalars);
+    keep(o, d, "direction", direction);
+    keep(o, d, "direction of coded momentum", coded_direction);
+    keep(o, d, "maxima of coded momentum", item[1].m_max);
+    device_work(d, SLT_OP_GRAD_NORM, (struct slt_op_shape){.nnz = n, .out = 1});
+    struct slt_tensor norm = slt_tensor_view(norms.buffer, norms.offset, norms.dtype, 1, 1);
+    d->ops->normalize(d->ctx, direction, norm);
+    keep(o, d, "normalized direction", direction);
+    keep(o, d, "norms", norms);
+    const struct slt_adam_item given = {
+        .param = p, .direction = direction, .rate = 5, .divisors = norms};
+    d->ops->adam_step(d->ctx, &given, 1, &hyper, scalars);
+    keep(o, d, "p after a given step", p);
+    d->ops->zero(d->ctx, direction.buffer, direction.offset,
+                 (uint64_t)n * slt_dtype_size(direction.dtype));
+    d->ops->normalize(d->ctx, direction, norm);
+    keep(o, d, "normalized zeros", direction);
+    free(codes);
+    free(maxima);
 }
 
 // ---- Comparisons ----
@@ -328,6 +380,7 @@ static void test_on_gpu(void)
         test_large(run_swiglu, &plain[i]);
         test_large(run_head, &plain[i]);
         test_large(run_optimizer, &plain[i]);
+        test_large(run_direction, &plain[i]);
     }
     for (size_t i = 0; i < sizeof attention / sizeof *attention; i++)
         test_large(run_attention, &attention[i]);
@@ -368,6 +421,7 @@ int main(void)
         test(run_swiglu, &plain[i]);
         test(run_head, &plain[i]);
         test(run_optimizer, &plain[i]);
+        test(run_direction, &plain[i]);
     }
     static const struct sample attention[] = {
         {2, 0, 0, {1, 2, 1, 1, 2, 0}},      {9, 0, 0, {3, 3, 2, 2, 6, 0}},

@@ -1,11 +1,13 @@
 // Optimizer steps against the originals: 8-bit AdamW against bitsandbytes
-// (tests/vectors/make_adam8.py), GaLore and SGD against their formulas, on fast backends and on the
+// (tests/vectors/make_adam8.py), GaLore, and orthogonalised momentum against PyTorch
+// (make_galore.py, make_spectral.py), SGD against its formula, on fast backends and on the
 // reference.
 #include <unistd.h>
 
 #include "core/codes.h"
 #include "device.h"
 #include "emulated.h"
+#include "slt/support.h"
 #include "training.h"
 #include "vectors.h"
 
@@ -52,7 +54,8 @@ static void check_adam8(const struct slt_ops *ops, const struct vector_file *v, 
     struct slt_adam_item item = {.param = device_tensor(&d, 1, size, values),
                                  .grad = device_tensor(&d, 1, size, NULL),
                                  .m = device_bytes(&d, moment, size, zero),
-                                 .v = device_bytes(&d, moment, size, zero)};
+                                 .v = device_bytes(&d, moment, size, zero),
+                                 .rate = 1};
     if (coded) {
         item.m_max = device_bytes(&d, SLT_F32, blocks, zero);
         item.v_max = device_bytes(&d, SLT_F32, blocks, zero);
@@ -128,7 +131,8 @@ static void fill(struct slt_model *m, struct slt_tensor t, int seed)
     free(values);
 }
 
-static void galore_steps(struct slt_trainer *t, int steps)
+// Steps from given weights along given gradients.
+static void given_steps(struct slt_trainer *t, int steps)
 {
     struct slt_error err;
     struct slt_model *m = t->model;
@@ -152,8 +156,10 @@ struct small {
     struct slt_trainer *trainer;
 };
 
-// A trainer of a one-layer model with a vocabulary; its data is not used.
-static struct small make_small(const char *device, int64_t vocab, struct slt_train_options *options)
+// A trainer of a one-layer model with a vocabulary, sparse plus low-rank of rank 4 if not
+// full-rank; its data is not used.
+static struct small make_small(const char *device, enum slt_method method, int64_t vocab,
+                               struct slt_train_options *options)
 {
     struct small s = {0};
     struct slt_error err;
@@ -172,10 +178,18 @@ static struct small make_small(const char *device, int64_t vocab, struct slt_tra
     config.num_hidden_layers = 1;
     config.num_attention_heads = config.num_key_value_heads = 2;
     config.head_dim = 8;
+    config.method = method;
+    if (method == SLT_SLTRAIN) {
+        config.rank = 4;
+        config.alpha = 2;
+        config.density = 0.1;
+        config.support.kind = SLT_SUPPORT_RANDOM;
+        CHECK_OK(slt_support_crc(&config.support_crc, &config, &err), err);
+    }
     options->steps = 12;
     options->batch = 1;
     options->seq = 4;
-    CHECK_OK(slt_device_open(&s.device, device, 2, &err), err);
+    CHECK_OK(emulated_device_open(&s.device, device, 2, &err), err);
     CHECK_OK(make_trainer(&s.trainer, s.device, &config, s.tokens, options, &err), err);
     return s;
 }
@@ -184,15 +198,40 @@ static void free_small(struct small *s)
 {
     slt_trainer_free(s->trainer);
     slt_tokens_close(s->tokens);
-    slt_device_close(s->device);
+    emulated_device_close(s->device);
 }
+
+// The parameters against those of a vector file, as its names have them.
+static void check_params(const struct slt_trainer *t, const struct vector_file *v,
+                         const char *prefix, const char *const *names, size_t count, double limit,
+                         const char *what)
+{
+    CHECK(t->optimizer.slots == count, "%s: %zu parameters", what, t->optimizer.slots);
+    for (size_t i = 0; i < t->optimizer.slots; i++) {
+        const struct slt_tensor p = t->optimizer.slot[i].param;
+        size_t n;
+        float got[16 * 24];
+        double error = 0, norm = 0;
+        const float *want = vector_find(v, prefix, names[i], &n);
+        CHECK((int64_t)n == p.rows * p.cols, "%s: %s has %zu values", what, names[i], n);
+        slt_tensor_read(t->model, got, p, 0, p.rows * p.cols);
+        for (size_t k = 0; k < n; k++) {
+            error += ((double)got[k] - want[k]) * ((double)got[k] - want[k]);
+            norm += (double)want[k] * want[k];
+        }
+        CHECK(sqrt(error / norm) <= limit, "%s: %s is off by %g", what, names[i],
+              sqrt(error / norm));
+    }
+}
+
+static const char *const full_names[] = {"embed", "norm1", "q",  "k",    "v",    "o",
+                                         "norm2", "gate",  "up", "down", "norm", "head"};
 
 static void check_galore(const struct vector_file *v, const char *device_name,
                          enum slt_galore_svd svd, double limit)
 {
-    static const char *const names[] = {"embed", "norm1", "q",  "k",    "v",    "o",
-                                        "norm2", "gate",  "up", "down", "norm", "head"};
     struct slt_train_options options;
+    char what[64];
     slt_train_defaults(&options);
     options.lr = 1e-2;
     options.seed = 0;
@@ -202,25 +241,79 @@ static void check_galore(const struct vector_file *v, const char *device_name,
     options.optimizer.galore_gap = 5;
     options.optimizer.galore_stagger = false;
     options.optimizer.galore_svd = svd;
-    struct small small = make_small(device_name, 11, &options);
+    struct small small = make_small(device_name, SLT_FULL, 11, &options);
     struct slt_trainer *t = small.trainer;
-    galore_steps(t, 12);
-    CHECK(t->optimizer.slots == 12, "%zu parameters", t->optimizer.slots);
-    for (size_t i = 0; i < t->optimizer.slots; i++) {
-        const struct slt_tensor p = t->optimizer.slot[i].param;
-        size_t n;
-        float got[16 * 24];
-        double error = 0, norm = 0;
-        const float *want = vector_find(v, "", names[i], &n);
-        slt_tensor_read(t->model, got, p, 0, p.rows * p.cols);
-        for (size_t k = 0; k < n; k++) {
-            error += ((double)got[k] - want[k]) * ((double)got[k] - want[k]);
-            norm += (double)want[k] * want[k];
-        }
-        CHECK(sqrt(error / norm) <= limit, "%s on %s, svd %d: error %g", names[i], device_name,
-              (int)svd, sqrt(error / norm));
-    }
+    given_steps(t, 12);
+    snprintf(what, sizeof what, "galore on %s, svd %d", device_name, (int)svd);
+    check_params(t, v, "", full_names, 12, limit, what);
     free_small(&small);
+}
+
+// ---- Orthogonalised momentum ----
+
+static const char *const factor_names[] = {
+    "embed", "norm1", "q.A",  "q.B",    "q.S",    "k.A",    "k.B",    "k.S",    "v.A",
+    "v.B",   "v.S",   "o.A",  "o.B",    "o.S",    "norm2",  "gate.A", "gate.B", "gate.S",
+    "up.A",  "up.B",  "up.S", "down.A", "down.B", "down.S", "norm",   "head"};
+
+// limit: what five iterations make of rounding in float32.
+static void check_spectral(const struct vector_file *v, const char *device_name,
+                           enum slt_optimizer_id id, enum slt_method method, double limit)
+{
+    struct slt_train_options options;
+    char prefix[64], what[96];
+    slt_train_defaults(&options);
+    options.lr = 1e-2;
+    options.optimizer.weight_decay = 0.1;
+    options.optimizer.kind = id;
+    options.optimizer.spectral_lr = 5e-2;
+    struct small small = make_small(device_name, method, 11, &options);
+    struct slt_optimizer *o = &small.trainer->optimizer;
+    slt_optimizer_start(o);
+    for (size_t i = 0; i < o->slots; i++) {
+        const struct slt_tensor vector = slt_slot_state(&o->slot[i], "singular_vector");
+        if (vector.buffer == NULL)
+            continue;
+        fill(small.trainer->model, vector, 7000 + (int)i);
+        o->model->ops->normalize(o->model->ctx, vector, (struct slt_tensor){0});
+    }
+    given_steps(small.trainer, 8);
+    snprintf(prefix, sizeof prefix, "%s-%s/", slt_optimizer_name(id), slt_method_name(method));
+    snprintf(what, sizeof what, "%s on %s", prefix, device_name);
+    check_params(small.trainer, v, prefix, method == SLT_FULL ? full_names : factor_names,
+                 method == SLT_FULL ? 12 : 26, limit, what);
+    free_small(&small);
+}
+
+// 8-bit moments beside BF16 weights move a model much as others do.
+static void check_spectral_codes(const char *device_name, enum slt_precision precision)
+{
+    struct slt_train_options options;
+    double size[2], apart = 0;
+    float *value[2];
+    slt_train_defaults(&options);
+    options.optimizer.spectral_lr = 1e-3;
+    for (int coded = 0; coded < 2; coded++) {
+        options.optimizer.kind = coded ? SLT_OPTIMIZER_SPECTRAL8BIT : SLT_OPTIMIZER_SPECTRAL;
+        options.precision = coded ? precision : SLT_PRECISION_F32;
+        struct small small = make_small(device_name, SLT_SLTRAIN, 11, &options);
+        slt_optimizer_start(&small.trainer->optimizer);
+        given_steps(small.trainer, 4);
+        const struct slt_tensor p = small.trainer->optimizer.slot[2].param; // q.A
+        const int64_t n = p.rows * p.cols;
+        value[coded] = malloc((size_t)n * sizeof(float));
+        slt_tensor_read(small.trainer->model, value[coded], p, 0, n);
+        size[coded] = 0;
+        for (int64_t i = 0; i < n; i++)
+            size[coded] += (double)value[coded][i] * (double)value[coded][i];
+        for (int64_t i = 0; coded && i < n; i++)
+            apart += pow((double)value[0][i] - (double)value[1][i], 2);
+        free_small(&small);
+    }
+    CHECK(apart <= 1e-4 * size[0], "spectral8bit on %s in precision %d: %g of the values apart",
+          device_name, (int)precision, sqrt(apart / size[0]));
+    free(value[0]);
+    free(value[1]);
 }
 
 // ---- 8-bit moments beside BF16 weights ----
@@ -235,7 +328,7 @@ static void check_blocks(void)
     options.precision = SLT_PRECISION_BF16;
     options.optimizer.kind = SLT_OPTIMIZER_ADAM8BIT;
     options.optimizer.adam_block = BLOCK;
-    struct small small = make_small("cpu", VOCAB, &options);
+    struct small small = make_small("cpu", SLT_FULL, VOCAB, &options);
     struct slt_trainer *t = small.trainer;
     const struct slt_slot *slot = &t->optimizer.slot[0];
     const int64_t n = (int64_t)VOCAB * D, blocks = n / BLOCK;
@@ -278,7 +371,8 @@ static void check_sgd(const struct slt_ops *ops)
     vector_hashed(p, 1000, N);
     const struct slt_adam_item item = {.param = device_tensor(&d, 1, N, p),
                                        .grad = device_tensor(&d, 1, N, NULL),
-                                       .m = device_bytes(&d, SLT_F32, N, zero)};
+                                       .m = device_bytes(&d, SLT_F32, N, zero),
+                                       .rate = 1};
     const struct slt_adam hyper = {.beta1 = 0.9, .weight_decay = 0.1, .scale = 1, .block = 256};
     double scalar[SLT_SCALARS] = {[SLT_SCALAR_LR] = 0.2,
                                   [SLT_SCALAR_C1] = 1,
@@ -323,6 +417,17 @@ int main(void)
     check_galore(&v, "cpu-reference", SLT_GALORE_EXACT, 1e-5);
     // r + 8 vectors of 16: all but exact for a matrix this small.
     check_galore(&v, "cpu", SLT_GALORE_RANDOMIZED, 1e-1);
+    vector_file_free(&v);
+    vector_file_read(&v, "spectral");
+    static const char *const devices[] = {"cpu", "cpu-reference", "cuda-emulated"};
+    for (int d = 0; d < 3; d++) {
+        check_spectral(&v, devices[d], SLT_OPTIMIZER_MUON, SLT_FULL, 1e-5);
+        check_spectral(&v, devices[d], SLT_OPTIMIZER_MUON, SLT_SLTRAIN, 1e-5);
+        check_spectral(&v, devices[d], SLT_OPTIMIZER_SPECTRAL, SLT_SLTRAIN, 1e-5);
+        check_spectral_codes(devices[d], SLT_PRECISION_F32);
+        if (d != 1)
+            check_spectral_codes(devices[d], SLT_PRECISION_BF16);
+    }
     vector_file_free(&v);
     return TEST_END();
 }

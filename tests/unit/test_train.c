@@ -213,6 +213,7 @@ static struct slt_trainer *create(struct slt_device *device, struct slt_tokens *
              err);
     CHECK_OK(slt_model_load(trainer->model, reader, &more, &err), err);
     CHECK(more == 0, "a new checkpoint has no optimizer state");
+    slt_optimizer_start(&trainer->optimizer);
     slt_checkpoint_close(reader);
     return trainer;
 }
@@ -468,6 +469,11 @@ static void check_plans(struct slt_device *device, struct slt_tokens *tokens)
     check_plan(device, tokens, SLT_SLTRAIN, o, "adam8bit per layer");
     o.optimizer.kind = SLT_OPTIMIZER_SGD;
     check_plan(device, tokens, SLT_SLTRAIN, o, "sgd per layer");
+    o.optimizer.kind = SLT_OPTIMIZER_SPECTRAL8BIT;
+    check_plan(device, tokens, SLT_SLTRAIN, o, "spectral8bit per layer");
+    o.optimizer.kind = SLT_OPTIMIZER_MUON;
+    o.precision = SLT_PRECISION_F32;
+    check_plan(device, tokens, SLT_FULL, o, "muon per layer");
 }
 
 static void check_emulated(struct slt_tokens *tokens)
@@ -490,6 +496,8 @@ static void check_emulated(struct slt_tokens *tokens)
     check_recorded(&device, tokens, &o, "four micro-batches");
     o.optimizer.kind = SLT_OPTIMIZER_SGD;
     check_recorded(&device, tokens, &o, "sgd");
+    o.optimizer.kind = SLT_OPTIMIZER_SPECTRAL8BIT;
+    check_recorded(&device, tokens, &o, "spectral8bit");
     o.per_layer = true;
     o.micro_batch = 4;
     o.clip = 0.5;

@@ -113,9 +113,10 @@ static void check_gradients(struct slt_trainer *t, const struct vectors *v, cons
 static int layout_extra(struct slt_model *model, void *user, struct slt_error *err)
 {
     struct slt_trainer *t = user;
-    if (t->grads.grad == NULL && (slt_optimizer_init(&t->optimizer, &t->options.optimizer,
-                                                     SLT_PRECISION_F32, 0, model, err) != 0 ||
-                                  slt_grads_init(&t->grads, model, false, NULL, err) != 0))
+    if (t->grads.grad == NULL &&
+        (slt_optimizer_init(&t->optimizer, &t->options.optimizer, t->options.lr, SLT_PRECISION_F32,
+                            0, model, err) != 0 ||
+         slt_grads_init(&t->grads, model, false, NULL, err) != 0))
         return err->code;
     slt_grads_layout(&t->grads, model);
     slt_optimizer_layout(&t->optimizer);
@@ -164,26 +165,6 @@ static void step(struct slt_trainer *t, const struct vectors *v, int number, con
 }
 
 // A device by its name, "cuda-emulated" too.
-static int open_device(struct slt_device **device, const char *name, struct slt_error *err)
-{
-    static struct slt_device emulated;
-    const struct slt_ops_options options = {.threads = 2};
-    if (strcmp(name, "cuda-emulated") != 0)
-        return slt_device_open(device, name, 2, err);
-    emulated = (struct slt_device){.ops = emulated_ops()};
-    *device = &emulated;
-    return emulated.ops == NULL ? slt_error_set(err, SLT_ERR_DEVICE, "no emulation")
-                                : emulated.ops->open(&emulated.ctx, &options, err);
-}
-
-static void close_device(struct slt_device *device, const char *name)
-{
-    if (strcmp(name, "cuda-emulated") == 0)
-        device->ops->close(device->ctx);
-    else
-        slt_device_close(device);
-}
-
 static void check_case(const char *name, const char *device_name, enum slt_route route)
 {
     struct slt_error err;
@@ -192,7 +173,7 @@ static void check_case(const char *name, const char *device_name, enum slt_route
     char what[100];
     read_vectors(&v, name);
     snprintf(what, sizeof what, "%s on %s, route %d", name, device_name, (int)route);
-    CHECK_OK(open_device(&device, device_name, &err), err);
+    CHECK_OK(emulated_device_open(&device, device_name, 2, &err), err);
     struct slt_trainer t = {.options = v.options};
     const struct slt_model_shape shape = {.batch = v.batch,
                                           .seq = v.seq,
@@ -208,7 +189,7 @@ static void check_case(const char *name, const char *device_name, enum slt_route
     slt_model_free(t.model);
     slt_grads_free(&t.grads);
     slt_optimizer_free(&t.optimizer);
-    close_device(device, device_name);
+    emulated_device_close(device);
     vector_file_free(&v.tensors);
 }
 
@@ -251,7 +232,7 @@ static void check_generation(const char *name, const char *device_name, int64_t 
     write_checkpoint(path, &v);
     CHECK_OK(slt_input_open(&in, path, NULL, &err), err);
     CHECK_OK(slt_checkpoint_open(&reader, in, &err), err);
-    CHECK_OK(open_device(&device, device_name, &err), err);
+    CHECK_OK(emulated_device_open(&device, device_name, 2, &err), err);
     CHECK_OK(slt_generator_create(&generator, device, reader, v.seq, &sampling, &err), err);
     const int32_t *ids = vector_find(&v.tensors, "", "tokens", &n);
     const float *want = vector_find(&v.tensors, "", "logits", &n);
@@ -266,7 +247,7 @@ static void check_generation(const char *name, const char *device_name, int64_t 
     CHECK(worst <= limit, "%s generated on %s: logits off by %g", name, device_name, worst);
     slt_generator_free(generator);
     slt_checkpoint_close(reader);
-    close_device(device, device_name);
+    emulated_device_close(device);
     vector_file_free(&v.tensors);
     unlink(path);
 }

@@ -9,11 +9,9 @@
 
 // The optimizers: enumerator and name. Each is a file of lib/optim with the row slt_optimizer_NAME.
 #define SLT_OPTIMIZERS(row)                                                                        \
-    row(ADAMW, adamw)                                                                              \
-    row(ADAM8BIT, adam8bit)                                                                        \
-    row(GALORE, galore)                                                                            \
-    row(GALORE8BIT, galore8bit)                                                                    \
-    row(SGD, sgd)
+    row(ADAMW, adamw) row(ADAM8BIT, adam8bit) row(GALORE, galore) row(GALORE8BIT, galore8bit)      \
+        row(SGD, sgd) row(MUON, muon) row(MUON8BIT, muon8bit) row(SPECTRAL, spectral)              \
+            row(SPECTRAL8BIT, spectral8bit)
 
 enum slt_optimizer_id {
 #define SLT_ROW(id, name) SLT_OPTIMIZER_##id,
@@ -30,6 +28,8 @@ struct slt_optimizer_options {
     double weight_decay, beta1, beta2;
     double eps;                     // below 0: the optimizer's default, 1e-8, GaLore's 1e-6
     int64_t adam_block;             // elements that share a maximum in 8-bit moments
+    double spectral_lr;             // peak learning rate of orthogonalised steps
+    double momentum;                // of orthogonalised steps
     int64_t galore_rank;            // 0: a quarter of the hidden size
     int64_t galore_gap;             // updates from one projector to the next
     double galore_scale;            // of projected steps
@@ -63,6 +63,7 @@ enum slt_optimizer_trait {
     SLT_TRAIT_CODES = 1,         // moments are 8-bit codes
     SLT_TRAIT_SUBSPACE = 2,      // it works in a subspace of the gradients
     SLT_TRAIT_SECOND_MOMENT = 4, // steps are divided by the root of one
+    SLT_TRAIT_ORTHOGONAL = 8,    // steps of matrices are orthogonalised
 };
 SLT_API bool slt_optimizer_has(enum slt_optimizer_id id, enum slt_optimizer_trait trait);
 
