@@ -25,6 +25,7 @@ enum cli_kind {
     CLI_SECONDS, // double: a duration such as 90, 15m, 2h
     CLI_CHOICE,  // int: the position of the text among "a|b|c"
     CLI_WORD,    // const char *: one of "a|b|c"
+    CLI_SCALES,  // double for each of "a|b|c", in [min, max]; the text is "b=2,c=0.5"
     CLI_HEADING, // no option: help is a line of --help above those that follow
 };
 
@@ -33,8 +34,9 @@ struct cli_option {
     int letter;       // 0: none
     enum cli_kind kind;
     void *target;
-    const char *arg; // name of the argument in --help, NULL for flags; of a choice: "a|b|c"
-    double min, max; // CLI_WHOLE and CLI_REAL
+    const char
+        *arg; // name of the argument in --help, NULL for flags; of a choice and of scales: "a|b|c"
+    double min, max; // CLI_WHOLE, CLI_REAL, CLI_SCALES
     const char *help;
 };
 

@@ -117,8 +117,8 @@ static void print_help(void)
         char left[96], letter[8] = "    ";
         if (o->letter != 0)
             snprintf(letter, sizeof letter, "-%c, ", o->letter);
-        snprintf(left, sizeof left, "%s--%s%s%s", letter, o->name, o->arg != NULL ? " " : "",
-                 o->arg != NULL ? o->arg : "");
+        snprintf(left, sizeof left, "%s--%s%s%s%s", letter, o->name, o->arg != NULL ? " " : "",
+                 o->arg != NULL ? o->arg : "", o->kind == CLI_SCALES ? "=X,..." : "");
         printf("  %-34s%s%s\n", left,
                strlen(left) > 33 ? "\n                                    " : "", o->help);
     }
@@ -139,6 +139,30 @@ static int find_choice(const char *choices, const char *text)
         if (c[n] == '\0')
             return -1;
         c += n + 1;
+    }
+}
+
+// "b=2,c=0.5" into the values of "a|b|c".
+static void apply_scales(const struct cli_option *o, const char *what, const char *text)
+{
+    struct slt_error err;
+    char name[64], value[64], whole[160];
+    for (const char *at = text;; at += *at == ',') {
+        const size_t n = strcspn(at, "=,"), end = strcspn(at, ",");
+        if (at[n] != '=' || n >= sizeof name || end - n > sizeof value)
+            cli_usage("%s: '%s' is no list of NAME=X, separated by commas (names: %s)", what, text,
+                      o->arg);
+        snprintf(name, sizeof name, "%.*s", (int)n, at);
+        snprintf(value, sizeof value, "%.*s", (int)(end - n - 1), at + n + 1);
+        snprintf(whole, sizeof whole, "%s %s", what, name);
+        const int choice = find_choice(o->arg, name);
+        if (choice < 0)
+            cli_usage("%s: unknown name '%s' (known: %s)", what, name, o->arg);
+        if (slt_real_parse((double *)o->target + choice, whole, value, o->min, o->max, &err) != 0)
+            cli_usage("%s", err.message);
+        at += end;
+        if (*at == '\0')
+            return;
     }
 }
 
@@ -187,6 +211,9 @@ static void apply(const struct cli_option *o, const char *text)
         rc = slt_duration_parse(o->target, what, text, &err);
         break;
     case CLI_HEADING:
+        break;
+    case CLI_SCALES:
+        apply_scales(o, what, text);
         break;
     case CLI_CHOICE:
     case CLI_WORD: {

@@ -22,16 +22,15 @@ static const char *help_of(char *text, size_t size, const struct slt_train_optio
 
 static struct cli_option row_of(const struct slt_train_option *f, struct slt_train_options *o)
 {
-    static const enum cli_kind kinds[] = {[SLT_OPTION_WHOLE] = CLI_WHOLE,
-                                          [SLT_OPTION_REAL] = CLI_REAL,
-                                          [SLT_OPTION_FLAG] = CLI_FLAG,
-                                          [SLT_OPTION_CLEAR] = CLI_CLEAR,
-                                          [SLT_OPTION_CHOICE] = CLI_CHOICE};
+    static const enum cli_kind kinds[] = {
+        [SLT_OPTION_WHOLE] = CLI_WHOLE,   [SLT_OPTION_REAL] = CLI_REAL,
+        [SLT_OPTION_FLAG] = CLI_FLAG,     [SLT_OPTION_CLEAR] = CLI_CLEAR,
+        [SLT_OPTION_CHOICE] = CLI_CHOICE, [SLT_OPTION_SCALES] = CLI_SCALES};
     return (struct cli_option){.name = f->name,
                                .letter = f->letter,
                                .kind = kinds[f->kind],
                                .target = (char *)o + f->offset,
-                               .arg = f->kind == SLT_OPTION_CHOICE  ? f->choices
+                               .arg = f->choices != NULL            ? f->choices
                                       : f->kind == SLT_OPTION_WHOLE ? "N"
                                       : f->kind == SLT_OPTION_REAL  ? "X"
                                                                     : NULL,

@@ -357,6 +357,8 @@ int main(int argc, char **argv)
         {"keep", 0, CLI_WHOLE, &o.run.keep, "N", 1, 1e9, "newest state checkpoints to keep (2)"},
         {"resume", 0, CLI_FLAG, &o.run.resume, NULL, 0, 0,
          "go on from the newest whole PREFIX-*.slt, if there is one"},
+        {"extend", 0, CLI_TEXT, &o.run.extend, "STATE", 0, 0,
+         "go on from a state of a run with fewer --steps, from before its learning rate fell"},
         {"eager", 0, CLI_FLAG, &o.run.eager, NULL, 0, 0,
          "on a GPU, run each operation by itself instead of recorded ones at once"},
         {"keep-state", 0, CLI_FLAG, &o.run.keep_state, NULL, 0, 0,

@@ -104,6 +104,25 @@ static bool has_masters(const struct slt_optimizer *o)
     return o->precision == SLT_PRECISION_BF16_MASTER;
 }
 
+static enum slt_rate_role rate_role(const struct slt_param_info *p)
+{
+    switch (p->role) {
+    case SLT_ROLE_EMBEDDING:
+        return SLT_RATE_EMBEDDING;
+    case SLT_ROLE_HEAD:
+        return SLT_RATE_HEAD;
+    case SLT_ROLE_NORM:
+        return SLT_RATE_NORMS;
+    case SLT_ROLE_LORA_A:
+    case SLT_ROLE_LORA_B:
+        return SLT_RATE_FACTORS;
+    case SLT_ROLE_SPARSE:
+        return SLT_RATE_SPARSE;
+    default:
+        return SLT_RATE_WEIGHTS;
+    }
+}
+
 void slt_optimizer_layout(struct slt_optimizer *o)
 {
     struct slt_memory *memory = &o->model->memory;
@@ -112,7 +131,7 @@ void slt_optimizer_layout(struct slt_optimizer *o)
         slot->info = o->model->param[i].info;
         slot->part = o->model->param[i].part;
         slot->states = 0;
-        slot->rate = 1;
+        slot->rate = o->options.lr_scale[rate_role(&slot->info)];
         slot->steps_apart = false;
         if (!slot->info.frozen) {
             o->kind->plan(o, slot);

@@ -20,6 +20,10 @@ double slt_schedule_factor(const struct slt_schedule *s, int64_t steps, int64_t 
         return cosine(floor_, x);
     case SLT_SCHEDULE_LINEAR:
         return 1 - (1 - floor_) * x;
+    case SLT_SCHEDULE_WSD: {
+        const int64_t into = t - (steps - s->decay_steps);
+        return into <= 0 ? 1 : 1 - (1 - floor_) * sqrt((double)into / (double)s->decay_steps);
+    }
     case SLT_SCHEDULE_JAGGED: {
         const int64_t j = restart_every > 0 ? t % restart_every : t, u = s->restart_warmup;
         if (j >= u || t < restart_every || span <= 0)
@@ -29,4 +33,11 @@ double slt_schedule_factor(const struct slt_schedule *s, int64_t steps, int64_t 
     default:
         return 1;
     }
+}
+
+int64_t slt_schedule_common(const struct slt_schedule *s, int64_t steps)
+{
+    return s->kind == SLT_SCHEDULE_CONSTANT ? steps
+           : s->kind == SLT_SCHEDULE_WSD    ? steps - s->decay_steps
+                                            : 0;
 }

@@ -1,6 +1,7 @@
 // The options of training: names, ranges, defaults, help and record, from one table.
 #include <jansson.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "train/options.h"
@@ -34,6 +35,11 @@ static bool falls(const struct slt_train_options *o)
     return o->schedule.kind != SLT_SCHEDULE_CONSTANT;
 }
 
+static bool is_stable(const struct slt_train_options *o)
+{
+    return o->schedule.kind == SLT_SCHEDULE_WSD;
+}
+
 static bool merges(const struct slt_train_options *o)
 {
     return o->optimizer.relora_every > 0;
@@ -46,6 +52,7 @@ static bool merges(const struct slt_train_options *o)
 #define SUBSPACE "the optimizers galore and galore8bit", has_subspace
 #define SPECTRAL "the optimizers muon and spectral", is_orthogonal
 #define FALLING  "the schedules that fall", falls
+#define STABLE   "the schedule wsd", is_stable
 #define MERGES   "the merges of --relora-every", merges
 #define ALL      NULL, NULL
 
@@ -55,6 +62,7 @@ static bool merges(const struct slt_train_options *o)
 #define FLAG(member)                   SLT_OPTION_FLAG, AT(member), 0, 1, 0, NULL
 #define CLEAR(member)                  SLT_OPTION_CLEAR, AT(member), 0, 1, 1, NULL
 #define CHOICE(member, choices)        SLT_OPTION_CHOICE, AT(member), 0, 0, 0, choices
+#define SCALES(member, max, choices)   SLT_OPTION_SCALES, AT(member), 0, max, 1, choices
 
 #define NAME(id, name) "|" #name
 
@@ -74,12 +82,16 @@ static const struct slt_train_option table[] = {
     {"layout", 0, "layout", CHOICE(packing, "packed|document"), sequences, NULL,
      "windows of the whole file, or one sequence for each document", false, ALL},
     {"lr", 0, "lr", REAL(lr, 0, 1e30, 3e-3), rate, "3e-3", "peak learning rate", false, ALL},
+    {"lr-scale", 0, "lr_scale", SCALES(optimizer.lr_scale, 1e6, SLT_RATE_ROLE_NAMES), rate, "1",
+     "learning rates of some parameters, as multiples of the others'", false, ALL},
     {"min-lr-ratio", 0, "min_lr_ratio", REAL(schedule.min_lr_ratio, 0, 1, 0.1), rate, NULL,
      "floor of the schedule over --lr", false, FALLING},
     {"warmup", 0, "warmup", WHOLE(schedule.warmup, 0, 1e15, 0), rate, NULL,
      "steps of linear warm-up", false, ALL},
-    {"schedule", 0, "schedule", CHOICE(schedule.kind, "cosine|linear|constant|jagged"), rate, NULL,
+    {"schedule", 0, "schedule", CHOICE(schedule.kind, SLT_SCHEDULE_NAMES), rate, NULL,
      "learning rate after the warm-up", false, ALL},
+    {"decay-steps", 0, "decay_steps", WHOLE(schedule.decay_steps, 1, 1e15, 0), rate,
+     "a fifth of all", "last steps, in which the learning rate of wsd falls", false, STABLE},
     {"optimizer", 0, "optimizer", CHOICE(optimizer.kind, SLT_OPTIMIZERS(NAME) + 1), optimizer, NULL,
      "what turns gradients into steps", true, ALL},
     {"weight-decay", 0, "weight_decay", REAL(optimizer.weight_decay, 0, 1e3, 0), optimizer, NULL,
@@ -161,6 +173,14 @@ static int64_t whole_of(const struct slt_train_options *o, const struct slt_trai
     }
 }
 
+// Number at of an option's scales.
+static double scale_of(const struct slt_train_options *o, const struct slt_train_option *f, int at)
+{
+    double scale;
+    memcpy(&scale, (const char *)o + f->offset + (size_t)at * sizeof scale, sizeof scale);
+    return scale;
+}
+
 static double real_of(const struct slt_train_options *o, const struct slt_train_option *f)
 {
     double real;
@@ -168,26 +188,6 @@ static double real_of(const struct slt_train_options *o, const struct slt_train_
         return (double)whole_of(o, f);
     memcpy(&real, (const char *)o + f->offset, sizeof real);
     return real;
-}
-
-void slt_train_defaults(struct slt_train_options *o)
-{
-    *o = (struct slt_train_options){0};
-    for (size_t i = 0; i < ROWS; i++) {
-        const struct slt_train_option *f = &table[i];
-        char *at = (char *)o + f->offset;
-        const int64_t whole = (int64_t)f->standard;
-        const int choice = (int)whole;
-        const bool flag = whole != 0;
-        if (f->kind == SLT_OPTION_REAL)
-            memcpy(at, &f->standard, sizeof f->standard);
-        else if (f->kind == SLT_OPTION_WHOLE)
-            memcpy(at, &whole, sizeof whole);
-        else if (f->kind == SLT_OPTION_CHOICE)
-            memcpy(at, &choice, sizeof choice);
-        else
-            memcpy(at, &flag, sizeof flag);
-    }
 }
 
 // Choice number at of "a|b|c": its start, and in *length how long it is; NULL if there are fewer.
@@ -199,6 +199,42 @@ static const char *choice_at(const char *choices, int64_t at, size_t *length)
     }
     *length = strcspn(choices, "|");
     return at == 0 && *length > 0 ? choices : NULL;
+}
+
+void slt_train_defaults(struct slt_train_options *o)
+{
+    *o = (struct slt_train_options){0};
+    for (size_t i = 0; i < ROWS; i++) {
+        const struct slt_train_option *f = &table[i];
+        char *at = (char *)o + f->offset;
+        const int64_t whole = (int64_t)f->standard;
+        const int choice = (int)whole;
+        const bool flag = whole != 0;
+        size_t length;
+        for (int k = 0; f->kind == SLT_OPTION_SCALES && choice_at(f->choices, k, &length) != NULL;
+             k++)
+            memcpy(at + (size_t)k * sizeof f->standard, &f->standard, sizeof f->standard);
+        if (f->kind == SLT_OPTION_REAL)
+            memcpy(at, &f->standard, sizeof f->standard);
+        else if (f->kind == SLT_OPTION_WHOLE)
+            memcpy(at, &whole, sizeof whole);
+        else if (f->kind == SLT_OPTION_CHOICE)
+            memcpy(at, &choice, sizeof choice);
+        else if (f->kind != SLT_OPTION_SCALES)
+            memcpy(at, &flag, sizeof flag);
+    }
+}
+
+static int check_scales(const struct slt_train_options *o, const struct slt_train_option *f,
+                        struct slt_error *err)
+{
+    size_t length;
+    const char *name;
+    for (int k = 0; (name = choice_at(f->choices, k, &length)) != NULL; k++)
+        if (!(scale_of(o, f, k) >= f->min && scale_of(o, f, k) <= f->max))
+            return slt_error_set(err, SLT_ERR_RANGE, "--%s %.*s=%.10g is outside [%.10g, %.10g]",
+                                 f->name, (int)length, name, scale_of(o, f, k), f->min, f->max);
+    return 0;
 }
 
 static int check_value(const struct slt_train_options *o, const struct slt_train_option *f,
@@ -213,6 +249,8 @@ static int check_value(const struct slt_train_options *o, const struct slt_train
         return slt_error_set(err, SLT_ERR_RANGE, "--%s %lld is none of %s", f->name,
                              (long long)whole_of(o, f), f->choices);
     }
+    if (f->kind == SLT_OPTION_SCALES)
+        return check_scales(o, f, err);
     // What was left open is what the model gives; it does not give the steps.
     const bool is_open = real_of(o, f) == f->standard && f->offset != AT(steps);
     if (is_open || (real_of(o, f) >= f->min && real_of(o, f) <= f->max))
@@ -232,6 +270,8 @@ static void choose_open(struct slt_train_options *o)
             if (o->batch % m == 0)
                 o->micro_batch = m;
     }
+    if (is_stable(o) && o->schedule.decay_steps == 0)
+        o->schedule.decay_steps = o->steps / 5 > 0 ? o->steps / 5 : 1;
     if (p->eps < 0)
         p->eps = slt_optimizer_kind(p->kind)->eps;
     if (p->relora_prune_fraction < 0)
@@ -270,6 +310,11 @@ int slt_train_resolve(struct slt_train_options *o, struct slt_error *err)
     if (o->schedule.warmup > o->steps)
         return slt_error_set(err, SLT_ERR_RANGE, "a warm-up of %lld steps is outside [0, %lld]",
                              (long long)o->schedule.warmup, (long long)o->steps);
+    if (is_stable(o) && o->schedule.warmup + o->schedule.decay_steps > o->steps)
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "a warm-up of %lld steps and a decay of %lld are more than %lld steps",
+                             (long long)o->schedule.warmup, (long long)o->schedule.decay_steps,
+                             (long long)o->steps);
     if (o->batch % o->micro_batch != 0)
         return slt_error_set(err, SLT_ERR_RANGE,
                              "a batch of %lld is no multiple of the micro-batch of %lld",
@@ -304,6 +349,28 @@ unsigned slt_trained_roles(enum slt_train_only only)
                                        : 0;
 }
 
+// A learning rate of what a model does not have, or does not train, would change nothing.
+static int check_rates(const struct slt_train_options *o, const struct slt_config *config,
+                       struct slt_error *err)
+{
+    const bool has[SLT_RATE_ROLES] = {
+        [SLT_RATE_EMBEDDING] = true,
+        [SLT_RATE_HEAD] = !config->tie_word_embeddings,
+        [SLT_RATE_NORMS] = true,
+        [SLT_RATE_WEIGHTS] = slt_method_is_dense(config->method),
+        [SLT_RATE_FACTORS] = slt_method_has(config->method, SLT_ROLE_LORA_A),
+        [SLT_RATE_SPARSE] = slt_method_has(config->method, SLT_ROLE_SPARSE)};
+    for (int i = 0; i < SLT_RATE_ROLES; i++) {
+        size_t length;
+        const char *name = choice_at(SLT_RATE_ROLE_NAMES, i, &length);
+        if (o->optimizer.lr_scale[i] != 1 && !has[i])
+            return slt_error_set(err, SLT_ERR_RANGE,
+                                 "--lr-scale: this model of method %s has no %.*s to train",
+                                 slt_method_name(config->method), (int)length, name);
+    }
+    return 0;
+}
+
 int slt_train_check_model(const struct slt_train_options *o, const struct slt_config *config,
                           struct slt_error *err)
 {
@@ -326,10 +393,23 @@ int slt_train_check_model(const struct slt_train_options *o, const struct slt_co
                              "%s is for models of method relora: there is nothing to merge in one "
                              "of method %s",
                              prunes ? "--relora-prune" : "--relora-every", slt_method_name(method));
-    return 0;
+    return check_rates(o, config, err);
 }
 
 // ---- Record ----
+
+static json_t *scales_json(const struct slt_train_options *o, const struct slt_train_option *f)
+{
+    json_t *all = json_object();
+    size_t length;
+    const char *name;
+    for (int k = 0; (name = choice_at(f->choices, k, &length)) != NULL; k++) {
+        char key[32];
+        snprintf(key, sizeof key, "%.*s", (int)length, name);
+        json_object_set_new(all, key, json_real(scale_of(o, f, k)));
+    }
+    return all;
+}
 
 static json_t *value_json(const struct slt_train_options *o, const struct slt_train_option *f)
 {
@@ -343,6 +423,8 @@ static json_t *value_json(const struct slt_train_options *o, const struct slt_tr
     case SLT_OPTION_CHOICE:
         choice = choice_at(f->choices, whole_of(o, f), &length);
         return json_stringn(choice, length);
+    case SLT_OPTION_SCALES:
+        return scales_json(o, f);
     default:
         return json_boolean(whole_of(o, f));
     }

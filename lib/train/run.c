@@ -66,7 +66,7 @@ static int load_input(struct run *r, struct slt_device *device,
     return add_provenance(r, err);
 }
 
-// Goes on from a state of this run.
+// Goes on from a state of this run, or of the one that it extends.
 static int load_state(struct run *r, const char *path, struct slt_error *err)
 {
     struct slt_checkpoint_reader *state;
@@ -79,9 +79,12 @@ static int load_state(struct run *r, const char *path, struct slt_error *err)
                                   path);
     if (rc == 0)
         rc = slt_checkpoint_verify(state, err);
-    slt_attachments_free(&r->attachments);
-    if (rc == 0)
-        rc = slt_attachments_take(&r->attachments, state, err);
+    // A state of this run carries its provenance; one of another run does not.
+    if (!r->trainer->extends) {
+        slt_attachments_free(&r->attachments);
+        if (rc == 0)
+            rc = slt_attachments_take(&r->attachments, state, err);
+    }
     slt_checkpoint_close(state);
     return rc;
 }
@@ -89,9 +92,9 @@ static int load_state(struct run *r, const char *path, struct slt_error *err)
 static int check_resume(const struct slt_train_run *how, const struct slt_tokens *tokens,
                         struct slt_error *err)
 {
-    if (!how->resume)
+    if (!how->resume && how->extend == NULL)
         return 0;
-    if (how->checkpoint == NULL)
+    if (how->resume && how->checkpoint == NULL)
         return slt_error_set(err, SLT_ERR_RANGE, "resuming needs a checkpoint prefix");
     if (!slt_tokens_is_mapped(tokens))
         return slt_error_set(err, SLT_ERR_RANGE,
@@ -117,7 +120,10 @@ static int start(struct run *r, struct slt_device *device, struct slt_checkpoint
     if ((rc = slt_run_states_find(&r->states, r->trainer, err)) != 0 ||
         (r->how->resume && (rc = slt_run_states_newest(&r->states, path, sizeof path, err)) != 0))
         return rc;
-    if (path[0] != '\0')
+    r->trainer->extends = path[0] == '\0' && r->how->extend != NULL;
+    if (r->trainer->extends)
+        rc = load_state(r, r->how->extend, err);
+    else if (path[0] != '\0')
         rc = load_state(r, path, err);
     else
         slt_optimizer_start(&r->trainer->optimizer);

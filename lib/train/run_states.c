@@ -497,15 +497,23 @@ bool slt_run_states_has_room(const struct slt_run_states *s, int64_t step)
     return f == NULL || f->kind == OWN;
 }
 
-// Removes all but the newest states of this run up to step. Later ones are of an earlier attempt at
-// the same run: it can go on from them.
-static int prune(struct slt_run_states *s, int64_t step, struct slt_error *err)
+// The step after which the learning rate begins to fall, where a longer run can go on from; 0 if
+// there is none.
+static int64_t branch_step(const struct slt_trainer *t)
+{
+    return slt_schedule_common(&t->options.schedule, t->options.steps);
+}
+
+// Removes all but the newest states of this run up to step, and the one that longer runs go on
+// from. Later ones are of an earlier attempt at the same run: it can go on from them.
+static int prune(struct slt_run_states *s, int64_t step, int64_t branch, struct slt_error *err)
 {
     char path[PATH_MAX];
     int64_t newer = 0;
     for (size_t i = 0; i < s->count; i++) {
         struct slt_found_state *f = &s->found[i];
-        if (f->kind != OWN || f->step > step || newer++ < (s->how->keep > 0 ? s->how->keep : 1))
+        if (f->kind != OWN || f->step > step || f->step == branch ||
+            newer++ < (s->how->keep > 0 ? s->how->keep : 1))
             continue;
         int rc = state_path(path, sizeof path, s, f->step, err);
         if (rc != 0)
@@ -552,7 +560,7 @@ int slt_run_states_write(struct slt_run_states *s, struct slt_trainer *t,
     if ((rc = slt_output_publish(out, err)) != 0 || (rc = remember(s, step, err)) != 0)
         return rc;
     struct slt_error left;
-    if (prune(s, step, &left) != 0)
+    if (prune(s, step, branch_step(t), &left) != 0)
         warn(s, left.message);
     s->last_written = slt_clock_now();
     s->is_due = false;
@@ -570,7 +578,8 @@ void slt_run_states_write_if_due(struct slt_run_states *s, struct slt_trainer *t
     char sentence[sizeof err.message + 80];
     if (how->checkpoint == NULL || step == t->options.steps)
         return;
-    s->is_due |= (how->checkpoint_every > 0 && step % how->checkpoint_every == 0) ||
+    s->is_due |= step == branch_step(t) ||
+                 (how->checkpoint_every > 0 && step % how->checkpoint_every == 0) ||
                  (how->checkpoint_every_seconds > 0 &&
                   slt_clock_now() - s->last_written >= how->checkpoint_every_seconds);
     if (!s->is_due || !slt_run_states_has_room(s, step) ||

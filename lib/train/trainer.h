@@ -42,7 +42,9 @@ struct slt_recorded {
 struct slt_trainer {
     struct slt_train_options options;
     struct slt_plan plan;
-    char identity[SLT_SHA256_HEX]; // of the run; empty before slt_trainer_identify
+    char start[SLT_SHA256_HEX];    // of the model it starts from
+    char identity[SLT_SHA256_HEX]; // of the run; both empty before slt_trainer_identify
+    bool extends; // the state that is loaded may be of a run with another number of steps
     struct slt_model *model;
     struct slt_optimizer optimizer;
     struct slt_grads grads;

@@ -68,23 +68,31 @@ int slt_trainer_options_json(const struct slt_trainer *t, char **json, struct sl
 
 // ---- The identity of a run ----
 
-int slt_trainer_identify(struct slt_trainer *t, const struct slt_checkpoint_reader *reader,
-                         struct slt_error *err)
+// The identity of the trainer's run with these options instead of its own.
+static int identity_of(char identity[SLT_SHA256_HEX], const struct slt_trainer *t,
+                       const struct slt_train_options *options, struct slt_error *err)
 {
-    const unsigned char *model = slt_checkpoint_model_digest(reader);
     unsigned char digest[SLT_SHA256_BYTES];
-    char hex[SLT_SHA256_HEX], *text = NULL;
-    assert(model != NULL);
+    char *text = NULL;
     json_t *o =
-        json_pack("{s:s, s:o, s:o}", "model", slt_sha256_hex(hex, model), "options",
-                  slt_train_options_object(&t->options), "data", data_object(t->sampler.tokens));
+        json_pack("{s:s, s:o, s:o}", "model", t->start, "options",
+                  slt_train_options_object(options), "data", data_object(t->sampler.tokens));
     int rc = dump(&text, o, JSON_COMPACT | JSON_SORT_KEYS, err);
     if (rc != 0)
         return rc;
     slt_sha256_of(digest, text, strlen(text));
-    slt_sha256_hex(t->identity, digest);
+    slt_sha256_hex(identity, digest);
     free(text);
     return 0;
+}
+
+int slt_trainer_identify(struct slt_trainer *t, const struct slt_checkpoint_reader *reader,
+                         struct slt_error *err)
+{
+    const unsigned char *model = slt_checkpoint_model_digest(reader);
+    assert(model != NULL);
+    slt_sha256_hex(t->start, model);
+    return identity_of(t->identity, t, &t->options, err);
 }
 
 int slt_trainer_json(const struct slt_trainer *t, char **json, struct slt_error *err)
@@ -207,6 +215,33 @@ static int check_run(const struct slt_trainer *t, const char *file, const json_t
     return rc;
 }
 
+// Whether a trainer.json is of a run that differs from the trainer's in its number of steps, and in
+// those in which the learning rate falls, alone, and is from before either learning rate falls.
+static int check_extension(const struct slt_trainer *t, const char *file, const json_t *root,
+                           const struct slt_progress *progress, struct slt_error *err)
+{
+    const json_t *options = json_object_get(root, "options");
+    const char *run = json_string_value(json_object_get(root, "run"));
+    struct slt_train_options was = t->options;
+    char identity[SLT_SHA256_HEX];
+    was.steps = json_integer_value(json_object_get(options, "steps"));
+    was.schedule.decay_steps = json_integer_value(json_object_get(options, "decay_steps"));
+    int rc = identity_of(identity, t, &was, err);
+    if (rc != 0)
+        return rc;
+    if (run == NULL || strcmp(run, identity) != 0)
+        return check_run(t, file, root, err);
+    const int64_t mine = slt_schedule_common(&t->options.schedule, t->options.steps);
+    const int64_t its = slt_schedule_common(&was.schedule, was.steps);
+    const int64_t last = mine < its ? mine : its;
+    if (progress->step <= last)
+        return 0;
+    return slt_error_set(err, SLT_ERR_MISMATCH,
+                         "'%s' is the state of step %lld, and the learning rates of its run and of "
+                         "this one are the same up to step %lld only",
+                         file, (long long)progress->step, (long long)last);
+}
+
 int slt_trainer_peek(const struct slt_trainer *t, const struct slt_checkpoint_reader *reader,
                      struct slt_progress *progress, struct slt_error *err)
 {
@@ -215,8 +250,12 @@ int slt_trainer_peek(const struct slt_trainer *t, const struct slt_checkpoint_re
     int rc = parse_trainer(&root, reader, err);
     if (rc != 0)
         return rc;
-    if ((rc = check_run(t, file, root, err)) == 0)
+    if (t->extends) {
+        if ((rc = read_progress(progress, file, root, err)) == 0)
+            rc = check_extension(t, file, root, progress, err);
+    } else if ((rc = check_run(t, file, root, err)) == 0) {
         rc = read_progress(progress, file, root, err);
+    }
     json_decref(root);
     return rc;
 }

@@ -283,6 +283,66 @@ same_when_resumed() {
     [[ $output == *"full-rank weights"* ]]
 }
 
+@test "parameters have learning rates of their own" {
+    run=(slt-train "${TRAIN[@]}" --no-provenance --steps 3 --weight-decay 0.1)
+    for optimizer in adamw spectral; do
+        "${run[@]}" --optimizer $optimizer -o plain.slt "$DATA/init.slt"
+        "${run[@]}" --optimizer $optimizer --lr-scale sparse=1,factors=1 -o same.slt "$DATA/init.slt"
+        cmp plain.slt same.slt
+        "${run[@]}" --optimizer $optimizer --lr-scale sparse=0,norms=0,factors=0.5 -o other.slt "$DATA/init.slt"
+        places "$DATA/init.slt" init >init.list
+        places other.slt other >other.list
+        diff init.list other.list
+        # What has the rate 0 does not move, all else does.
+        while read -r name at bytes; do
+            same=different
+            cmp -s -n "$bytes" -i "$at" init/model.safetensors other/model.safetensors && same=same
+            case $name in
+            *sparse_value | *norm.weight) [ $same = same ] ;;
+            *) [ $same = different ] ;;
+            esac
+        done <other.list
+        rm -r init other
+    done
+    for wrong in "factors=2:has no factors to train" "weight=2:unknown name 'weight'" "sparse=-1:outside" "sparse=2,:is no list" \
+        "sparse:is no list" "=1:unknown name"; do
+        run slt-train "${TRAIN[@]}" --steps 3 --lr-scale "${wrong%%:*}" -o none.slt "$DATA/full.slt"
+        echo "$wrong: $output"
+        [ "$status" -eq 2 ]
+        [[ $output == *"${wrong#*:}"* ]]
+    done
+}
+
+@test "a run with a stable learning rate goes on as a longer one, to the bytes of one that was never shorter" {
+    run=(slt-train "${TRAIN[@]}" --warmup 2 --schedule wsd --optimizer spectral)
+    "${run[@]}" --steps 8 --decay-steps 3 --checkpoint-every 1 --keep 1 -o short.slt "$DATA/init.slt"
+    # The state before the fall, and the newest one.
+    [ "$(echo short-*.slt)" = "short-5.slt short-7.slt" ]
+    "${run[@]}" --steps 13 --metrics straight.jsonl -o straight.slt "$DATA/init.slt"
+    [ "$(echo straight-*.slt)" = "straight-11.slt" ]
+    [ "$(grep -o '"lr":[^,]*' straight.jsonl | sed -n '2,11p' | sort -u | wc -l)" = 1 ]
+    rm straight-*
+    "${run[@]}" --steps 13 --extend short-5.slt -o long.slt "$DATA/init.slt"
+    cmp straight.slt long.slt
+    # Stopped on the way, the same command goes on from its own state.
+    rm long.slt
+    "${run[@]}" --steps 13 --extend short-5.slt --resume --checkpoint-every 4 --max-time 0.000001s --checkpoint l -o long.slt "$DATA/init.slt" ||
+        [ $? -eq 1 ]
+    [ "$(echo l-*.slt)" = l-6.slt ]
+    "${run[@]}" --steps 13 --extend none.slt --resume --checkpoint l -o long.slt "$DATA/init.slt"
+    cmp straight.slt long.slt
+    # A state from within the fall, and one of a run with other options.
+    run "${run[@]}" --steps 13 --extend short-7.slt -o none.slt "$DATA/init.slt"
+    [ "$status" -eq 2 ]
+    [[ $output == *"the state of step 7"*"the same up to step 5 only"* ]]
+    run "${run[@]}" --steps 13 --lr 1e-4 --extend short-5.slt -o none.slt "$DATA/init.slt"
+    [ "$status" -eq 2 ]
+    [[ $output == *"--lr (0.0001, was "* ]]
+    run "${run[@]}" --steps 4 --decay-steps 3 -o none.slt "$DATA/init.slt"
+    [ "$status" -eq 2 ]
+    [[ $output == *"a warm-up of 2 steps and a decay of 3 are more than 4 steps"* ]]
+}
+
 @test "a run resumes across a merge of ReLoRA" {
     init=$PWD/relora.slt
     slt-init --config "$DATA/tiny.json" --tokenizer "$DATA/spm.model" --method relora --rank 4 -o "$init"

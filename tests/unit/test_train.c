@@ -154,14 +154,21 @@ static void check_schedules(void)
         {SLT_SCHEDULE_COSINE, 1, 0.1},   {SLT_SCHEDULE_COSINE, 10, 1},
         {SLT_SCHEDULE_COSINE, 55, 0.55}, {SLT_SCHEDULE_COSINE, 100, 0.1},
         {SLT_SCHEDULE_LINEAR, 55, 0.55}, {SLT_SCHEDULE_LINEAR, 100, 0.1},
-        {SLT_SCHEDULE_CONSTANT, 100, 1},
+        {SLT_SCHEDULE_CONSTANT, 100, 1}, {SLT_SCHEDULE_WSD, 5, 0.5},
+        {SLT_SCHEDULE_WSD, 84, 1},       {SLT_SCHEDULE_WSD, 88, 0.55},
+        {SLT_SCHEDULE_WSD, 100, 0.1},
     };
+    s.decay_steps = 16;
     for (size_t i = 0; i < sizeof want / sizeof *want; i++) {
         s.kind = want[i].kind;
         const double got = slt_schedule_factor(&s, 100, 0, want[i].t);
         CHECK(fabs(got - want[i].factor) < 1e-12, "schedule %d at %lld: %g", (int)s.kind,
               (long long)want[i].t, got);
     }
+    s.kind = SLT_SCHEDULE_WSD;
+    CHECK(slt_schedule_common(&s, 100) == 84, "wsd falls from another step on");
+    s.kind = SLT_SCHEDULE_COSINE;
+    CHECK(slt_schedule_common(&s, 100) == 0, "a cosine falls from another step on");
 }
 
 static struct slt_config config_of(enum slt_method method)

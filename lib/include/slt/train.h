@@ -51,6 +51,7 @@ enum slt_option_kind {
     SLT_OPTION_FLAG,   // bool that is set
     SLT_OPTION_CLEAR,  // bool that is cleared
     SLT_OPTION_CHOICE, // an enum: the position among choices
+    SLT_OPTION_SCALES, // double for each of choices, one after the other, in [min, max]
 };
 
 struct slt_train_option {
@@ -61,7 +62,7 @@ struct slt_train_option {
     size_t offset; // of the field in struct slt_train_options
     double min, max;
     double standard;     // the default, of a choice its position; outside [min, max]: left open
-    const char *choices; // "a|b|c"
+    const char *choices; // "a|b|c", of scales what each is of
     const char *section; // the heading that it stands under
     const char *shown;   // the default in words; NULL: as it is, "": none
     const char *help;
@@ -102,6 +103,7 @@ struct slt_train_run {
     uint64_t valid_limit;     // tokens; 0: all
     const char *checkpoint;   // PREFIX of state checkpoints PREFIX-<step>.slt, or NULL for none
     const char *result;       // where out will be published, to be looked at when resuming, or NULL
+    const char *extend; // a state of a run with another number of steps to go on from, or NULL
     int64_t checkpoint_every; // steps; 0: only when stopped
     double checkpoint_every_seconds; // 0: not by time
     int64_t keep;                    // newest state checkpoints to keep, at least 1
@@ -138,6 +140,11 @@ struct slt_train_run {
 // prefix; SLT_ERR_IO if another process has it.
 //
 // Where seq is above the model's max_position_embeddings, states and result have seq there.
+//
+// extend is used where resume finds no state of the run itself: a state of a run that differs in
+// steps and decay_steps alone, from before its learning rate, and that of this run, falls
+// (slt_schedule_common). SLT_ERR_MISMATCH otherwise. The state of that step is written and stays,
+// whatever keep says.
 //
 // A run is known by the model it starts from, the options that change numbers and the data; its
 // states and its result carry that identity (trainer.json, provenance).
