@@ -272,6 +272,18 @@ struct slt_adam_item slt_slot_item(const struct slt_slot *slot, struct slt_tenso
     return item;
 }
 
+// A code relative to a maximum of 0 stands for 0.
+void slt_slot_reset_moments(const struct slt_optimizer *o, const struct slt_slot *slot)
+{
+    const struct slt_model *m = o->model;
+    for (int k = 0; k < slot->moments; k++) {
+        const bool is_coded = slot->state[k].tensor.dtype == SLT_U8;
+        const struct slt_tensor t = slot->state[is_coded ? k + slot->moments : k].tensor;
+        m->ops->zero(m->ctx, t.buffer, t.offset,
+                     (uint64_t)(t.rows * t.cols) * slt_dtype_size(t.dtype));
+    }
+}
+
 struct slt_tensor slt_slot_state(const struct slt_slot *slot, const char *suffix)
 {
     for (int k = 0; k < slot->states; k++)

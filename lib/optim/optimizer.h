@@ -138,6 +138,8 @@ void slt_slot_add_moments(const struct slt_optimizer *optimizer, struct slt_slot
 // The type of a slot's moments that are no codes.
 enum slt_dtype slt_slot_moment_dtype(const struct slt_optimizer *optimizer,
                                      const struct slt_slot *slot);
+// Zeroes the moments of a slot.
+void slt_slot_reset_moments(const struct slt_optimizer *optimizer, const struct slt_slot *slot);
 // The state with this suffix; absent (buffer NULL) if the slot has none.
 struct slt_tensor slt_slot_state(const struct slt_slot *slot, const char *suffix);
 // F32 weights of a slot to compute with, and their way back after update updates: the parameter

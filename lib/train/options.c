@@ -108,6 +108,8 @@ static const struct slt_train_option table[] = {
      "peak learning rate of orthogonalised steps; --lr is that of the others", false, SPECTRAL},
     {"momentum", 0, "momentum", REAL(optimizer.momentum, 0, 0.999999999, 0.95), optimizer, NULL,
      "of orthogonalised steps", false, SPECTRAL},
+    {"refactor-every", 0, "refactor_every", WHOLE(optimizer.refactor_every, 0, 1e15, 0), optimizer,
+     "0: never", "split (alpha/r) B A into balanced factors anew every N updates", false, ALL},
     {"galore-rank", 0, "galore_rank", WHOLE(optimizer.galore_rank, 1, 1 << 24, 0), galore,
      "a quarter of the hidden size", "rank of projected gradients", true, SUBSPACE},
     {"galore-gap", 0, "galore_gap", WHOLE(optimizer.galore_gap, 1, 1e15, 200), galore, NULL,
@@ -393,6 +395,10 @@ int slt_train_check_model(const struct slt_train_options *o, const struct slt_co
                              "%s is for models of method relora: there is nothing to merge in one "
                              "of method %s",
                              prunes ? "--relora-prune" : "--relora-every", slt_method_name(method));
+    if (o->optimizer.refactor_every > 0 && !slt_method_has(method, SLT_ROLE_LORA_A))
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "--refactor-every: a model of method %s has no factors",
+                             slt_method_name(method));
     return check_rates(o, config, err);
 }
 

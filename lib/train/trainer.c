@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "model/evaluate.h"
+#include "optim/refactor.h"
 #include "optim/relora.h"
 #include "train/trainer.h"
 
@@ -290,6 +291,9 @@ int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt
     record_step(t, record, predicted);
     if (!record->skipped && slt_relora_is_due(&t->optimizer, p->updates) &&
         (rc = slt_relora_restart(&t->optimizer, p->updates, err)) != 0)
+        return rc;
+    if (!record->skipped && slt_refactor_is_due(&t->optimizer, p->updates) &&
+        (rc = slt_refactor(&t->optimizer, err)) != 0)
         return rc;
     t->is_stepping = false;
     record->seconds = slt_clock_now() - start;

@@ -283,6 +283,22 @@ same_when_resumed() {
     [[ $output == *"full-rank weights"* ]]
 }
 
+@test "new factors of the same product change no logits, and a run resumes across them" {
+    init=$DATA/init.slt
+    for how in "adamw" "spectral8bit --per-layer" "spectral --precision bf16-master"; do
+        same_when_resumed --refactor-every 3 --optimizer $how
+    done
+    for every in 3 4; do
+        slt-train "${TRAIN[@]}" --steps 3 --refactor-every $every --optimizer spectral -o $every.slt "$init"
+        slt-eval --data "$DATA/valid.tok" --seq 32 $every.slt | value_of loss >$every.loss
+    done
+    if cmp -s 3.slt 4.slt; then false; fi
+    paste 3.loss 4.loss | awk '{ print } !(($1 - $2) ^ 2 < 1e-10) { exit 1 }'
+    run slt-train "${TRAIN[@]}" --steps 3 --refactor-every 2 -o none.slt "$DATA/full.slt"
+    [ "$status" -eq 2 ]
+    [[ $output == *"a model of method full has no factors"* ]]
+}
+
 @test "parameters have learning rates of their own" {
     run=(slt-train "${TRAIN[@]}" --no-provenance --steps 3 --weight-decay 0.1)
     for optimizer in adamw spectral; do

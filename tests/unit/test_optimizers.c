@@ -7,6 +7,7 @@
 #include "core/codes.h"
 #include "device.h"
 #include "emulated.h"
+#include "optim/refactor.h"
 #include "slt/support.h"
 #include "training.h"
 #include "vectors.h"
@@ -316,6 +317,66 @@ static void check_spectral_codes(const char *device_name, enum slt_precision pre
     free(value[1]);
 }
 
+// c (r, r) = x x^T of the rows of x (r, n), or of its columns.
+static void gram(double *c, const float *x, int64_t r, int64_t n, bool of_columns)
+{
+    for (int64_t i = 0; i < r; i++)
+        for (int64_t j = 0; j < r; j++) {
+            c[i * r + j] = 0;
+            for (int64_t k = 0; k < n; k++)
+                c[i * r + j] += of_columns ? (double)x[k * r + i] * (double)x[k * r + j]
+                                           : (double)x[i * n + k] * (double)x[j * n + k];
+        }
+}
+
+// New factors have the same product, and both have the same orthogonal rows and columns of falling
+// length; their moments are gone.
+static void check_refactor(const char *device_name)
+{
+    enum { R = 4, OUT = 24, IN = 16, A = 15 }; // the slots of gate: norm2 is number 14
+    struct slt_train_options options;
+    struct slt_error err;
+    float a[2][R * IN], b[2][OUT * R];
+    double rows[R * R], columns[R * R], off = 0, size = 0;
+    uint8_t m[OUT * R * sizeof(float)];
+    slt_train_defaults(&options);
+    options.optimizer.kind = SLT_OPTIMIZER_SPECTRAL;
+    struct small small = make_small(device_name, SLT_SLTRAIN, 11, &options);
+    struct slt_optimizer *o = &small.trainer->optimizer;
+    slt_optimizer_start(o);
+    given_steps(small.trainer, 2);
+    for (int after = 0; after < 2; after++) {
+        slt_tensor_read(small.trainer->model, a[after], o->slot[A].param, 0, R * IN);
+        slt_tensor_read(small.trainer->model, b[after], o->slot[A + 1].param, 0, OUT * R);
+        if (after == 0)
+            CHECK_OK(slt_refactor(o, &err), err);
+    }
+    for (int i = 0; i < OUT; i++)
+        for (int j = 0; j < IN; j++) {
+            double product[2] = {0};
+            for (int after = 0; after < 2; after++)
+                for (int k = 0; k < R; k++)
+                    product[after] += (double)b[after][i * R + k] * (double)a[after][k * IN + j];
+            off += pow(product[0] - product[1], 2);
+            size += product[0] * product[0];
+        }
+    CHECK(size > 0 && sqrt(off / size) < 1e-5, "new factors: the product is off by %g",
+          sqrt(off / size));
+    gram(rows, a[1], R, IN, false);
+    gram(columns, b[1], R, OUT, true);
+    for (int i = 0; i < R * R; i++) {
+        CHECK(fabs(rows[i] - columns[i]) < 1e-4 * rows[0], "A A^T and B^T B differ");
+        if (i % (R + 1) != 0)
+            CHECK(fabs(rows[i]) < 1e-4 * rows[0], "element %d of A A^T is %g", i, rows[i]);
+    }
+    CHECK(rows[0] >= rows[R + 1] && rows[R + 1] >= rows[2 * R + 2], "values that do not fall");
+    const struct slt_tensor moment = slt_slot_state(&o->slot[A + 1], "momentum_buffer");
+    o->model->ops->read(o->model->ctx, m, moment.buffer, moment.offset, sizeof m);
+    for (size_t i = 0; i < sizeof m; i++)
+        CHECK(m[i] == 0, "a moment has not begun anew");
+    free_small(&small);
+}
+
 // ---- 8-bit moments beside BF16 weights ----
 
 // A tensor that is converted to F32 in several runs, with blocks of moments that do not divide
@@ -427,6 +488,7 @@ int main(void)
         check_spectral_codes(devices[d], SLT_PRECISION_F32);
         if (d != 1)
             check_spectral_codes(devices[d], SLT_PRECISION_BF16);
+        check_refactor(devices[d]);
     }
     vector_file_free(&v);
     return TEST_END();

@@ -48,6 +48,7 @@ struct slt_optimizer_options {
     double galore_scale;            // of projected steps
     enum slt_galore_svd galore_svd; // how projectors are found
     bool galore_stagger;            // spread the refreshes over the gap
+    int64_t refactor_every; // updates from one set of factors of a product to the next; 0: none
     int64_t relora_every; // updates from one restart of --method relora to the next; 0: none
     enum slt_relora_prune relora_prune; // how moments are pruned at a restart
     double relora_prune_fraction;       // of them; below 0: 0.999, by magnitude 0.9
