@@ -82,6 +82,8 @@ struct cli_program {
 // (which exit 0) and wrong usage (which exits 2). Returns the index of the first operand in *argv,
 // which may have been replaced.
 int cli_parse(const struct cli_program *program, int argc, char ***argv);
+// Whether the command line had the option of this name.
+bool cli_was_given(const char *name);
 // "slt-x: <sentence>" and "Try 'slt-x --help'." on stderr; exits 2.
 _Noreturn void cli_usage(const char *format, ...) SLT_PRINTF(1, 2);
 // The operand at index first, or "-" if there is none; more than one is wrong usage.

@@ -16,6 +16,7 @@
 #define MAX_FILE     (1 << 20) // of @FILE
 
 static const struct cli_program *program;
+static bool given[CLI_MAX_OPTIONS]; // by the rows of its options
 
 void cli_usage(const char *format, ...)
 {
@@ -298,10 +299,19 @@ int cli_parse(const struct cli_program *p, int argc, char ***argv)
         for (size_t i = 0; code < 256 && i < p->count; i++)
             if (p->options[i].letter == code)
                 row = i;
+        given[row] = true;
         apply(&p->options[row], optarg);
     }
     *argv = words;
     return optind;
+}
+
+bool cli_was_given(const char *name)
+{
+    for (size_t i = 0; i < program->count; i++)
+        if (program->options[i].kind != CLI_HEADING && strcmp(program->options[i].name, name) == 0)
+            return given[i];
+    return false;
 }
 
 const char *cli_one_input(char **argv, int first)

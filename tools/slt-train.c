@@ -182,6 +182,25 @@ static void count_steps(struct options *o, const struct slt_tokens *tokens)
                   (long long)o->train.steps);
 }
 
+// What the command line leaves open is as the model's configuration recommends it; --tokens and
+// --epochs are steps as well.
+static bool is_given(const char *name)
+{
+    return cli_was_given(name) ||
+           (strcmp(name, "steps") == 0 && (cli_was_given("tokens") || cli_was_given("epochs")));
+}
+
+static int adopt_training(struct options *o, const struct slt_config *config)
+{
+    struct slt_error err;
+    char text[2 * SLT_CONFIG_TRAINING];
+    if (slt_train_adopt(&o->train, config, is_given, text, sizeof text, &err) != 0)
+        return cli_error(&err);
+    if (text[0] != '\0' && o->common.verbose > 0)
+        cli_say("from the model's configuration: %s", text);
+    return 0;
+}
+
 // --checkpoint-every is a number of steps, or a duration if it has a unit of time.
 static void checkpoint_interval(struct options *o)
 {
@@ -307,13 +326,17 @@ static int run(struct options *o, const char *model, slt_stop_flag *stop)
     int code = cli_open_tokens(&tokens, &o->data, stop);
     if (code != 0)
         return code;
-    count_steps(o, tokens);
-    if (slt_train_resolve(&o->train, &err) != 0)
-        cli_usage("%s", err.message);
     if ((code = cli_open_model(&in, model, o->common.quiet, stop)) != 0)
         goto out;
     if (slt_checkpoint_open(&reader, in, &err) != 0 ||
-        slt_device_open(&device, o->device, (int)o->threads, &err) != 0) {
+        (code = adopt_training(o, slt_checkpoint_config(reader))) != 0) {
+        code = code != 0 ? code : cli_error(&err);
+        goto out;
+    }
+    count_steps(o, tokens);
+    if (slt_train_resolve(&o->train, &err) != 0)
+        cli_usage("%s", err.message);
+    if (slt_device_open(&device, o->device, (int)o->threads, &err) != 0) {
         code = cli_error(&err);
         goto out;
     }

@@ -311,6 +311,21 @@ static int read_quantization(const struct source *s, const json_t *o, struct slt
     return get_required(s, o, "block", &q->block);
 }
 
+// What the options are is the trainer's business.
+static int read_training(const struct source *s, const json_t *o, struct slt_config *c)
+{
+    if (!is_given(o))
+        return 0;
+    if (!json_is_object(o))
+        return bad(s, "slt.training", "is no object");
+    char *text = json_dumps(o, JSON_COMPACT | JSON_REAL_PRECISION(15));
+    const bool fits = text != NULL && strlen(text) < sizeof c->training;
+    if (fits)
+        memcpy(c->training, text, strlen(text) + 1);
+    free(text);
+    return fits ? 0 : bad(s, "slt.training", "is too long");
+}
+
 static int read_slt(const struct source *s, const json_t *o, struct slt_config *c)
 {
     int rc;
@@ -323,7 +338,8 @@ static int read_slt(const struct source *s, const json_t *o, struct slt_config *
     if ((rc = get_whole(s, o, "seed", 0, &seed)) != 0)
         return rc;
     c->seed = (uint64_t)seed;
-    if ((rc = read_quantization(s, json_object_get(o, "quantization"), &c->quantization)) != 0)
+    if ((rc = read_quantization(s, json_object_get(o, "quantization"), &c->quantization)) != 0 ||
+        (rc = read_training(s, json_object_get(o, "training"), c)) != 0)
         return rc;
     if (slt_method_has(c->method, SLT_ROLE_LORA_A) &&
         ((rc = get_required(s, o, "rank", &c->rank)) != 0 ||
@@ -436,6 +452,8 @@ static json_t *slt_object(const struct slt_config *c)
         json_object_set_new(o, "support_crc32", json_integer(c->support_crc));
     }
     json_object_set_new(o, "seed", json_integer((json_int_t)c->seed));
+    if (c->training[0] != '\0')
+        json_object_set_new(o, "training", json_loads(c->training, 0, NULL));
     if (c->quantization.type != SLT_QUANT_NONE) {
         json_t *q = json_object();
         json_object_set_new(q, "type", json_string(slt_quant_name(c->quantization.type)));

@@ -102,6 +102,8 @@ struct slt_rope_scaling {
     int64_t original_max_position_embeddings;
 };
 
+#define SLT_CONFIG_TRAINING 512
+
 struct slt_config {
     enum slt_architecture_id architecture;
     // LlamaConfig
@@ -123,6 +125,9 @@ struct slt_config {
     uint32_t support_crc; // CRC-32 of drawn positions, see slt_support_crc; else 0
     bool lora_b_zero;     // lowrank only: B starts as zeros instead of kaiming
     struct slt_quantization quantization;
+    // How it is meant to be trained: an object of options by their keys in trainer.json, as compact
+    // JSON; empty: nothing is said.
+    char training[SLT_CONFIG_TRAINING];
 };
 
 // "full", "lowrank", "sltrain", "relora"; NULL behind the last one.

@@ -43,6 +43,13 @@ SLT_API void slt_train_defaults(struct slt_train_options *options);
 SLT_API int slt_train_resolve(struct slt_train_options *options,
                               struct slt_error *err) SLT_CHECK_RESULT;
 
+// Takes what the configuration recommends (slt.training) for options that is_given denies, by their
+// names; text gets them as they would be typed, empty if there are none. SLT_ERR_FORMAT where it
+// names no option, or gives one a value of another type. Before slt_train_resolve.
+SLT_API int slt_train_adopt(struct slt_train_options *options, const struct slt_config *config,
+                            bool (*is_given)(const char *name), char *text, size_t size,
+                            struct slt_error *err) SLT_CHECK_RESULT;
+
 // ---- The table of options, for programs and their --help ----
 
 enum slt_option_kind {

@@ -1,0 +1,121 @@
+// Options that a model's configuration recommends (config.json, slt.training).
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "core/json.h"
+#include "slt/train.h"
+
+// The row with this key in trainer.json, or NULL.
+static const struct slt_train_option *find_key(const char *key)
+{
+    const struct slt_train_option *f;
+    for (size_t i = 0; (f = slt_train_option(i)) != NULL; i++)
+        if (f->key != NULL && strcmp(f->key, key) == 0)
+            return f;
+    return NULL;
+}
+
+// The position of text among "a|b|c", or -1.
+static int position_of(const char *choices, const char *text)
+{
+    const size_t length = strlen(text);
+    for (int at = 0; *choices != '\0'; at++) {
+        const size_t n = strcspn(choices, "|");
+        if (n == length && strncmp(choices, text, n) == 0)
+            return at;
+        choices += n + (choices[n] == '|');
+    }
+    return -1;
+}
+
+static bool set_scales(char *at, const struct slt_train_option *f, const json_t *value)
+{
+    const char *name;
+    json_t *item;
+    if (!json_is_object(value))
+        return false;
+    json_object_foreach ((json_t *)value, name, item) {
+        const int choice = position_of(f->choices, name);
+        const double scale = json_number_value(item);
+        if (choice < 0 || !json_is_number(item))
+            return false;
+        memcpy(at + (size_t)choice * sizeof scale, &scale, sizeof scale);
+    }
+    return true;
+}
+
+// Puts a value into its field; false if it is of another type.
+static bool set_value(struct slt_train_options *o, const struct slt_train_option *f,
+                      const json_t *value)
+{
+    char *at = (char *)o + f->offset;
+    const int64_t whole = json_integer_value(value);
+    const double real = json_number_value(value);
+    const bool flag = json_is_true(value);
+    const int choice = f->kind == SLT_OPTION_CHOICE && json_is_string(value)
+                           ? position_of(f->choices, json_string_value(value))
+                           : -1;
+    switch (f->kind) {
+    case SLT_OPTION_WHOLE:
+        memcpy(at, &whole, sizeof whole);
+        return json_is_integer(value);
+    case SLT_OPTION_REAL:
+        memcpy(at, &real, sizeof real);
+        return json_is_number(value);
+    case SLT_OPTION_CHOICE:
+        memcpy(at, &choice, sizeof choice);
+        return choice >= 0;
+    case SLT_OPTION_SCALES:
+        return set_scales(at, f, value);
+    default:
+        memcpy(at, &flag, sizeof flag);
+        return json_is_boolean(value);
+    }
+}
+
+// Appends " --name VALUE".
+static void tell(char *text, size_t size, const struct slt_train_option *f, const json_t *value)
+{
+    const size_t at = strlen(text);
+    char *shown = json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(10));
+    const char *plain = json_is_string(value) ? json_string_value(value) : shown;
+    snprintf(text + at, size - at, "%s--%s%s%s", at > 0 ? " " : "", f->name,
+             json_is_boolean(value) ? "" : " ",
+             json_is_boolean(value) || plain == NULL ? "" : plain);
+    free(shown);
+}
+
+int slt_train_adopt(struct slt_train_options *options, const struct slt_config *config,
+                    bool (*is_given)(const char *name), char *text, size_t size,
+                    struct slt_error *err)
+{
+    struct slt_train_options o = *options;
+    json_t *root = NULL, *value;
+    const char *key;
+    text[0] = '\0';
+    if (config->training[0] == '\0')
+        return 0;
+    int rc = slt_json_parse(&root, "slt.training", config->training, strlen(config->training), err);
+    if (rc != 0)
+        return rc;
+    json_object_foreach (root, key, value) {
+        const struct slt_train_option *f = find_key(key);
+        if (f != NULL && is_given(f->name))
+            continue;
+        if (f == NULL || !set_value(&o, f, value)) {
+            rc = slt_error_set(err, SLT_ERR_FORMAT,
+                               f == NULL ? "slt.training in config.json: there is no option \"%s\""
+                                         : "slt.training in config.json: the value of \"%s\" is "
+                                           "none that the option can have",
+                               key);
+            break;
+        }
+        tell(text, size, f, value);
+    }
+    json_decref(root);
+    if (rc == 0)
+        *options = o;
+    return rc;
+}
