@@ -35,16 +35,15 @@ static int refuse(const struct slt_error *err)
     return cli_error(err);
 }
 
-// GaLore takes its rank from the options of the optimizer, a full-rank model has none: then the
-// paper's stands for it.
+// GaLore takes its rank from the options of the optimizer; where there is none, the paper's stands
+// for it.
 static int count_paper(struct answer *a, const struct options *o, struct slt_error *err)
 {
-    struct slt_config c = a->config;
-    if (c.rank == 0)
-        slt_config_method_defaults(&c, o->model.preset);
-    if (o->train.optimizer.galore_rank > 0) // refused where there is no subspace
-        c.rank = o->train.optimizer.galore_rank;
-    return slt_estimate_paper(&a->paper, &c, o->train.optimizer.kind, err);
+    struct slt_config usual = a->config;
+    slt_config_method_defaults(&usual, o->model.preset);
+    const int64_t given = o->train.optimizer.galore_rank;
+    return slt_estimate_paper(&a->paper, &a->config, o->train.optimizer.kind,
+                              given > 0 ? given : usual.rank, err);
 }
 
 static int compute(struct answer *a, const struct options *o)

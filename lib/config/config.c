@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "config/architecture.h"
+#include "config/forms.h"
 #include "config/rope.h"
 #include "slt/config.h"
 
@@ -35,6 +36,7 @@ void slt_config_make_full(struct slt_config *c)
     c->support = (struct slt_support_spec){0};
     c->support_crc = 0;
     c->lora_b_zero = false;
+    c->layers_count = 0;
     c->quantization = (struct slt_quantization){0};
 }
 
@@ -61,11 +63,9 @@ static int check_factors(const struct slt_config *c, struct slt_error *err)
     if ((rc = check_range("rank", c->rank, 1, MAX_DIM, err)) != 0 ||
         (rc = check_real("alpha", c->alpha, 0, 1e6, err)) != 0)
         return rc;
-    const int64_t least =
-        c->hidden_size < c->intermediate_size ? c->hidden_size : c->intermediate_size;
-    if (c->rank > least)
+    if (c->rank > slt_largest_rank(c))
         return slt_error_set(err, SLT_ERR_RANGE, "rank %lld is above the smallest size %lld",
-                             (long long)c->rank, (long long)least);
+                             (long long)c->rank, (long long)slt_largest_rank(c));
     return 0;
 }
 
@@ -89,7 +89,9 @@ static int check_sparse(const struct slt_config *c, struct slt_error *err)
 static int check_method(const struct slt_config *c, struct slt_error *err)
 {
     int rc = slt_method_has(c->method, SLT_ROLE_LORA_A) ? check_factors(c, err) : 0;
-    return rc == 0 && slt_method_has(c->method, SLT_ROLE_SPARSE) ? check_sparse(c, err) : rc;
+    if (rc == 0 && slt_method_has(c->method, SLT_ROLE_SPARSE))
+        rc = check_sparse(c, err);
+    return rc == 0 ? slt_layers_check(c, err) : rc;
 }
 
 static int check_quantization(const struct slt_quantization *q, struct slt_error *err)

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "config/architecture.h"
+#include "config/forms.h"
 #include "config/rope.h"
 #include "core/json.h"
 #include "slt/config.h"
@@ -338,7 +339,8 @@ static int read_slt(const struct source *s, const json_t *o, struct slt_config *
     if ((rc = get_whole(s, o, "seed", 0, &seed)) != 0)
         return rc;
     c->seed = (uint64_t)seed;
-    if ((rc = read_quantization(s, json_object_get(o, "quantization"), &c->quantization)) != 0 ||
+    if ((rc = slt_layers_read(c, s->name, json_object_get(o, "layers"), s->err)) != 0 ||
+        (rc = read_quantization(s, json_object_get(o, "quantization"), &c->quantization)) != 0 ||
         (rc = read_training(s, json_object_get(o, "training"), c)) != 0)
         return rc;
     if (slt_method_has(c->method, SLT_ROLE_LORA_A) &&
@@ -452,6 +454,8 @@ static json_t *slt_object(const struct slt_config *c)
         json_object_set_new(o, "support_crc32", json_integer(c->support_crc));
     }
     json_object_set_new(o, "seed", json_integer((json_int_t)c->seed));
+    if (c->layers_count > 0)
+        json_object_set_new(o, "layers", slt_layers_list(c));
     if (c->training[0] != '\0')
         json_object_set_new(o, "training", json_loads(c->training, 0, NULL));
     if (c->quantization.type != SLT_QUANT_NONE) {
@@ -463,9 +467,18 @@ static json_t *slt_object(const struct slt_config *c)
     return o;
 }
 
+// Whether 15 digits give back a number.
+static bool is_short(double real)
+{
+    char text[40];
+    snprintf(text, sizeof text, "%.15g", real);
+    return strtod(text, NULL) == real;
+}
+
 // 15 digits if they give back every number, else 17.
 static size_t real_flags(const struct slt_config *c)
 {
+    bool all_short = true;
     const double reals[] = {c->rms_norm_eps,
                             c->rope_theta,
                             c->initializer_range,
@@ -474,13 +487,11 @@ static size_t real_flags(const struct slt_config *c)
                             c->rope_scaling.factor,
                             c->rope_scaling.low_freq_factor,
                             c->rope_scaling.high_freq_factor};
-    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++) {
-        char text[40];
-        snprintf(text, sizeof text, "%.15g", reals[i]);
-        if (strtod(text, NULL) != reals[i])
-            return JSON_REAL_PRECISION(17);
-    }
-    return JSON_REAL_PRECISION(15);
+    for (size_t i = 0; i < sizeof reals / sizeof *reals; i++)
+        all_short &= is_short(reals[i]);
+    for (int64_t i = 0; i < c->layers_count; i++)
+        all_short &= is_short(c->layers[i].density);
+    return all_short ? JSON_REAL_PRECISION(15) : JSON_REAL_PRECISION(17);
 }
 
 int slt_config_write(const struct slt_config *c, char **json, struct slt_error *err)

@@ -30,21 +30,22 @@ static void add_plain(struct builder *b, const char *name, enum slt_role role, i
 }
 
 // The name and the shape that a linear's tensor has by its role.
-static const char *shape_by_role(struct slt_param_info *info, const struct slt_config *c)
+static const char *shape_by_role(struct slt_param_info *info)
 {
+    const struct slt_form *form = &info->form;
     switch (info->role) {
     case SLT_ROLE_WEIGHT:
         info->rows = info->out, info->cols = info->in;
         return "weight";
     case SLT_ROLE_LORA_A:
-        info->rows = c->rank, info->cols = info->in;
+        info->rows = form->rank, info->cols = info->in;
         return "lora_A";
     case SLT_ROLE_LORA_B:
-        info->rows = info->out, info->cols = c->rank;
+        info->rows = info->out, info->cols = form->rank;
         return "lora_B";
     default:
         info->rows = 1;
-        info->cols = slt_support_count(&c->support, c->density, info->out, info->in);
+        info->cols = slt_support_count(&form->support, form->density, info->out, info->in);
         info->is_vector = true;
         return info->role == SLT_ROLE_INDEX ? "sparse_index" : "sparse_value";
     }
@@ -54,10 +55,11 @@ static void add_linear(struct builder *b, const struct slt_config *c, int32_t la
                        int32_t member)
 {
     const struct slt_group_shape shape = slt_group_shape(c, group);
-    const struct slt_kind_info *kind = slt_kind_info(c->method);
+    const struct slt_form form = slt_config_form(c, layer, group);
+    const struct slt_kind_info *kind = slt_kind_info(form.method);
     for (int i = 0; i < kind->tensors; i++) {
         // Positions that a seed gives are in no file.
-        if (kind->tensor[i].role == SLT_ROLE_INDEX && c->support.kind != SLT_SUPPORT_EXPLICIT)
+        if (kind->tensor[i].role == SLT_ROLE_INDEX && form.support.kind != SLT_SUPPORT_EXPLICIT)
             continue;
         struct slt_param_info info = {.role = kind->tensor[i].role,
                                       .frozen = kind->tensor[i].frozen,
@@ -66,8 +68,9 @@ static void add_linear(struct builder *b, const struct slt_config *c, int32_t la
                                       .group = group,
                                       .member = member,
                                       .out = shape.out[member],
-                                      .in = shape.in};
-        const char *suffix = shape_by_role(&info, c);
+                                      .in = shape.in,
+                                      .form = form};
+        const char *suffix = shape_by_role(&info);
         char linear[100];
         slt_linear_name(linear, sizeof linear, c, layer, group, member);
         snprintf(info.name, sizeof info.name, "%s.%s", linear, suffix);

@@ -207,6 +207,9 @@ int slt_convert_export(const char *directory, struct slt_checkpoint_reader *read
         return slt_error_set(err, SLT_ERR_RANGE,
                              "a %s model has a frozen matrix besides what it trains: merge them",
                              slt_method_name(x.config.method));
+    if (!merge && x.config.layers_count > 0)
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "layers that differ have no place in that layout: merge them");
     if (merge && !dense) {
         slt_config_make_full(&x.config);
     } else if (slt_method_has(x.config.method, SLT_ROLE_SPARSE)) {

@@ -66,6 +66,7 @@ static int find_method(struct import *m, struct slt_error *err)
     struct slt_config *c = &m->config;
     char linear[100];
     unsigned roles = 0;
+    c->layers_count = 0; // they are all alike here
     slt_linear_name(linear, sizeof linear, c, 0, SLT_GROUP_QKV, 0);
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++)
         if (find(m, linear, parts[i].suffix) != NULL)

@@ -188,6 +188,18 @@ static int put_method(struct slt_output *out, const struct export_folder *f,
         slt_support_format(support, sizeof support, &source->support), merged);
 }
 
+// The linears that are made of something else in some layers.
+static int put_layers(struct slt_output *out, const struct slt_config *source,
+                      struct slt_error *err)
+{
+    char text[160];
+    int rc = 0;
+    for (int64_t i = 0; rc == 0 && i < source->layers_count; i++)
+        rc = slt_output_printf(out, err, "| but for layers | %s |\n",
+                               slt_layers_format(text, sizeof text, &source->layers[i]));
+    return rc;
+}
+
 // What it was trained on, as far as its provenance says: so many tokens of data that a person has to
 // name.
 static int put_training(struct slt_output *out, const char *provenance, struct slt_error *err)
@@ -223,6 +235,8 @@ static int put_card(struct slt_output *out, const struct export_folder *f,
         slt_method_name(source->method), (unsigned long long)slt_config_param_count(c));
     if (rc == 0)
         rc = put_method(out, f, source, err);
+    if (rc == 0)
+        rc = put_layers(out, source, err);
     if (rc == 0)
         rc = slt_output_printf(
             out, err,

@@ -56,6 +56,16 @@ struct slt_linear_kind {
 };
 
 const struct slt_linear_kind *slt_linear_kind(enum slt_method method);
+// Whether its linears have an S, be it without a position.
+static inline bool slt_group_has_support(const struct slt_group *group)
+{
+    return group->support.rows > 0;
+}
+// The features of h (T, members r) that the group keeps for backward; 0: it keeps none.
+static inline int64_t slt_group_kept(const struct slt_group *group)
+{
+    return group->route == SLT_ROUTE_FACTORED ? group->shape.members * group->rank : 0;
+}
 // "full" without factors, else the group's route.
 const char *slt_group_route_name(const struct slt_group *group);
 

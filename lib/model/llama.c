@@ -12,16 +12,28 @@ static int64_t qkv_features(const struct slt_config *c)
     return (c->num_attention_heads + 2 * c->num_key_value_heads) * c->head_dim;
 }
 
-// Everything a layer leaves behind, in memory of its own.
+// The features that a kind of group keeps in layers [first, last], at most.
+static int64_t most_kept(const struct slt_model *m, int64_t first, int64_t last, int kind)
+{
+    int64_t most = 0;
+    for (int64_t l = first; l <= last; l++) {
+        const int64_t kept = slt_group_kept(&m->layer[l].group[kind]);
+        most = kept > most ? kept : most;
+    }
+    return most;
+}
+
+// Everything a layer leaves behind, in memory of its own, or of all that share it.
 static void layout_layer_acts(struct slt_model *m, int64_t l, int64_t t)
 {
     const struct slt_config *c = &m->config;
     const int64_t d = c->hidden_size, heads = c->num_attention_heads;
     struct slt_layer_acts *s = &m->acts[l], *first = &m->acts[0];
     const bool all = l == 0 || m->recompute == SLT_RECOMPUTE_NONE;
+    const bool shared = !m->training || m->recompute == SLT_RECOMPUTE_BLOCK;
     if (l > 0)
         *s = *first;
-    if (m->recompute != SLT_RECOMPUTE_BLOCK || l == 0) {
+    if (!shared || l == 0) {
         s->qkv = slt_model_act(m, t, qkv_features(c));
         s->o = slt_model_act(m, t, heads * c->head_dim);
         s->z2 = slt_model_act(m, t, d);
@@ -30,9 +42,9 @@ static void layout_layer_acts(struct slt_model *m, int64_t l, int64_t t)
         s->rstd2 = slt_model_kept(m, m->dtype, 1, t);
         s->lse = slt_model_kept(m, m->dtype, heads, t);
         for (int k = 0; k < SLT_GROUP_KINDS; k++) {
-            const struct slt_group *g = &m->layer[l].group[k];
-            if (g->route == SLT_ROUTE_FACTORED && g->rank > 0)
-                s->h[k] = slt_model_act(m, t, g->shape.members * g->rank);
+            const int64_t kept = most_kept(m, l, shared ? c->num_hidden_layers - 1 : l, k);
+            if (kept > 0)
+                s->h[k] = slt_model_act(m, t, kept);
         }
     }
     s->z1 = slt_model_act(m, t, d);
@@ -103,7 +115,7 @@ static struct slt_layer_acts *acts_of(struct slt_model *m, int64_t layer)
 static const struct slt_group *bind(struct slt_model *m, int64_t layer, int kind)
 {
     struct slt_group *g = &m->layer[layer].group[kind];
-    g->h = acts_of(m, layer)->h[kind];
+    g->h = slt_act_slice(acts_of(m, layer)->h[kind], 0, slt_group_kept(g));
     return m->act_dtype == SLT_BF16 ? g : slt_model_unpack_group(m, g);
 }
 

@@ -1,5 +1,7 @@
 // What all architectures share: weights to compute with, scalars, batches, the loss.
 #include <assert.h>
+#include <stdio.h>
+#include <string.h>
 
 #include "model/model.h"
 
@@ -9,6 +11,45 @@ const struct slt_stack *slt_stack(const struct slt_config *config)
 {
     return stacks[config->architecture];
 }
+
+// ---- Routes ----
+
+static const char *route_of(const struct slt_model *m, int64_t layer, enum slt_group_kind group)
+{
+    return slt_group_route_name(&m->layer[layer].group[group]);
+}
+
+char *slt_model_route(char text[SLT_ROUTE_TEXT], const struct slt_model *m,
+                      enum slt_group_kind group)
+{
+    const int64_t layers = m->config.num_hidden_layers;
+    int at = 0;
+    for (int64_t first = 0, next; first < layers; first = next) {
+        const char *route = route_of(m, first, group);
+        for (next = first + 1; next < layers && strcmp(route_of(m, next, group), route) == 0;)
+            next++;
+        if (next - first == layers)
+            at = snprintf(text, SLT_ROUTE_TEXT, "%s", route);
+        else if (next - first == 1)
+            at += snprintf(text + at, (size_t)(SLT_ROUTE_TEXT - at), "%s%lld:%s", at > 0 ? " " : "",
+                           (long long)first, route);
+        else
+            at += snprintf(text + at, (size_t)(SLT_ROUTE_TEXT - at), "%s%lld-%lld:%s",
+                           at > 0 ? " " : "", (long long)first, (long long)next - 1, route);
+        assert(at < SLT_ROUTE_TEXT); // there are no more ranges than a configuration's layers make
+    }
+    return text;
+}
+
+bool slt_model_has_factors(const struct slt_model *m, enum slt_group_kind group)
+{
+    bool has = false;
+    for (int64_t l = 0; l < m->config.num_hidden_layers; l++)
+        has |= m->layer[l].group[group].rank > 0;
+    return has;
+}
+
+// ---- Weights to compute with ----
 
 // The next view of the scratch of unpacked weights.
 static struct slt_tensor unpack_at(struct slt_model *m, struct slt_tensor t, uint64_t *used)

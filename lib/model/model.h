@@ -135,6 +135,22 @@ int slt_model_create(struct slt_model **model, const struct slt_device *device,
                      struct slt_error *err) SLT_CHECK_RESULT;
 void slt_model_free(struct slt_model *model);
 
+// All groups of linears, layer by layer, and group i of them.
+static inline int64_t slt_model_groups(const struct slt_model *model)
+{
+    return model->config.num_hidden_layers * SLT_GROUP_KINDS;
+}
+static inline struct slt_group *slt_model_group(const struct slt_model *model, int64_t i)
+{
+    return &model->layer[i / SLT_GROUP_KINDS].group[i % SLT_GROUP_KINDS];
+}
+// How a kind of group is computed (slt/compute.h, SLT_ROUTE_TEXT).
+char *slt_model_route(char text[SLT_ROUTE_TEXT], const struct slt_model *model,
+                      enum slt_group_kind group);
+
+// Whether a kind of group has factors, in any layer.
+bool slt_model_has_factors(const struct slt_model *model, enum slt_group_kind group);
+
 // Whether the device has an operation for values of this type.
 bool slt_model_computes_in(const struct slt_model *model, enum slt_op op, enum slt_dtype dtype);
 

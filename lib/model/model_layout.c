@@ -50,12 +50,12 @@ static int64_t group_elements(const struct slt_group *g)
 // optimizer, those of a group that is merged (ReLoRA), or one linear.
 static int64_t unpacked_elements(const struct slt_model *m)
 {
-    const bool computes = m->act_dtype != SLT_BF16,
-               whole = computes || m->layer[0].group[0].kind->merges;
+    const bool computes = m->act_dtype != SLT_BF16;
     const struct slt_tensor head = m->part[m->head_part].value;
     int64_t most = computes ? head.rows * head.cols : 0;
-    for (int k = 0; k < SLT_GROUP_KINDS; k++) {
-        const struct slt_group *g = &m->layer[0].group[k];
+    for (int64_t k = 0; k < slt_model_groups(m); k++) {
+        const struct slt_group *g = slt_model_group(m, k);
+        const bool whole = computes || g->kind->merges;
         if (whole)
             most = max64(most, group_elements(g));
         for (int i = 0; !whole && i < g->shape.members; i++)
@@ -67,13 +67,11 @@ static int64_t unpacked_elements(const struct slt_model *m)
 static void layout_scratch(struct slt_model *m, int64_t t, const struct slt_model_shape *shape)
 {
     int64_t dense = 0, stacked = shape->projected;
-    for (int k = 0; k < SLT_GROUP_KINDS; k++) {
-        const struct slt_group *g = &m->layer[0].group[k];
-        const int64_t elements = g->rows * slt_dense_ld(g->shape.in);
-        if (g->rank > 0 && g->route == SLT_ROUTE_DENSE && elements > dense)
-            dense = elements;
-        if (g->route == SLT_ROUTE_FACTORED && g->shape.members * g->rank > stacked)
-            stacked = g->shape.members * g->rank;
+    for (int64_t k = 0; k < slt_model_groups(m); k++) {
+        const struct slt_group *g = slt_model_group(m, k);
+        if (g->rank > 0 && g->route == SLT_ROUTE_DENSE)
+            dense = max64(dense, g->rows * slt_dense_ld(g->shape.in));
+        stacked = max64(stacked, slt_group_kept(g));
     }
     if (dense > 0)
         m->scratch.w = slt_memory_tensor(&m->memory, SLT_REGION_WORKSPACE, m->act_dtype, 1, dense);
@@ -140,8 +138,8 @@ static int layout_workspace(struct slt_model *m, int64_t t, int64_t projected,
         (rc = reserve_workspace(m, SLT_OP_HEAD_LOSS, plain, err)) != 0 ||
         (rc = reserve_workspace(m, SLT_OP_SWIGLU, gated, err)) != 0)
         return rc;
-    for (int k = 0; k < SLT_GROUP_KINDS; k++)
-        if ((rc = reserve_group(m, &m->layer[0].group[k], t, projected, err)) != 0)
+    for (int64_t k = 0; k < slt_model_groups(m); k++)
+        if ((rc = reserve_group(m, slt_model_group(m, k), t, projected, err)) != 0)
             return rc;
     if (m->training && ((rc = reserve_workspace(m, SLT_OP_GRAD_NORM, all, err)) != 0 ||
                         (rc = reserve_workspace(m, SLT_OP_ADAM, all, err)) != 0))

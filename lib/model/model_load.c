@@ -119,7 +119,7 @@ static void read_rows(struct slt_model *m, const struct slt_param *p, struct slt
 
 static struct slt_support support_of(const struct slt_model *m, const struct slt_param *p)
 {
-    return slt_config_support(&m->config, p->info.name, p->info.out, p->info.in);
+    return slt_config_support(&m->config, &p->info.form, p->info.name, p->info.out, p->info.in);
 }
 
 int slt_positions_read(struct slt_model *m, int64_t *position, const struct slt_param *p,

@@ -24,12 +24,12 @@ static bool has_bands(const struct slt_model *m)
            slt_model_computes_in(m, SLT_OP_BANDS, m->act_dtype);
 }
 
-static struct slt_csr layout_support(struct slt_model *m, const struct slt_group *g)
+static struct slt_csr layout_support(struct slt_model *m, const struct slt_group *g,
+                                     const struct slt_form *form)
 {
     struct slt_csr s = {.rows = g->rows, .cols = g->shape.in};
     for (int i = 0; i < g->shape.members; i++)
-        s.nnz +=
-            slt_support_count(&m->config.support, m->config.density, g->shape.out[i], g->shape.in);
+        s.nnz += slt_support_count(&form->support, form->density, g->shape.out[i], g->shape.in);
     s.row_start = slt_memory_tensor(&m->memory, SLT_REGION_INDEX, SLT_I64, 1, s.rows + 1);
     s.column = slt_memory_tensor(&m->memory, SLT_REGION_INDEX, s.cols <= 65536 ? SLT_U16 : SLT_I32,
                                  1, s.nnz);
@@ -74,21 +74,20 @@ static struct slt_tensor *tensor_of(struct slt_group *g, enum slt_role role, int
     }
 }
 
-static void layout_group(struct slt_model *m, struct slt_group *g, int kind, int64_t tokens)
+static void layout_group(struct slt_model *m, struct slt_group *g, int64_t layer, int kind,
+                         int64_t tokens)
 {
-    const struct slt_config *c = &m->config;
-    const struct slt_kind_info *info = slt_kind_info(c->method);
-    *g = (struct slt_group){.kind = slt_linear_kind(c->method),
-                            .shape = slt_group_shape(c, kind),
+    const struct slt_form form = slt_config_form(&m->config, layer, kind);
+    const struct slt_kind_info *info = slt_kind_info(form.method);
+    *g = (struct slt_group){.kind = slt_linear_kind(form.method),
+                            .shape = slt_group_shape(&m->config, kind),
+                            .rank = form.rank,
+                            .scale = form.scale,
                             .first_part = m->part_count};
     for (int i = 0; i < g->shape.members; i++)
         g->rows += g->shape.out[i];
-    if (slt_method_has(c->method, SLT_ROLE_LORA_A)) {
-        g->rank = c->rank;
-        g->scale = c->alpha / (double)c->rank;
-    }
-    if (slt_method_has(c->method, SLT_ROLE_SPARSE))
-        g->support = layout_support(m, g);
+    if (slt_method_has(form.method, SLT_ROLE_SPARSE))
+        g->support = layout_support(m, g, &form);
     for (int i = 0; i < info->tensors; i++) {
         const struct slt_kind_tensor *t = &info->tensor[i];
         if (t->role == SLT_ROLE_INDEX) // lies with the support
@@ -110,12 +109,12 @@ static void layout_group(struct slt_model *m, struct slt_group *g, int kind, int
 
 // ---- The whole ----
 
-// Elements that a member's tensor of a role has.
-static int64_t member_elements(const struct slt_model *m, const struct slt_group *g, int member,
-                               enum slt_role role)
+// Elements that another member's tensor has, of the role of a parameter.
+static int64_t member_elements(const struct slt_param_info *p, const struct slt_group *g,
+                               int member)
 {
     const int64_t out = g->shape.out[member], in = g->shape.in;
-    switch (role) {
+    switch (p->role) {
     case SLT_ROLE_WEIGHT:
         return out * in;
     case SLT_ROLE_LORA_A:
@@ -123,7 +122,7 @@ static int64_t member_elements(const struct slt_model *m, const struct slt_group
     case SLT_ROLE_LORA_B:
         return out * g->rank;
     default:
-        return slt_support_count(&m->config.support, m->config.density, out, in);
+        return slt_support_count(&p->form.support, p->form.density, out, in);
     }
 }
 
@@ -147,7 +146,7 @@ static void place_param(struct slt_model *m, struct slt_param *p)
     tensor_of(g, info->role, &part);
     p->part = *part;
     for (int i = 0; i < info->member; i++)
-        p->first += member_elements(m, g, i, info->role);
+        p->first += member_elements(info, g, i);
 }
 
 void slt_model_layout_parts(struct slt_model *m, int64_t tokens)
@@ -163,7 +162,7 @@ void slt_model_layout_parts(struct slt_model *m, int64_t tokens)
             if (item->role == SLT_ROLE_NORM)
                 layer->norm_part[item->which] = add_part(m, SLT_ROLE_NORM, 1, c->hidden_size);
             else
-                layout_group(m, &layer->group[item->which], item->which, tokens);
+                layout_group(m, &layer->group[item->which], l, item->which, tokens);
         }
     }
     m->norm_part = add_part(m, SLT_ROLE_NORM, 1, c->hidden_size);

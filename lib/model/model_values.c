@@ -13,6 +13,7 @@ static int draw_members(const struct slt_support_rows *stacked, uint32_t *crc,
                         const struct slt_model *m, int64_t layer, int kind, struct slt_error *err)
 {
     const struct slt_group *g = &m->layer[layer].group[kind];
+    const struct slt_form form = slt_config_form(&m->config, layer, kind);
     const size_t width = slt_dtype_size(g->support.column.dtype);
     int64_t *row_start = stacked->row_start; // of the member's first row
     int64_t at = 0;                          // positions before the member's
@@ -21,7 +22,7 @@ static int draw_members(const struct slt_support_rows *stacked, uint32_t *crc,
         const struct slt_support_rows rows = {row_start, (char *)stacked->column + at * width};
         slt_linear_name(name, sizeof name, &m->config, (int32_t)layer, kind, i);
         const struct slt_support support =
-            slt_config_support(&m->config, name, g->shape.out[i], g->shape.in);
+            slt_config_support(&m->config, &form, name, g->shape.out[i], g->shape.in);
         int rc = slt_support_draw(&rows, &support, err);
         if (rc != 0)
             return rc;
@@ -79,7 +80,7 @@ static int draw_group(struct slt_model *m, int64_t layer, int kind, uint32_t *cr
 
 int slt_model_draw_supports(struct slt_model *m, struct slt_error *err)
 {
-    const int64_t groups = m->config.num_hidden_layers * SLT_GROUP_KINDS;
+    const int64_t groups = slt_model_groups(m);
     uint32_t(*crc)[SLT_GROUP_MEMBERS] = calloc((size_t)groups, sizeof *crc);
     if (crc == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the check of the supports");
@@ -87,6 +88,8 @@ int slt_model_draw_supports(struct slt_model *m, struct slt_error *err)
 #pragma omp parallel for schedule(dynamic) num_threads(m->threads)
     for (int64_t i = 0; i < groups; i++) {
         struct slt_error mine;
+        if (!slt_group_has_support(slt_model_group(m, i)))
+            continue;
         int one = draw_group(m, i / SLT_GROUP_KINDS, (int)(i % SLT_GROUP_KINDS), crc[i], &mine);
         if (one != 0) {
 #pragma omp critical(slt_model_error)
@@ -94,9 +97,11 @@ int slt_model_draw_supports(struct slt_model *m, struct slt_error *err)
         }
     }
     uint32_t sum = 0;
-    for (int64_t i = 0; i < groups; i++)
-        for (int k = 0; k < m->layer[0].group[i % SLT_GROUP_KINDS].shape.members; k++)
+    for (int64_t i = 0; i < groups; i++) {
+        const struct slt_group *g = slt_model_group(m, i);
+        for (int k = 0; slt_group_has_support(g) && k < g->shape.members; k++)
             sum = slt_support_crc_add(sum, crc[i][k]);
+    }
     free(crc);
     if (rc == 0 && sum != m->config.support_crc)
         rc = slt_error_set(err, SLT_ERR_MISMATCH,

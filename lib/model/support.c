@@ -7,14 +7,14 @@
 #include "slt/digest.h"
 #include "slt/random.h"
 
-struct slt_support slt_config_support(const struct slt_config *config, const char *name,
-                                      int64_t out, int64_t in)
+struct slt_support slt_config_support(const struct slt_config *config, const struct slt_form *form,
+                                      const char *name, int64_t out, int64_t in)
 {
     return (struct slt_support){.name = name,
                                 .out = out,
                                 .in = in,
-                                .spec = config->support,
-                                .density = config->density,
+                                .spec = form->support,
+                                .density = form->density,
                                 .seed = config->seed};
 }
 
@@ -208,7 +208,7 @@ static int crc_linear(uint32_t *crc, const struct slt_config *c, const struct sl
     char name[100];
     struct slt_support_rows rows;
     slt_linear_name(name, sizeof name, c, p->layer, p->group, p->member);
-    const struct slt_support s = slt_config_support(c, name, p->out, p->in);
+    const struct slt_support s = slt_config_support(c, &p->form, name, p->out, p->in);
     int rc = slt_support_rows_create(&rows, &s, err);
     if (rc == 0 && (rc = slt_support_draw(&rows, &s, err)) == 0)
         *crc = slt_support_crc_add(*crc, slt_support_linear_crc(&rows, &s));

@@ -14,7 +14,7 @@
 
 static bool is_projected(const struct slt_slot *slot)
 {
-    return slot->info.role == SLT_ROLE_WEIGHT;
+    return slot->info.role == SLT_ROLE_WEIGHT && !slot->info.frozen;
 }
 
 // The rank that is asked for; it may be more than a matrix has.
@@ -172,7 +172,7 @@ static int step(struct slt_optimizer *o, int first, int count, int64_t done, str
     o->hyper.scale = o->options.galore_scale;
     for (size_t i = 0; rc == 0 && i < o->slots; i++) {
         const struct slt_slot *slot = &o->slot[i];
-        if (!slt_slot_in(slot, first, count))
+        if (slot->states == 0 || !slt_slot_in(slot, first, count))
             continue;
         if (!is_projected(slot)) {
             const struct slt_adam_item item = slt_slot_item(slot, slot->param, slot->grad);

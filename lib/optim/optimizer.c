@@ -42,16 +42,18 @@ int64_t slt_optimizer_projects(const struct slt_optimizer_options *o,
     return subspace != NULL ? subspace->accumulates(o, config, whole_norm) : 0;
 }
 
-// Whether there is in a model of this method what the options are for.
-static int check_method(const struct slt_optimizer *o, enum slt_method method,
-                        struct slt_error *err)
+// Whether there is in the model what the optimizer is for.
+static int check_model(const struct slt_optimizer *o, struct slt_error *err)
 {
-    if (o->kind->subspace != NULL && !slt_method_is_dense(method))
-        return slt_error_set(err, SLT_ERR_RANGE,
-                             "optimizer %s projects full-rank weights, and a model of method %s "
-                             "has none to train",
-                             names[o->id], slt_method_name(method));
-    return 0;
+    bool any = o->kind->subspace == NULL;
+    for (size_t i = 0; i < o->slots; i++)
+        any |= o->model->param[i].info.role == SLT_ROLE_WEIGHT && !o->model->param[i].info.frozen;
+    if (any)
+        return 0;
+    return slt_error_set(err, SLT_ERR_RANGE,
+                         "optimizer %s projects full-rank weights, and a model of method %s "
+                         "has none to train",
+                         names[o->id], slt_method_name(o->model->config.method));
 }
 
 int slt_optimizer_init(struct slt_optimizer *o, const struct slt_optimizer_options *options,
@@ -75,7 +77,7 @@ int slt_optimizer_init(struct slt_optimizer *o, const struct slt_optimizer_optio
                                           .scale = 1,
                                           .block = options->adam_block,
                                           .stochastic = precision == SLT_PRECISION_BF16_SR}};
-    int rc = check_method(o, model->config.method, err);
+    int rc = check_model(o, err);
     if (rc != 0)
         return rc;
     o->slot = calloc(o->slots, sizeof *o->slot);

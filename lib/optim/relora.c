@@ -154,9 +154,9 @@ int slt_relora_restart(struct slt_optimizer *o, int64_t updates, struct slt_erro
 {
     struct slt_model *m = o->model;
     int rc = 0;
-    for (int64_t l = 0; l < m->config.num_hidden_layers; l++)
-        for (int k = 0; k < SLT_GROUP_KINDS; k++)
-            merge_group(m, &m->layer[l].group[k]);
+    for (int64_t i = 0; i < slt_model_groups(m); i++)
+        if (slt_model_group(m, i)->kind->merges)
+            merge_group(m, slt_model_group(m, i));
     for (size_t i = 0; rc == 0 && i < o->slots; i++) {
         const enum slt_role role = o->slot[i].info.role;
         if (role == SLT_ROLE_LORA_A || role == SLT_ROLE_LORA_B)

@@ -49,7 +49,7 @@ static void plan(const struct slt_optimizer *o, struct slt_slot *slot)
     slot->steps_apart = true;
     slt_slot_add_momentum(o, slot, p->rows, p->cols);
     if (couples(o) && is_factor(slot))
-        slt_slot_add(slot, "singular_vector", SLT_F32, 1, o->model->config.rank);
+        slt_slot_add(slot, "singular_vector", SLT_F32, 1, p->form.rank);
 }
 
 // ---- Scratch ----
@@ -170,7 +170,7 @@ static double shape_rate(int64_t m, int64_t n)
     return m > n ? sqrt((double)m / (double)n) : 1;
 }
 
-// A and B of a linear, which follow each other.
+// A and B of a linear, which follow each other. alpha/r is the model's, whatever r the linear has.
 static void move_factors(struct slt_optimizer *o, const struct slt_slot *a, int64_t done)
 {
     const struct slt_config *c = &o->model->config;

@@ -46,17 +46,29 @@ static uint64_t index_bytes(enum slt_accounting accounting, const struct slt_par
     return (p->in <= 65536 ? 2 : 4) * nnz + 8 * ((uint64_t)p->out + (p->member == 0));
 }
 
-// Sums over the parameters of config with another method; a linear of a full-rank model has its
-// moments in the subspace if projected.
-static int add_up(struct slt_estimate *e, const struct slt_config *config, enum slt_method method,
-                  bool projected, enum slt_accounting accounting, struct slt_error *err)
+// The configuration with another method, as far as the formulas go.
+static struct slt_config with_method(const struct slt_config *config, enum slt_method method)
 {
     struct slt_config c = *config;
+    const bool sparse = slt_method_has(method, SLT_ROLE_SPARSE);
+    c.method = method;
+    if (sparse && c.support.kind == SLT_SUPPORT_NONE)
+        c.support.kind = SLT_SUPPORT_RANDOM;
+    if (slt_method_is_dense(method))
+        c.layers_count = 0;
+    for (int64_t i = 0; !sparse && i < c.layers_count; i++)
+        c.layers[i].density = 0;
+    return c;
+}
+
+// Sums over the parameters of config with another method; a matrix that is trained as it is has its
+// moments in a subspace of this rank, if it is above 0.
+static int add_up(struct slt_estimate *e, const struct slt_config *config, enum slt_method method,
+                  int64_t rank, enum slt_accounting accounting, struct slt_error *err)
+{
+    const struct slt_config c = with_method(config, method);
     struct slt_param_info *list;
     size_t count;
-    c.method = method;
-    if (slt_method_has(method, SLT_ROLE_SPARSE) && c.support.kind == SLT_SUPPORT_NONE)
-        c.support.kind = SLT_SUPPORT_RANDOM;
     int rc = slt_config_params(&c, &list, &count, err);
     if (rc != 0)
         return rc;
@@ -66,8 +78,10 @@ static int add_up(struct slt_estimate *e, const struct slt_config *config, enum 
         const uint64_t n = (uint64_t)p->rows * (uint64_t)p->cols;
         e->parameters += n;
         e->weights += 2 * n;
-        if (projected && p->role == SLT_ROLE_WEIGHT) {
-            const uint64_t r = (uint64_t)c.rank;
+        if (p->role == SLT_ROLE_WEIGHT && p->frozen)
+            continue;
+        if (rank > 0 && p->role == SLT_ROLE_WEIGHT) {
+            const uint64_t r = (uint64_t)rank;
             const uint64_t small = (uint64_t)(p->rows < p->cols ? p->rows : p->cols);
             e->projectors += 2 * r * small;
             e->moments += moment_bytes(accounting, r * (n / small));
@@ -89,30 +103,29 @@ int slt_estimate_memory(struct slt_estimate *estimate, const struct slt_config *
     int rc;
     switch (scheme) {
     case SLT_SCHEME_LOWRANK:
-        rc = add_up(&e, config, SLT_LOWRANK, false, accounting, err);
+        rc = add_up(&e, config, SLT_LOWRANK, 0, accounting, err);
         break;
     case SLT_SCHEME_SLTRAIN:
-        rc = add_up(&e, config, SLT_SLTRAIN, false, accounting, err);
+        rc = add_up(&e, config, SLT_SLTRAIN, 0, accounting, err);
         break;
     case SLT_SCHEME_RELORA:
-        if ((rc = add_up(&full, config, SLT_FULL, false, accounting, err)) != 0 ||
-            (rc = add_up(&e, config, SLT_LOWRANK, false, accounting, err)) != 0)
+        if ((rc = add_up(&full, config, SLT_FULL, 0, accounting, err)) != 0 ||
+            (rc = add_up(&e, config, SLT_LOWRANK, 0, accounting, err)) != 0)
             break;
         e.parameters = full.parameters;
         e.weights += full.weights;
         break;
     default:
-        rc = add_up(&e, config, SLT_FULL, scheme == SLT_SCHEME_GALORE, accounting, err);
+        rc = add_up(&e, config, SLT_FULL, scheme == SLT_SCHEME_GALORE ? config->rank : 0,
+                    accounting, err);
     }
     if (rc == 0)
         *estimate = e;
     return rc;
 }
 
-static enum slt_scheme scheme_of(enum slt_method method, enum slt_optimizer_id optimizer)
+static enum slt_scheme scheme_of(enum slt_method method)
 {
-    if (slt_optimizer_has(optimizer, SLT_TRAIT_SUBSPACE))
-        return SLT_SCHEME_GALORE;
     for (int i = 0; i < SLT_SCHEMES; i++)
         if (strcmp(slt_method_name(method), slt_scheme_name((enum slt_scheme)i)) == 0)
             return (enum slt_scheme)i;
@@ -120,12 +133,14 @@ static enum slt_scheme scheme_of(enum slt_method method, enum slt_optimizer_id o
 }
 
 int slt_estimate_paper(struct slt_estimate *estimate, const struct slt_config *config,
-                       enum slt_optimizer_id optimizer, struct slt_error *err)
+                       enum slt_optimizer_id optimizer, int64_t galore_rank, struct slt_error *err)
 {
     const enum slt_accounting accounting =
         slt_optimizer_has(optimizer, SLT_TRAIT_CODES) ? SLT_ACCOUNT_PAPER_8BIT : SLT_ACCOUNT_PAPER;
-    int rc = slt_estimate_memory(estimate, config, scheme_of(config->method, optimizer), accounting,
-                                 err);
+    int rc =
+        slt_optimizer_has(optimizer, SLT_TRAIT_SUBSPACE)
+            ? add_up(estimate, config, config->method, galore_rank, accounting, err)
+            : slt_estimate_memory(estimate, config, scheme_of(config->method), accounting, err);
     if (rc == 0 && !slt_optimizer_has(optimizer, SLT_TRAIT_SECOND_MOMENT))
         estimate->moments /= 2;
     return rc;

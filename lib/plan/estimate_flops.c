@@ -11,12 +11,13 @@ static void count(struct slt_flops *f, const struct slt_model *m)
         6 * (double)m->attention.seq * (double)c->num_attention_heads * (double)c->head_dim;
     const double head = 6 * (double)c->vocab_size * (double)c->hidden_size;
     f->model = f->computed = head + layers * attention;
-    for (int k = 0; k < SLT_GROUP_KINDS; k++) {
-        const struct slt_group *g = &m->layer[0].group[k];
-        f->model += layers * 6 * (double)g->rows * (double)g->shape.in;
-        f->computed += layers * g->kind->flops(g, t);
-        f->route[k] = slt_group_route_name(g);
+    for (int64_t i = 0; i < slt_model_groups(m); i++) {
+        const struct slt_group *g = slt_model_group(m, i);
+        f->model += 6 * (double)g->rows * (double)g->shape.in;
+        f->computed += g->kind->flops(g, t);
     }
+    for (int k = 0; k < SLT_GROUP_KINDS; k++)
+        slt_model_route(f->route[k], m, (enum slt_group_kind)k);
 }
 
 int slt_estimate_run(struct slt_plan *plan, struct slt_flops *flops, struct slt_device *device,

@@ -36,11 +36,12 @@ static int add_provenance(struct run *r, struct slt_error *err)
 
 static void report_routes(const struct run *r)
 {
+    char route[SLT_ROUTE_TEXT];
     for (int k = 0; r->how->on_route != NULL && k < SLT_GROUP_KINDS; k++) {
-        const struct slt_group *g = &r->trainer->model->layer[0].group[k];
-        if (g->rank > 0)
-            r->how->on_route(r->how->user, slt_group_name((enum slt_group_kind)k),
-                             slt_group_route_name(g));
+        const enum slt_group_kind group = (enum slt_group_kind)k;
+        if (slt_model_has_factors(r->trainer->model, group))
+            r->how->on_route(r->how->user, slt_group_name(group),
+                             slt_model_route(route, r->trainer->model, group));
     }
 }
 

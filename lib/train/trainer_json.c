@@ -39,12 +39,13 @@ static json_t *data_object(const struct slt_tokens *tokens)
 
 static json_t *routes_object(const struct slt_trainer *t)
 {
+    char route[SLT_ROUTE_TEXT];
     json_t *o = json_object();
     for (int k = 0; k < SLT_GROUP_KINDS; k++) {
-        const struct slt_group *g = &t->model->layer[0].group[k];
-        if (g->rank > 0)
-            json_object_set_new(o, slt_group_name((enum slt_group_kind)k),
-                                json_string(slt_group_route_name(g)));
+        const enum slt_group_kind group = (enum slt_group_kind)k;
+        if (slt_model_has_factors(t->model, group))
+            json_object_set_new(o, slt_group_name(group),
+                                json_string(slt_model_route(route, t->model, group)));
     }
     return o;
 }

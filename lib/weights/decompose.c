@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "linalg/svd.h"
-#include "slt/support.h"
 #include "weights/decompose.h"
 
 // ---- Largest magnitudes ----
@@ -58,11 +57,11 @@ static int find_largest(int64_t *position, int64_t count, const float *x, int64_
 
 // The best rank-r part of w, which becomes the residual. A matrix that has no rank r, such as the
 // keys of grouped queries, is exact with zeros in the factors' last rows and columns.
-static int split(struct slt_decomposition *d, float *w, const struct slt_config *c,
+static int split(struct slt_decomposition *d, float *w, const struct slt_form *form,
                  struct slt_error *err)
 {
-    const int64_t m = d->out, n = d->in, k = m < n ? m : n, r = c->rank;
-    const double scale = c->alpha / (double)r;
+    const int64_t m = d->out, n = d->in, k = m < n ? m : n, r = form->rank;
+    const double scale = form->scale;
     float *copy = malloc((size_t)(m * n + m * k + k * n + k) * sizeof *copy);
     if (copy == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the SVD of a %lld x %lld matrix",
@@ -84,33 +83,34 @@ static int split(struct slt_decomposition *d, float *w, const struct slt_config 
     return rc;
 }
 
-static int choose_positions(struct slt_decomposition *d, const char *name,
-                            const struct slt_config *c, const float *residual,
-                            struct slt_error *err)
+static int choose_positions(struct slt_decomposition *d, const struct slt_support *support,
+                            const float *residual, struct slt_error *err)
 {
-    const struct slt_support support = slt_config_support(c, name, d->out, d->in);
-    if (c->support.kind != SLT_SUPPORT_EXPLICIT)
-        return slt_support_positions(d->position, &support, err);
+    if (support->spec.kind != SLT_SUPPORT_EXPLICIT)
+        return slt_support_positions(d->position, support, err);
     return find_largest(d->position, d->nnz, residual, d->out * d->in, err);
 }
 
-int slt_decompose(struct slt_decomposition *d, float *w, int64_t out, int64_t in, const char *name,
-                  const struct slt_config *c, struct slt_error *err)
+int slt_decompose(struct slt_decomposition *d, float *w, const struct slt_form *form,
+                  const struct slt_support *support, struct slt_error *err)
 {
+    const int64_t out = support->out, in = support->in;
+    const bool sparse = slt_method_has(form->method, SLT_ROLE_SPARSE);
     *d = (struct slt_decomposition){.out = out, .in = in};
-    if (slt_method_has(c->method, SLT_ROLE_SPARSE))
-        d->nnz = slt_support_count(&c->support, c->density, out, in);
-    d->a = malloc((size_t)(c->rank * in) * sizeof *d->a);
-    d->b = malloc((size_t)(c->rank * out) * sizeof *d->b);
+    if (sparse)
+        d->nnz = slt_support_count(&support->spec, support->density, out, in);
+    d->a = malloc((size_t)(form->rank * in) * sizeof *d->a);
+    d->b = malloc((size_t)(form->rank * out) * sizeof *d->b);
     d->values = malloc((size_t)d->nnz * sizeof *d->values + 1);
     d->position = malloc((size_t)d->nnz * sizeof *d->position + 1);
     int rc = 0;
     if (d->a == NULL || d->b == NULL || d->values == NULL || d->position == NULL)
-        rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the factors of '%s'", name);
-    if (rc == 0 && (rc = split(d, w, c, err)) != 0)
-        rc = slt_error_prefix(err, rc, "'%s'", name);
-    if (rc == 0 && slt_method_has(c->method, SLT_ROLE_SPARSE))
-        rc = choose_positions(d, name, c, w, err);
+        rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the factors of '%s'",
+                           support->name);
+    if (rc == 0 && (rc = split(d, w, form, err)) != 0)
+        rc = slt_error_prefix(err, rc, "'%s'", support->name);
+    if (rc == 0 && sparse)
+        rc = choose_positions(d, support, w, err);
     for (int64_t i = 0; rc == 0 && i < d->nnz; i++)
         d->values[i] = w[d->position[i]];
     if (rc != 0)

@@ -43,7 +43,7 @@ static int read_part(struct slt_dense_linear *l, const struct slt_param_info *pa
 
 // Draws the positions, or checks those that were read.
 static int find_positions(struct slt_dense_linear *l, const struct slt_config *c,
-                          struct slt_error *err)
+                          const struct slt_form *form, struct slt_error *err)
 {
     if (l->position != NULL) {
         for (int64_t i = 0, last = -1; i < l->nnz; last = l->position[i++])
@@ -58,7 +58,7 @@ static int find_positions(struct slt_dense_linear *l, const struct slt_config *c
     l->position = malloc((size_t)l->nnz * sizeof *l->position + 1);
     if (l->position == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the support of '%s'", l->name);
-    const struct slt_support support = slt_config_support(c, l->name, l->out, l->in);
+    const struct slt_support support = slt_config_support(c, form, l->name, l->out, l->in);
     return slt_support_positions(l->position, &support, err);
 }
 
@@ -71,8 +71,8 @@ int slt_dense_read(struct slt_dense_linear *l, size_t *taken, const struct slt_p
                                    .member = param->member,
                                    .out = param->out,
                                    .in = param->in,
-                                   .rank = c->rank,
-                                   .scale = c->rank > 0 ? c->alpha / (double)c->rank : 0};
+                                   .rank = param->form.rank,
+                                   .scale = param->form.scale};
     slt_linear_name(l->name, sizeof l->name, c, l->layer, l->group, l->member);
     size_t n = 0;
     int rc = 0;
@@ -81,7 +81,7 @@ int slt_dense_read(struct slt_dense_linear *l, size_t *taken, const struct slt_p
     while (rc == 0 && param[++n].layer == l->layer && param[n].group == l->group &&
            param[n].member == l->member);
     if (rc == 0 && l->values != NULL)
-        rc = find_positions(l, c, err);
+        rc = find_positions(l, c, &param->form, err);
     if (rc != 0)
         slt_dense_free(l);
     else

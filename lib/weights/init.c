@@ -23,7 +23,7 @@ static void make_values(float *values, const struct slt_config *c, const struct 
                         int64_t first, int64_t count, int threads)
 {
     const struct slt_random_key key = slt_random_key("slt-init-1", p->name, c->seed);
-    const struct slt_kind_tensor *tensor = slt_kind_tensor(c->method, p->role);
+    const struct slt_kind_tensor *tensor = slt_kind_tensor(p->form.method, p->role);
     enum slt_start start = tensor != NULL             ? tensor->start
                            : p->role == SLT_ROLE_NORM ? SLT_START_ONE
                                                       : SLT_START_NORMAL;
@@ -33,7 +33,7 @@ static void make_values(float *values, const struct slt_config *c, const struct 
         values[i] = start == SLT_START_ONE ? 1.0f : 0.0f;
     if (start == SLT_START_ONE || start == SLT_START_ZERO)
         return;
-    const double fan_in = p->role == SLT_ROLE_LORA_B ? (double)c->rank : (double)p->in;
+    const double fan_in = p->role == SLT_ROLE_LORA_B ? (double)p->form.rank : (double)p->in;
     const bool uniform = start == SLT_START_UNIFORM;
     const float bound = uniform ? (float)(1 / sqrt(fan_in)) : 0;
 #pragma omp parallel for schedule(static) num_threads(slt_thread_count(threads))
@@ -94,7 +94,7 @@ static int take_linear(struct maker *k, const struct slt_param_info *p, struct s
     struct slt_dense_linear l;
     size_t taken;
     // A kind with a weight of its own starts from the whole matrix, with new factors.
-    const bool splits = !slt_method_has(k->config.method, SLT_ROLE_WEIGHT);
+    const bool splits = !slt_method_has(p->form.method, SLT_ROLE_WEIGHT);
     int rc = slt_error_stopped(k->stop, err);
     if (rc != 0 ||
         (rc = slt_dense_read(&l, &taken, &k->source[k->next], k->from->reader, err)) != 0)
@@ -107,15 +107,18 @@ static int take_linear(struct maker *k, const struct slt_param_info *p, struct s
         rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the weights of '%s'", l.name);
     if (rc == 0)
         slt_dense_merge(k->w, &l, SLT_DENSE_ALL);
-    if (rc == 0 && splits)
-        rc = slt_decompose(&k->parts, k->w, p->out, p->in, l.name, &k->config, err);
+    if (rc == 0 && splits) {
+        const struct slt_support support =
+            slt_config_support(&k->config, &p->form, l.name, p->out, p->in);
+        rc = slt_decompose(&k->parts, k->w, &p->form, &support, err);
+    }
     slt_dense_free(&l);
     return rc;
 }
 
 static int write_linear(struct maker *k, const struct slt_param_info *p, struct slt_error *err)
 {
-    const bool is_new = slt_method_has(k->config.method, SLT_ROLE_WEIGHT);
+    const bool is_new = slt_method_has(p->form.method, SLT_ROLE_WEIGHT);
     const float *values = p->role == SLT_ROLE_WEIGHT   ? k->w
                           : is_new                     ? NULL
                           : p->role == SLT_ROLE_LORA_A ? k->parts.a

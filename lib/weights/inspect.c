@@ -18,7 +18,7 @@
 struct request {
     struct slt_checkpoint_reader *reader;
     const struct slt_inspect_options *options;
-    int64_t rank; // that is asked for
+    int64_t rank; // of what is taken out of linears without factors, if none is asked for
     int (*on_linear)(void *user, const struct slt_inspection *inspection, struct slt_error *err);
     void *user;
 };
@@ -171,7 +171,9 @@ static int work(struct job *j, struct slt_error *err)
     struct slt_inspection *r = &j->result;
     const struct slt_dense_linear *l = &j->linear;
     *r = (struct slt_inspection){.name = l->name, .out = l->out, .in = l->in, .nnz = l->nnz};
-    r->rank = slt_least(j->request->rank, slt_least(r->out, r->in));
+    const int64_t wanted = j->request->options->rank,
+                  own = l->rank > 0 ? l->rank : j->request->rank;
+    r->rank = slt_least(wanted > 0 ? wanted : own, slt_least(r->out, r->in));
     int rc = allocate(j, err);
     if (rc != 0)
         return rc;
@@ -236,10 +238,9 @@ int slt_inspect(struct slt_checkpoint_reader *reader, const struct slt_inspect_o
                 void *user, struct slt_error *err)
 {
     const struct slt_config *c = slt_checkpoint_config(reader);
-    const int64_t usual = c->rank > 0 ? c->rank : c->hidden_size / 4;
     const struct request q = {.reader = reader,
                               .options = options,
-                              .rank = options->rank > 0 ? options->rank : usual,
+                              .rank = c->rank > 0 ? c->rank : c->hidden_size / 4,
                               .on_linear = on_linear,
                               .user = user};
     struct slt_param_info *params;

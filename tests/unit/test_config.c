@@ -365,8 +365,186 @@ static void check_presets(void)
           "an unknown one");
 }
 
+// ---- Linears that differ by layer ----
+
+#define FOUR_LAYERS                                                                                \
+    "{\"vocab_size\": 32, \"hidden_size\": 64, \"intermediate_size\": 96, "                        \
+    "\"num_hidden_layers\": 4, \"num_attention_heads\": 4, \"slt\": {\"method\": \"%s\", "         \
+    "\"rank\": 8, \"alpha\": 4.0, \"density\": 0.1, \"support\": \"explicit\", \"layers\": %s}}"
+
+static int parse_layers(struct slt_config *c, const char *method, const char *list,
+                        struct slt_error *err)
+{
+    char text[2000];
+    snprintf(text, sizeof text, FOUR_LAYERS, method, list);
+    return parse(c, text, err);
+}
+
+static void check_form(const struct slt_config *c, int64_t layer, int32_t group,
+                       enum slt_method method, int64_t rank, double density)
+{
+    const struct slt_form f = slt_config_form(c, layer, group);
+    CHECK(f.method == method && f.rank == rank && f.density == density &&
+              f.scale == (rank > 0 ? 0.5 : 0),
+          "layer %d, %s: %s, rank %d, density %g, scale %g", (int)layer,
+          slt_group_name((enum slt_group_kind)group), slt_method_name(f.method), (int)f.rank,
+          f.density, f.scale);
+}
+
+static void check_layers_read(void)
+{
+    struct slt_config c, again;
+    struct slt_error err;
+    char *text, *same;
+    CHECK_OK(parse_layers(&c, "sltrain",
+                          "[{\"layers\": [0, 0], \"method\": \"full\"}, "
+                          "{\"layers\": [1, 3], \"groups\": [\"o\", \"down\"], \"rank\": 48, "
+                          "\"density\": 0.30000000000000004}, "
+                          "{\"layers\": [3, 3], \"groups\": [\"gate_up\"], \"density\": 1}]",
+                          &err),
+             err);
+    for (int32_t k = 0; k < SLT_GROUP_KINDS; k++)
+        check_form(&c, 0, k, SLT_FULL, 0, 0);
+    check_form(&c, 1, SLT_GROUP_QKV, SLT_SLTRAIN, 8, 0.1);
+    check_form(&c, 1, SLT_GROUP_O, SLT_SLTRAIN, 48, 0.30000000000000004);
+    check_form(&c, 2, SLT_GROUP_GATE_UP, SLT_SLTRAIN, 8, 0.1);
+    check_form(&c, 3, SLT_GROUP_GATE_UP, SLT_SLTRAIN, 8, 1);
+    check_form(&c, 3, SLT_GROUP_DOWN, SLT_SLTRAIN, 48, 0.30000000000000004);
+    CHECK_OK(slt_config_write(&c, &text, &err), err);
+    CHECK_OK(parse(&again, text, &err), err);
+    CHECK_OK(slt_config_write(&again, &same, &err), err);
+    CHECK(strcmp(text, same) == 0 && memcmp(c.layers, again.layers, sizeof c.layers) == 0,
+          "written and read again: %s", text);
+    free(text);
+    free(same);
+    slt_config_make_full(&c);
+    CHECK_OK(slt_config_write(&c, &text, &err), err);
+    CHECK(strstr(text, "\"layers\"") == NULL, "there are none in %s", text);
+    free(text);
+}
+
+static void check_layers_refused(void)
+{
+    static const struct {
+        const char *method, *list, *sentence;
+    } cases[] = {
+        {"sltrain", "{}", "\"slt.layers\" is no list of at most 32"},
+        {"sltrain", "null", "\"slt.layers\" is no list of at most 32"},
+        {"sltrain", "[3]", "\"slt.layers[0]\" is no object"},
+        {"sltrain", "[{\"rank\": 4}]", "\"slt.layers[0].layers\" is missing or no list of two"},
+        {"sltrain", "[{\"layers\": [0], \"rank\": 4}]",
+         "\"slt.layers[0].layers\" is missing or no"},
+        {"sltrain", "[{\"layers\": [0, 1.5], \"rank\": 4}]", "\"slt.layers[0].layers\" is missing"},
+        {"sltrain", "[{\"layers\": [0, 4], \"rank\": 4}]",
+         "layers '0-4:*:rank=4': the range is not within the layers 0 to 3"},
+        {"sltrain", "[{\"layers\": [2, 1], \"rank\": 4}]", "layers '2-1:*:rank=4': the range"},
+        {"sltrain", "[{\"layers\": [-1, 1], \"rank\": 4}]", "layers '-1-1:*:rank=4': the range"},
+        {"sltrain", "[{\"layers\": [0, 0], \"groups\": [\"q\"], \"rank\": 4}]",
+         "\"slt.layers[0].groups\" has another group than"},
+        {"sltrain", "[{\"layers\": [0, 0], \"groups\": [\"o\", \"o\"], \"rank\": 4}]",
+         "\"slt.layers[0].groups\" has a group twice"},
+        {"sltrain", "[{\"layers\": [0, 0], \"groups\": [], \"rank\": 4}]",
+         "\"slt.layers[0].groups\" is no list of groups"},
+        {"sltrain", "[{\"layers\": [0, 0]}]", "\"slt.layers[0]\" has neither method, rank nor"},
+        {"sltrain", "[{\"layers\": [0, 0], \"method\": \"lowrank\"}]",
+         "\"slt.layers[0].method\" is not \"full\""},
+        {"sltrain", "[{\"layers\": [0, 0], \"method\": \"full\", \"rank\": 4}]",
+         "layers '0:*:method=full,rank=4': a full-rank linear has neither rank nor density"},
+        {"sltrain", "[{\"layers\": [0, 0], \"rank\": 65}]", "the rank is outside [1, 64]"},
+        {"sltrain", "[{\"layers\": [0, 0], \"rank\": 0}]", "\"slt.layers[0].rank\" is no whole"},
+        {"sltrain", "[{\"layers\": [0, 0], \"density\": 1.5}]", "the density is outside (0, 1]"},
+        {"sltrain", "[{\"layers\": [0, 0], \"density\": 0}]", "\"slt.layers[0].density\" is no"},
+        {"sltrain", "[{\"layers\": [0, 0], \"alpha\": 4}]", "\"slt.layers[0].alpha\" is not known"},
+        {"sltrain",
+         "[{\"layers\": [0, 2], \"groups\": [\"o\", \"down\"], \"rank\": 4}, "
+         "{\"layers\": [1, 3], \"groups\": [\"qkv\", \"down\"], \"density\": 0.5}]",
+         "two elements of layers set 'model.layers.1.mlp.down_proj'"},
+        {"lowrank", "[{\"layers\": [0, 0], \"density\": 0.5}]",
+         "has no sparse part with a density"},
+        {"full", "[{\"layers\": [0, 0], \"rank\": 4}]", "method full has none"},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct slt_config c;
+        struct slt_error err;
+        const int rc = parse_layers(&c, cases[i].method, cases[i].list, &err);
+        CHECK(rc == SLT_ERR_FORMAT && strstr(err.message, cases[i].sentence) != NULL &&
+                  strncmp(err.message, "'c.json': ", 10) == 0,
+              "%s: %d, %s", cases[i].list, rc, err.message);
+    }
+}
+
+static void check_layers_text(void)
+{
+    static const struct {
+        const char *text, *formatted; // NULL: refused
+    } cases[] = {
+        {"1-3:o:rank=48,density=0.1", "1-3:o:rank=48,density=0.1"},
+        {"0,3:*:method=full", "0:*:method=full 3:*:method=full"},
+        {"*:gate_up,qkv:rank=2", "0-3:qkv,gate_up:rank=2"},
+        {"first,2-last:down:density=0.25", "0:down:density=0.25 2-3:down:density=0.25"},
+        {"0:*", NULL},
+        {"4:*:rank=1", NULL},
+        {"2-1:*:rank=1", NULL},
+        {"0-:*:rank=1", NULL},
+        {"0,:*:rank=1", NULL},
+        {"0:q:rank=1", NULL},
+        {"0::rank=1", NULL},
+        {"0:*,o:rank=1", NULL},
+        {"0:*:", NULL},
+        {"0:*:rank=1,rank=2", NULL},
+        {"0:*:rank=0", NULL},
+        {"0:*:density=0", NULL},
+        {"0:*:method=lowrank", NULL},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct slt_config c = {.num_hidden_layers = 4};
+        struct slt_error err = {0};
+        char all[200] = "", one[160];
+        const int rc = slt_layers_parse(&c, cases[i].text, &err);
+        CHECK((rc == 0) == (cases[i].formatted != NULL), "%s: %d, %s", cases[i].text, rc,
+              err.message);
+        CHECK(rc == 0 || (c.layers_count == 0 && strstr(err.message, cases[i].text) != NULL),
+              "%s: %s", cases[i].text, err.message);
+        for (int64_t k = 0; k < c.layers_count; k++)
+            snprintf(all + strlen(all), sizeof all - strlen(all), "%s%s", k > 0 ? " " : "",
+                     slt_layers_format(one, sizeof one, &c.layers[k]));
+        CHECK(rc != 0 || strcmp(all, cases[i].formatted) == 0, "%s: %s", cases[i].text, all);
+    }
+}
+
+// Sizes by hand: four linears of 64 x 64 and three of 64 x 96 in each of four layers.
+static void check_share(void)
+{
+    const double full = 4 * 64 * 64 + 3 * 64 * 96, factors = 4 * 128 + 3 * 160;
+    const double sparse = 4 * 409 + 3 * 614; // a tenth of them, rounded down each
+    struct slt_config c;
+    struct slt_error err;
+    CHECK_OK(parse_layers(&c, "sltrain", "[{\"layers\": [0, 0], \"method\": \"full\"}]", &err),
+             err);
+    const double want = (full + 3 * (8 * factors + sparse)) / (4 * full);
+    CHECK(fabs(slt_config_linear_share(&c) - want) < 1e-15, "share %.17g, not %.17g",
+          slt_config_linear_share(&c), want);
+    for (int64_t rank = 1; rank <= 64; rank++) {
+        const double exact = (full + 3 * ((double)rank * factors + sparse)) / (4 * full);
+        CHECK_OK(slt_config_fit_rank(&c, exact, &err), err);
+        CHECK(c.rank == rank, "rank %d, not %d", (int)c.rank, (int)rank);
+        if (rank > 1) {
+            CHECK_OK(slt_config_fit_rank(&c, exact * (1 - 1e-9), &err), err);
+            CHECK(c.rank == rank - 1, "rank %d just below %d", (int)c.rank, (int)rank);
+        }
+    }
+    CHECK(slt_config_fit_rank(&c, 0.25, &err) == SLT_ERR_RANGE, "a quarter is the dense layer's");
+    slt_config_make_full(&c);
+    CHECK(slt_config_linear_share(&c) == 1, "a full-rank model is all of itself");
+    CHECK(slt_config_fit_rank(&c, 1, &err) == SLT_ERR_RANGE, "it has no rank");
+}
+
 int main(void)
 {
+    check_layers_read();
+    check_layers_refused();
+    check_layers_text();
+    check_share();
     check_python();
     check_taken();
     check_words();

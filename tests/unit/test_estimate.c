@@ -191,13 +191,74 @@ static void test_runs(void)
     struct slt_error err;
     for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
         c.method = rows[i].method;
-        CHECK_OK(slt_estimate_paper(&got, &c, rows[i].optimizer, &err), err);
+        CHECK_OK(slt_estimate_paper(&got, &c, rows[i].optimizer, c.rank, &err), err);
         CHECK_OK(slt_estimate_memory(&want, &c, rows[i].scheme, rows[i].accounting, &err), err);
         CHECK(memcmp(&got, &want, sizeof got) == 0, "row %zu", i);
     }
     c.method = SLT_FULL;
-    CHECK_OK(slt_estimate_paper(&got, &c, SLT_OPTIMIZER_SGD, &err), err);
+    CHECK_OK(slt_estimate_paper(&got, &c, SLT_OPTIMIZER_SGD, 0, &err), err);
     CHECK(got.weights == 2 * got.parameters && got.moments == 2 * got.parameters, "sgd");
+}
+
+// 350m with its first layer full, and the o linears of the others with rank 64 and density .1.
+static struct slt_config mixed(void)
+{
+    struct slt_config c = preset("350m");
+    c.method = SLT_SLTRAIN;
+    c.support.kind = SLT_SUPPORT_RANDOM;
+    c.layers[0] = (struct slt_layers){.groups = 15, .full = true};
+    c.layers[1] = (struct slt_layers){
+        .first = 1, .last = 23, .groups = 1 << SLT_GROUP_O, .rank = 64, .density = .1};
+    c.layers_count = 2;
+    return c;
+}
+
+// Sums by hand over a dense layer and 23 others.
+static void test_mixed(struct slt_device *device)
+{
+    const struct slt_config c = mixed();
+    const double d = 1024, f = 2736, t = 2048, dense = 4 * d * d + 3 * d * f;
+    const double factors = 256 * (3 * 2 * d + 3 * (d + f)) + 64 * 2 * d;
+    const uint64_t base = 2 * 32000 * 1024 + 49 * 1024;
+    const uint64_t nnz =
+        23 * (3 * (uint64_t)(.03 * d * d) + (uint64_t)(.1 * d * d) + 3 * (uint64_t)(.03 * d * f));
+    const uint64_t own = base + (uint64_t)(dense + 23 * factors) + nnz;
+    struct slt_train_options o;
+    struct slt_flops flops;
+    struct slt_plan plan;
+    struct slt_estimate e;
+    struct slt_error err;
+    slt_train_defaults(&o);
+    o.steps = 1;
+    o.micro_batch = 8;
+    o.route = SLT_ROUTE_FACTORED;
+    CHECK_OK(slt_train_resolve(&o, &err), err);
+    CHECK_OK(slt_estimate_run(&plan, &flops, device, &c, &o, &err), err);
+    const double rest = 6 * 32000 * d + 24 * 6 * 256 * d;
+    const double want = rest + 6 * (dense + 23 * factors + (double)nnz);
+    CHECK(plan.parameters == own, "%llu parameters, not %llu", (unsigned long long)plan.parameters,
+          (unsigned long long)own);
+    CHECK(flops.model == rest + 6 * 24 * dense, "%.17g", flops.model);
+    CHECK(fabs(flops.computed - want) < 1e-9 * want, "%.17g, not %.17g", flops.computed, want);
+    CHECK(strcmp(flops.route[SLT_GROUP_O], "0:full 1-23:factored") == 0, "%s",
+          flops.route[SLT_GROUP_O]);
+    o.route = SLT_ROUTE_DENSE;
+    CHECK_OK(slt_estimate_run(&plan, &flops, device, &c, &o, &err), err);
+    const double built = rest + 6 * 24 * dense + 8 * 23 * (256 * (dense - d * d) + 64 * d * d) / t;
+    CHECK(fabs(flops.computed - built) < 1e-9 * built, "%.17g, not %.17g", flops.computed, built);
+    CHECK_OK(slt_estimate_paper(&e, &c, SLT_OPTIMIZER_ADAMW, 256, &err), err);
+    CHECK(e.parameters == own && e.weights == 2 * own && e.moments == 4 * own && e.index == 8 * nnz,
+          "paper");
+    // GaLore has the moments of the dense layer in a subspace of rank 100.
+    CHECK_OK(slt_estimate_paper(&e, &c, SLT_OPTIMIZER_GALORE, 100, &err), err);
+    const uint64_t low = 100 * (uint64_t)(4 * d + 3 * f), other = own - (uint64_t)dense;
+    CHECK(e.weights == 2 * own && e.moments == 4 * (other + low) && e.index == 8 * nnz &&
+              e.projectors == 2 * 100 * 7 * 1024,
+          "galore: %llu and %llu", (unsigned long long)e.moments, (unsigned long long)e.projectors);
+    // As relora, whose formula has no S: what has no factors is counted twice.
+    CHECK_OK(slt_estimate_memory(&e, &c, SLT_SCHEME_RELORA, SLT_ACCOUNT_PAPER, &err), err);
+    const uint64_t full = base + (uint64_t)(24 * dense);
+    CHECK(e.weights == 2 * (full + own - nnz) && e.moments == 4 * (own - nnz), "relora");
 }
 
 // The marks at their limits.
@@ -237,6 +298,7 @@ int main(void)
     test_index(device);
     test_flops(device);
     test_runs();
+    test_mixed(device);
     test_marks();
     slt_device_close(device);
     return TEST_END();

@@ -46,6 +46,28 @@ static struct slt_config small_config(enum slt_method method)
     return c;
 }
 
+// Three layers: the first one dense, the others with ranks and densities of their own, so that what
+// layers share must be as large as the largest of them asks for.
+static struct slt_config mixed_config(enum slt_method method)
+{
+    struct slt_config c = small_config(method);
+    const bool sparse = method == SLT_SLTRAIN;
+    const struct slt_layers layers[] = {
+        {.first = 0, .last = 0, .groups = 15, .full = true},
+        {.first = 1,
+         .last = 2,
+         .groups = 1 << SLT_GROUP_O,
+         .rank = 11,
+         .density = sparse ? 0.3 : 0},
+        {.first = 2, .last = 2, .groups = 1 << SLT_GROUP_QKV, .rank = 2},
+        {.first = 2, .last = 2, .groups = 1 << SLT_GROUP_DOWN, .full = true},
+        {.first = 1, .last = 1, .groups = 1 << SLT_GROUP_GATE_UP, .density = sparse ? 0.2 : 0}};
+    c.num_hidden_layers = 3;
+    memcpy(c.layers, layers, sizeof layers);
+    c.layers_count = sizeof layers / sizeof *layers;
+    return c;
+}
+
 static int layout_grads(struct slt_model *model, void *user, struct slt_error *err)
 {
     struct slt_grads *grads = user;
@@ -71,12 +93,17 @@ static double read_value(struct slt_model *m, struct slt_tensor t, int64_t i)
 }
 
 // A model with random weights of a size that makes every gradient matter, and one batch.
-static int create(struct bench *b, const struct slt_ops *ops, enum slt_dtype dtype,
-                  struct slt_config config, enum slt_route route, struct slt_error *err)
+static int create_with(struct bench *b, const struct slt_ops *ops, enum slt_dtype dtype,
+                       struct slt_config config, enum slt_route route, enum slt_recompute recompute,
+                       struct slt_error *err)
 {
     const struct slt_ops_options options = {.threads = 2};
-    const struct slt_model_shape shape = {
-        .batch = BATCH, .seq = SEQ, .training = true, .route = route, .logits = T};
+    const struct slt_model_shape shape = {.batch = BATCH,
+                                          .seq = SEQ,
+                                          .training = true,
+                                          .route = route,
+                                          .recompute = recompute,
+                                          .logits = T};
     int32_t ids[T], targets[T];
     *b = (struct bench){.device = {.ops = ops}};
     int rc = ops->open(&b->device.ctx, &options, err);
@@ -103,6 +130,12 @@ static int create(struct bench *b, const struct slt_ops *ops, enum slt_dtype dty
     slt_model_set_batch(b->model, ids, targets);
     slt_model_set_scalar(b->model, SLT_SCALAR_LOSS_SCALE, 1);
     return 0;
+}
+
+static int create(struct bench *b, const struct slt_ops *ops, enum slt_dtype dtype,
+                  struct slt_config config, enum slt_route route, struct slt_error *err)
+{
+    return create_with(b, ops, dtype, config, route, SLT_RECOMPUTE_NONE, err);
 }
 
 static void destroy(struct bench *b)
@@ -194,6 +227,30 @@ static void check_same(const struct slt_ops *ops_a, enum slt_route route_a,
     destroy(&b);
 }
 
+// What is worked out again is what was kept, where layers share the memory for it.
+static void check_recomputed(struct slt_config config, enum slt_route route, const char *name)
+{
+    struct slt_error err;
+    struct bench kept, again;
+    CHECK_OK(
+        create_with(&kept, slt_cpu_ops(NULL), SLT_F32, config, route, SLT_RECOMPUTE_NONE, &err),
+        err);
+    CHECK_OK(
+        create_with(&again, slt_cpu_ops(NULL), SLT_F32, config, route, SLT_RECOMPUTE_BLOCK, &err),
+        err);
+    gradients_of(&kept);
+    gradients_of(&again);
+    for (int p = 0; p < kept.model->part_count; p++) {
+        const struct slt_tensor a = kept.grads.grad[p], b = again.grads.grad[p];
+        int64_t differ = 0;
+        for (int64_t i = 0; i < a.rows * a.cols; i++)
+            differ += read_value(kept.model, a, i) != read_value(again.model, b, i);
+        CHECK(differ == 0, "%s part %d: %d values differ", name, p, (int)differ);
+    }
+    destroy(&kept);
+    destroy(&again);
+}
+
 // Counts of PAPER's released configurations, in millions.
 static void check_counts(void)
 {
@@ -242,6 +299,12 @@ int main(void)
     block.support = (struct slt_support_spec){SLT_SUPPORT_BLOCK, 4, 3};
     check_differences(block, SLT_ROUTE_FACTORED, "sltrain blocks");
 
+    check_differences(mixed_config(SLT_SLTRAIN), SLT_ROUTE_FACTORED, "mixed factored");
+    check_differences(mixed_config(SLT_SLTRAIN), SLT_ROUTE_DENSE, "mixed dense");
+    check_differences(mixed_config(SLT_LOWRANK), SLT_ROUTE_AUTO, "mixed lowrank");
+    check_recomputed(mixed_config(SLT_SLTRAIN), SLT_ROUTE_FACTORED, "mixed");
+    check_recomputed(mixed_config(SLT_RELORA), SLT_ROUTE_AUTO, "mixed relora");
+
     // float32 rounding through two layers: 1e-6 of the norm, squared, with room for summation
     // order.
     const double limit = 1e-10;
@@ -250,6 +313,8 @@ int main(void)
         check_same(fast, SLT_ROUTE_FACTORED, plain, SLT_ROUTE_FACTORED, small_config(method), limit,
                    slt_method_name(method));
     check_same(fast, SLT_ROUTE_AUTO, plain, SLT_ROUTE_AUTO, grouped, limit, "grouped");
+    check_same(fast, SLT_ROUTE_DENSE, plain, SLT_ROUTE_FACTORED, mixed_config(SLT_SLTRAIN), limit,
+               "mixed");
     check_same(fast, SLT_ROUTE_DENSE, fast, SLT_ROUTE_FACTORED, small_config(SLT_SLTRAIN), limit,
                "dense against factored");
     check_same(fast, SLT_ROUTE_DENSE, fast, SLT_ROUTE_FACTORED, block, limit,

@@ -198,16 +198,32 @@ static struct slt_config config_of(enum slt_method method)
     return c;
 }
 
+// Three layers: the first one dense, the others with ranks of their own in some groups.
+static struct slt_config mixed_config(enum slt_method method)
+{
+    struct slt_config c = config_of(SLT_SLTRAIN);
+    const struct slt_layers layers[] = {
+        {.first = 0, .last = 0, .groups = 15, .full = true},
+        {.first = 1, .last = 1, .groups = 1 << SLT_GROUP_QKV | 1 << SLT_GROUP_DOWN, .rank = 7},
+        {.first = 2, .last = 2, .groups = 1 << SLT_GROUP_O, .rank = 2},
+        {.first = 2, .last = 2, .groups = 1 << SLT_GROUP_GATE_UP, .full = true}};
+    c.method = method;
+    c.num_hidden_layers = 3;
+    memcpy(c.layers, layers, sizeof layers);
+    c.layers_count = sizeof layers / sizeof *layers;
+    return c;
+}
+
 // A trainer that starts from slt_init_write's values.
-static struct slt_trainer *create(struct slt_device *device, struct slt_tokens *tokens,
-                                  enum slt_method method, const struct slt_train_options *options)
+static struct slt_trainer *create_from(struct slt_device *device, struct slt_tokens *tokens,
+                                       struct slt_config config,
+                                       const struct slt_train_options *options)
 {
     struct slt_error err;
     struct slt_output *out;
     struct slt_input *in;
     struct slt_checkpoint_reader *reader;
     struct slt_trainer *trainer = NULL;
-    const struct slt_config config = config_of(method);
     char path[64];
     int more;
     in_directory(path, "init.slt");
@@ -223,6 +239,12 @@ static struct slt_trainer *create(struct slt_device *device, struct slt_tokens *
     slt_optimizer_start(&trainer->optimizer);
     slt_checkpoint_close(reader);
     return trainer;
+}
+
+static struct slt_trainer *create(struct slt_device *device, struct slt_tokens *tokens,
+                                  enum slt_method method, const struct slt_train_options *options)
+{
+    return create_from(device, tokens, config_of(method), options);
 }
 
 static struct slt_train_options options_of(int64_t micro_batch)
@@ -241,12 +263,12 @@ static struct slt_train_options options_of(int64_t micro_batch)
 
 // Training learns, and the size of the micro-batch changes nothing but rounding.
 static void check_accumulation(struct slt_device *device, struct slt_tokens *tokens,
-                               enum slt_method method)
+                               struct slt_config config, const char *what)
 {
     struct slt_error err;
     const struct slt_train_options whole = options_of(4), split = options_of(1);
-    struct slt_trainer *a = create(device, tokens, method, &whole);
-    struct slt_trainer *b = create(device, tokens, method, &split);
+    struct slt_trainer *a = create_from(device, tokens, config, &whole);
+    struct slt_trainer *b = create_from(device, tokens, config, &split);
     struct slt_train_record ra, rb;
     double first = 0, worst = 0;
     for (int i = 0; i < 30; i++) {
@@ -256,10 +278,9 @@ static void check_accumulation(struct slt_device *device, struct slt_tokens *tok
         worst = fmax(worst, fabs(ra.loss - rb.loss));
         CHECK(ra.tokens == (uint64_t)(i + 1) * 64, "%llu tokens", (unsigned long long)ra.tokens);
     }
-    CHECK(fabs(first - log(VOCAB)) < 0.3, "%s starts at %g", slt_method_name(method), first);
-    CHECK(ra.loss < first - 0.5, "%s: from %g to %g", slt_method_name(method), first, ra.loss);
-    CHECK(worst < 1e-3, "%s: micro-batches of 4 and 1 differ by %g", slt_method_name(method),
-          worst);
+    CHECK(fabs(first - log(VOCAB)) < 0.3, "%s starts at %g", what, first);
+    CHECK(ra.loss < first - 0.5, "%s: from %g to %g", what, first, ra.loss);
+    CHECK(worst < 1e-3, "%s: micro-batches of 4 and 1 differ by %g", what, worst);
     slt_trainer_free(a);
     slt_trainer_free(b);
 }
@@ -431,13 +452,12 @@ static int count_buffer(struct slt_ctx *ctx, struct slt_buffer **buffer, const c
 }
 
 // What is planned for a run is what the device is asked for, region by region.
-static void check_plan(struct slt_device *device, struct slt_tokens *tokens, enum slt_method method,
-                       struct slt_train_options o, const char *what)
+static void check_plan_of(struct slt_device *device, struct slt_tokens *tokens,
+                          struct slt_config config, struct slt_train_options o, const char *what)
 {
     struct slt_error err;
     struct slt_plan plan;
     struct slt_trainer *t;
-    const struct slt_config config = config_of(method);
     struct slt_ops counting = *device->ops;
     struct slt_device counted = *device;
     create_buffer = device->ops->buffer_create;
@@ -449,12 +469,46 @@ static void check_plan(struct slt_device *device, struct slt_tokens *tokens, enu
     CHECK_OK(slt_trainer_prepare(&t, &counted, &config, &o, SLT_F32, &err), err);
     // A configuration without a checkpoint has no CRC of its supports, which are drawn last.
     const int rc = slt_trainer_allocate(t, tokens, &err);
-    CHECK(rc == 0 || (rc == SLT_ERR_MISMATCH && method == SLT_SLTRAIN), "%s", err.message);
+    CHECK(rc == 0 || (rc == SLT_ERR_MISMATCH && config.method == SLT_SLTRAIN), "%s", err.message);
     for (int i = 0; i < SLT_REGIONS; i++)
         CHECK(plan.bytes[i] == created[i], "%s, %s: %llu planned, %llu asked for", what,
               slt_region_name((enum slt_region)i), (unsigned long long)plan.bytes[i],
               (unsigned long long)created[i]);
     slt_trainer_free(t);
+}
+
+static void check_plan(struct slt_device *device, struct slt_tokens *tokens, enum slt_method method,
+                       struct slt_train_options o, const char *what)
+{
+    check_plan_of(device, tokens, config_of(method), o, what);
+}
+
+// Layers that differ, with every optimizer, when all is kept and when as little as can be: what is
+// planned, and that it learns.
+static void check_mixed(struct slt_device *device, struct slt_tokens *tokens)
+{
+    for (int i = 0; i < 2 * SLT_OPTIMIZER_COUNT; i++) {
+        const bool lean = i % 2 == 1;
+        struct slt_error err;
+        struct slt_train_options o = options_of(lean ? 4 : 2);
+        struct slt_train_record record = {0};
+        double first = 0;
+        o.optimizer.kind = (enum slt_optimizer_id)(i / 2);
+        o.lr = o.optimizer.kind == SLT_OPTIMIZER_SGD ? 1 : 2e-2;
+        o.per_layer = lean;
+        o.recompute = lean ? SLT_RECOMPUTE_BLOCK : SLT_RECOMPUTE_NONE;
+        o.precision = lean ? SLT_PRECISION_BF16 : SLT_PRECISION_F32;
+        const char *name = slt_optimizer_name(o.optimizer.kind);
+        check_plan_of(device, tokens, mixed_config(SLT_SLTRAIN), o, name);
+        check_plan_of(device, tokens, mixed_config(SLT_RELORA), o, name);
+        struct slt_trainer *t = create_from(device, tokens, mixed_config(SLT_SLTRAIN), &o);
+        for (int step = 0; step < 30; step++) {
+            CHECK_OK(slt_trainer_step(t, &record, NULL, &err), err);
+            first = step == 0 ? record.loss : first;
+        }
+        CHECK(record.loss < first - 0.2, "%s: from %g to %g", name, first, record.loss);
+        slt_trainer_free(t);
+    }
 }
 
 static void check_plans(struct slt_device *device, struct slt_tokens *tokens)
@@ -528,8 +582,10 @@ int main(void)
     struct slt_tokens *tokens = open_tokens(path);
     check_poisoned_group(device, tokens);
     check_plans(device, tokens);
-    check_accumulation(device, tokens, SLT_FULL);
-    check_accumulation(device, tokens, SLT_SLTRAIN);
+    check_mixed(device, tokens);
+    check_accumulation(device, tokens, config_of(SLT_FULL), "full");
+    check_accumulation(device, tokens, config_of(SLT_SLTRAIN), "sltrain");
+    check_accumulation(device, tokens, mixed_config(SLT_SLTRAIN), "mixed");
     check_clipping(device, tokens);
     check_non_finite(device, tokens);
     check_emulated(tokens);

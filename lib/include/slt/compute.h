@@ -7,6 +7,10 @@
 enum slt_route { SLT_ROUTE_AUTO, SLT_ROUTE_DENSE, SLT_ROUTE_FACTORED };
 #define SLT_ROUTES "auto|dense|factored"
 
+// The bytes of a text that says how a kind of group is computed in all layers: "full" without
+// factors, "dense" or "factored", or, where layers differ, ranges of them, "0:full 1-3:factored".
+#define SLT_ROUTE_TEXT 1400
+
 // What the backward pass works out again instead of finding it kept: nothing; the outputs of norms
 // and of SwiGLU; everything but each layer's input.
 enum slt_recompute { SLT_RECOMPUTE_NONE, SLT_RECOMPUTE_CHEAP, SLT_RECOMPUTE_BLOCK };

@@ -102,6 +102,17 @@ struct slt_rope_scaling {
     int64_t original_max_position_embeddings;
 };
 
+// Linears that differ from the model's: those of some groups in a range of layers. They are full, or
+// have a rank or a density of their own.
+struct slt_layers {
+    int64_t first, last; // both included
+    unsigned groups;     // bits 1 << enum slt_group_kind
+    bool full;
+    int64_t rank;   // 0: the model's
+    double density; // 0: the model's
+};
+
+#define SLT_LAYERS_LIMIT 32
 #define SLT_CONFIG_TRAINING 512
 
 struct slt_config {
@@ -117,13 +128,15 @@ struct slt_config {
     int64_t more_eos_count;
     // slt
     enum slt_method method;
-    int64_t rank;   // r of every linear; 0 for full
-    double alpha;   // W = (alpha / rank) B A + S
+    int64_t rank;   // r of every linear but for layers; 0 for full
+    double alpha;   // W = (alpha / rank) B A + S, with the same alpha / rank whatever a linear's r
     double density; // share of out*in in the support of S; 0 without a sparse part
     struct slt_support_spec support;
     uint64_t seed;        // of initialisation and support
     uint32_t support_crc; // CRC-32 of drawn positions, see slt_support_crc; else 0
     bool lora_b_zero;     // lowrank only: B starts as zeros instead of kaiming
+    struct slt_layers layers[SLT_LAYERS_LIMIT]; // no linear is in two of them
+    int64_t layers_count;
     struct slt_quantization quantization;
     // How it is meant to be trained: an object of options by their keys in trainer.json, as compact
     // JSON; empty: nothing is said.
@@ -173,6 +186,37 @@ SLT_API bool slt_config_is_eos(const struct slt_config *config, int64_t id);
 SLT_API int slt_config_add_eos(struct slt_config *config, int64_t id, struct slt_error *err)
     SLT_CHECK_RESULT;
 
+// ---- Linears that differ by layer ----
+
+// What a linear is made of.
+struct slt_form {
+    enum slt_method method;
+    int64_t rank;   // r; 0 for full
+    double scale;   // s: W = s B A + S; 0 for full
+    double density; // 0 without S
+    struct slt_support_spec support;
+};
+
+// What all linears of a group are in a layer: the model's method, rank and density, but for layers.
+SLT_API struct slt_form slt_config_form(const struct slt_config *config, int64_t layer,
+                                        int32_t group);
+// Adds what a text such as "1-3:o,down:rank=48,density=0.1" says to layers, one element for each
+// range: LAYERS:GROUPS:SETTINGS, where LAYERS is a list of numbers from 0, of "first" and "last" and
+// of ranges of them, GROUPS a list of groups, "*" all of either, and SETTINGS "method=full", or
+// "rank=N" and "density=X" or one of them. SLT_ERR_RANGE with a sentence that quotes what is wrong;
+// whether the model can have it is left to slt_config_check.
+SLT_API int slt_layers_parse(struct slt_config *config, const char *text, struct slt_error *err)
+    SLT_CHECK_RESULT;
+// The text of one element.
+SLT_API char *slt_layers_format(char *text, size_t size, const struct slt_layers *layers);
+// The trained values of all linears over those that they have in the full-rank model.
+SLT_API double slt_config_linear_share(const struct slt_config *config);
+// Sets the model's rank to the largest with which that share is at most share. Ranks and methods of
+// layers stay as they are, and so does alpha. SLT_ERR_RANGE if rank 1 is too much, or the method has
+// none.
+SLT_API int slt_config_fit_rank(struct slt_config *config, double share, struct slt_error *err)
+    SLT_CHECK_RESULT;
+
 // The configuration of the same model with its linears merged to dense weights.
 SLT_API void slt_config_make_full(struct slt_config *config);
 
@@ -201,6 +245,7 @@ struct slt_param_info {
     int32_t group;      // enum slt_group_kind of a linear, else -1
     int32_t member;     // position in the group, else -1
     int64_t out, in;    // shape of the linear it belongs to, else 0
+    struct slt_form form; // of that linear
 };
 
 // The type of a parameter's elements in files: F32; I32 of positions below 2^31, else I64.

@@ -10,9 +10,12 @@
 //  full, lowrank  weights 2 N, moments 4 N
 //  sltrain        weights 2 N, moments 4 N, index 8 nnz
 //  relora         weights 2 (N_full + N_low), moments 4 N_low  (method: Lialin et al. 2023, arXiv
-//                 2307.05695; what is no linear is counted twice, as the table does)
+//                 2307.05695; what has no factors is counted twice, as the table does)
 //  galore         weights 2 N_full, moments 4 N_base + 4 sum(r max(m, n)),
 //                 projectors 2 sum(r min(m, n))  (method: Zhao et al. 2024, arXiv 2403.03507)
+//
+// Where some layers differ from the model (slt_config_form), N and N_low have them; GaLore then
+// projects the linears that are full, and the others count as their method does.
 //
 // Gradients and activations are not in these numbers.
 #ifndef SLT_ESTIMATE_H
@@ -21,6 +24,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "slt/compute.h"
 #include "slt/config.h"
 #include "slt/device.h"
 #include "slt/train.h"
@@ -56,17 +60,16 @@ struct slt_estimate {
 SLT_API const char *slt_scheme_name(enum slt_scheme scheme);
 SLT_API const char *slt_accounting_name(enum slt_accounting accounting);
 
-
-// Evaluates the formulas above for the sizes, rank, density and support of config; its method is
-// not looked at, and a support of no kind counts as random.
+// Evaluates the formulas above for the sizes, rank, density, support and layers of config; its
+// method is not looked at, and a support of no kind counts as random.
 SLT_API int slt_estimate_memory(struct slt_estimate *estimate, const struct slt_config *config,
                                 enum slt_scheme scheme, enum slt_accounting accounting,
                                 struct slt_error *err) SLT_CHECK_RESULT;
-// The paper's estimate for a configuration's method and an optimizer: one that works in a subspace
-// is galore, one with 8-bit moments is counted with 1 byte per moment, one without second moments
-// with half of them.
+// The paper's estimate for a configuration's method and an optimizer: one that works in a subspace,
+// of galore_rank, is galore, one with 8-bit moments is counted with 1 byte per moment, one without
+// second moments with half of them.
 SLT_API int slt_estimate_paper(struct slt_estimate *estimate, const struct slt_config *config,
-                               enum slt_optimizer_id optimizer,
+                               enum slt_optimizer_id optimizer, int64_t galore_rank,
                                struct slt_error *err) SLT_CHECK_RESULT;
 SLT_API uint64_t slt_estimate_total(const struct slt_estimate *estimate);
 
@@ -115,8 +118,7 @@ struct slt_flops {
     // build W twice and to read the gradients of A and B off that of W once in T tokens of a
     // micro-batch.
     double computed;
-    // "dense", "factored", or "full" without factors; the same in all layers.
-    const char *route[SLT_GROUP_KINDS];
+    char route[SLT_GROUP_KINDS][SLT_ROUTE_TEXT];
 };
 
 // What slt_train would allocate and compute, with options as slt_train_resolve left them.

@@ -48,7 +48,7 @@ struct slt_inspection {
 
 struct slt_inspect_options {
     const char *linears; // shell pattern of their names, NULL: all
-    int64_t rank;        // 0: the model's, or a quarter of the hidden size
+    int64_t rank;        // 0: the linear's own, or the model's, or a quarter of the hidden size
     double cutoff;       // of |R_ij|
     bool randomized;     // leading values only, by a range finder, for large matrices
     uint64_t seed;       // of the range finder

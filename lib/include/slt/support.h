@@ -33,8 +33,9 @@ struct slt_support_rows {
     void *column;       // (nnz), ascending in each row: uint16_t if in <= 65536, else int32_t
 };
 
-// The support of a linear (out, in) of a model.
-SLT_API struct slt_support slt_config_support(const struct slt_config *config, const char *name,
+// The support of a linear (out, in) of a model, which has this form.
+SLT_API struct slt_support slt_config_support(const struct slt_config *config,
+                                              const struct slt_form *form, const char *name,
                                               int64_t out, int64_t in);
 
 // Draws a support. Errors: SLT_ERR_MEMORY.

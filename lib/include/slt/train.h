@@ -135,7 +135,8 @@ struct slt_train_run {
     // A sentence about what does not keep the run from going on: a state that is passed over, one
     // that could not be written, a prefix that cannot be locked.
     void (*on_warning)(void *user, const char *sentence);
-    // One line about each group's route, for -v: name, route.
+    // One line about each kind of group with factors, for -v: its name, and how it is computed
+    // (compute.h, SLT_ROUTE_TEXT).
     void (*on_route)(void *user, const char *group, const char *route);
 };
 
