@@ -182,12 +182,18 @@ static void count_steps(struct options *o, const struct slt_tokens *tokens)
                   (long long)o->train.steps);
 }
 
-// What the command line leaves open is as the model's configuration recommends it; --tokens and
-// --epochs are steps as well.
+// What the command line leaves open is as the model's configuration recommends it. One number may
+// be given by several options.
 static bool is_given(const char *name)
 {
-    return cli_was_given(name) ||
-           (strcmp(name, "steps") == 0 && (cli_was_given("tokens") || cli_was_given("epochs")));
+    static const char *const same[][3] = {{"steps", "tokens", "epochs"},
+                                          {"warmup", "warmup-ratio", "warmup"}};
+    for (size_t i = 0; i < sizeof same / sizeof *same; i++)
+        for (int k = 0; k < 3; k++)
+            if (strcmp(name, same[i][k]) == 0)
+                return cli_was_given(same[i][0]) || cli_was_given(same[i][1]) ||
+                       cli_was_given(same[i][2]);
+    return cli_was_given(name);
 }
 
 static int adopt_training(struct options *o, const struct slt_config *config)

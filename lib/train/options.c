@@ -1,5 +1,6 @@
 // The options of training: names, ranges, defaults, help and record, from one table.
 #include <jansson.h>
+#include <math.h>
 #include <stddef.h>
 #include <stdio.h>
 #include <string.h>
@@ -88,6 +89,8 @@ static const struct slt_train_option table[] = {
      "floor of the schedule over --lr", false, FALLING},
     {"warmup", 0, "warmup", WHOLE(schedule.warmup, 0, 1e15, 0), rate, NULL,
      "steps of linear warm-up", false, ALL},
+    {"warmup-ratio", 0, "warmup_ratio", REAL(schedule.warmup_ratio, 0, 1, 0), rate, NULL,
+     "them as a share of all steps, without --warmup", false, ALL},
     {"schedule", 0, "schedule", CHOICE(schedule.kind, SLT_SCHEDULE_NAMES), rate, NULL,
      "learning rate after the warm-up", false, ALL},
     {"decay-steps", 0, "decay_steps", WHOLE(schedule.decay_steps, 1, 1e15, 0), rate,
@@ -263,6 +266,11 @@ static int check_value(const struct slt_train_options *o, const struct slt_train
 
 // ---- Open options, and those that depend on each other ----
 
+static int64_t share_of(int64_t steps, double ratio)
+{
+    return (int64_t)floor(ratio * (double)steps);
+}
+
 static void choose_open(struct slt_train_options *o)
 {
     struct slt_optimizer_options *p = &o->optimizer;
@@ -272,6 +280,8 @@ static void choose_open(struct slt_train_options *o)
             if (o->batch % m == 0)
                 o->micro_batch = m;
     }
+    if (o->schedule.warmup == 0 && o->schedule.warmup_ratio > 0)
+        o->schedule.warmup = share_of(o->steps, o->schedule.warmup_ratio);
     if (is_stable(o) && o->schedule.decay_steps == 0)
         o->schedule.decay_steps = o->steps / 5 > 0 ? o->steps / 5 : 1;
     if (p->eps < 0)
@@ -309,6 +319,11 @@ int slt_train_resolve(struct slt_train_options *o, struct slt_error *err)
         if (rc != 0)
             return rc;
     }
+    if (o->schedule.warmup_ratio > 0 &&
+        o->schedule.warmup != share_of(o->steps, o->schedule.warmup_ratio))
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "--warmup %lld and --warmup-ratio %g are two warm-ups",
+                             (long long)o->schedule.warmup, o->schedule.warmup_ratio);
     if (o->schedule.warmup > o->steps)
         return slt_error_set(err, SLT_ERR_RANGE, "a warm-up of %lld steps is outside [0, %lld]",
                              (long long)o->schedule.warmup, (long long)o->steps);

@@ -180,6 +180,12 @@ SLT_API int slt_config_preset(struct slt_config *config, const char *name,
 // quarter of the hidden size, .03 and a quarter of the rank.
 SLT_API void slt_config_method_defaults(struct slt_config *config, const char *preset);
 
+// Sets rank, density, alpha and training of a configuration with sizes and method by a recipe:
+// "paper", the published settings of a preset, or "best", what is recommended for any size.
+// SLT_ERR_RANGE for another recipe, another method than sltrain, or sizes that the paper has not.
+SLT_API int slt_config_recipe(struct slt_config *config, const char *preset, const char *recipe,
+                              struct slt_error *err) SLT_CHECK_RESULT;
+
 // Whether a token ends what the model writes: one of eos_token_id.
 SLT_API bool slt_config_is_eos(const struct slt_config *config, int64_t id);
 // Adds an end, unless it is there. SLT_ERR_RANGE where there are too many.

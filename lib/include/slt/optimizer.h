@@ -67,6 +67,7 @@ struct slt_schedule {
     enum slt_schedule_kind kind;
     double min_lr_ratio;    // the floor over the peak
     int64_t warmup;         // steps of linear warm-up
+    double warmup_ratio;    // them as a share of all steps, where they are not given; 0: none
     int64_t decay_steps;    // the last ones, in which the learning rate of wsd falls
     int64_t restart_warmup; // updates of warm-up after a restart, of the jagged schedule
 };
