@@ -37,6 +37,25 @@ static int load_base(struct slt_config *c, const struct cli_model *m, slt_stop_f
     return rc != 0 ? cli_error(&err) : 0;
 }
 
+// What differs by layer, and then the rank that the budget leaves.
+static void apply_layers(struct slt_config *c, const struct cli_model *m)
+{
+    struct slt_error err;
+    char text[400]; // one that is cut off has no good end
+    int rc = 0;
+    c->layers_count = 0;
+    if (m->dense_layers != NULL) {
+        snprintf(text, sizeof text, "%s:*:method=full", m->dense_layers);
+        rc = slt_layers_parse(c, text, &err);
+    }
+    for (size_t i = 0; rc == 0 && i < m->layers.count; i++)
+        rc = slt_layers_parse(c, m->layers.item[i], &err);
+    if (rc == 0 && m->budget > 0)
+        rc = slt_config_fit_rank(c, m->budget, &err);
+    if (rc != 0)
+        cli_usage("%s", err.message);
+}
+
 void cli_model_apply(struct slt_config *c, const struct cli_model *m)
 {
     struct slt_error err;
@@ -72,6 +91,9 @@ void cli_model_apply(struct slt_config *c, const struct cli_model *m)
                  0 ||
              c->support.kind == SLT_SUPPORT_EXPLICIT)
         cli_usage("unknown support '%s' (known: random, block:RxC, top)", m->support);
+    if (m->rank > 0 && m->budget > 0)
+        cli_usage("--budget finds the rank: no --rank with it");
+    apply_layers(c, m);
 }
 
 int cli_model_config(struct slt_config *config, const struct cli_model *model, slt_stop_flag *stop)
@@ -82,6 +104,27 @@ int cli_model_config(struct slt_config *config, const struct cli_model *model, s
     if (code == 0)
         cli_model_apply(config, model);
     return code;
+}
+
+void cli_model_report(struct cli_report *r, const struct slt_config *c)
+{
+    char text[160 * SLT_LAYERS_LIMIT] = "";
+    if (c->rank > 0) {
+        cli_report_whole(r, "rank", c->rank);
+        cli_report_real(r, "alpha", c->alpha);
+    }
+    if (c->density > 0) {
+        cli_report_real(r, "density", c->density);
+        cli_report_text(r, "support", slt_support_format(text, sizeof text, &c->support));
+    }
+    for (int64_t i = 0, at = 0; i < c->layers_count; i++, at = (int64_t)strlen(text)) {
+        snprintf(text + at, 2, "%s", i > 0 ? " " : "");
+        at += i > 0;
+        slt_layers_format(text + at, sizeof text - (size_t)at, &c->layers[i]);
+    }
+    if (c->layers_count > 0)
+        cli_report_text(r, "forms", text);
+    cli_report_real(r, "linear_share", slt_config_linear_share(c));
 }
 
 void cli_say_beyond(const struct cli_common *common, const struct slt_config *config,

@@ -1,4 +1,5 @@
 // slt-init: a new checkpoint from a preset or a config.json.
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,7 +69,6 @@ static int report(const struct options *o, const struct slt_config *c, slt_stop_
     struct cli_report *r;
     size_t count;
     int64_t sum[SLT_ROLES] = {0}, total = 0;
-    char support[48];
     if (slt_config_params(c, &list, &count, &err) != 0)
         return cli_error(&err);
     for (size_t i = 0; i < count; i++) {
@@ -84,14 +84,7 @@ static int report(const struct options *o, const struct slt_config *c, slt_stop_
     cli_report_whole(r, "hidden_size", c->hidden_size);
     cli_report_whole(r, "intermediate_size", c->intermediate_size);
     cli_report_whole(r, "layers", c->num_hidden_layers);
-    if (c->rank > 0) {
-        cli_report_whole(r, "rank", c->rank);
-        cli_report_real(r, "alpha", c->alpha);
-    }
-    if (c->density > 0) {
-        cli_report_real(r, "density", c->density);
-        cli_report_text(r, "support", slt_support_format(support, sizeof support, &c->support));
-    }
+    cli_model_report(r, c);
     cli_report_whole(r, "parameters", (int64_t)slt_config_param_count(c));
     for (size_t i = 0; i < COUNTED; i++) {
         char name[32];
@@ -105,30 +98,49 @@ static int report(const struct options *o, const struct slt_config *c, slt_stop_
 
 static const char *const sparse_starts[] = {"residual", "zero", "random"};
 
+// The options of the line of provenance, as far as they are written.
+struct line {
+    char text[1024 + 160 * SLT_LAYERS_LIMIT];
+    size_t used;
+};
+
+static SLT_PRINTF(2, 3) void add(struct line *l, const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    l->used += (size_t)vsnprintf(l->text + l->used, sizeof l->text - l->used, format, args);
+    va_end(args);
+}
+
+// What the linears are made of.
+static void add_forms(struct line *l, const struct slt_config *c)
+{
+    char text[160];
+    if (c->rank > 0)
+        add(l, ", \"rank\": %lld, \"alpha\": %.17g", (long long)c->rank, c->alpha);
+    if (c->density > 0)
+        add(l, ", \"density\": %.17g, \"support\": \"%s\"", c->density,
+            slt_support_format(text, sizeof text, &c->support));
+    for (int64_t i = 0; i < c->layers_count; i++)
+        add(l, "%s\"%s\"%s", i == 0 ? ", \"layers\": [" : ", ",
+            slt_layers_format(text, sizeof text, &c->layers[i]),
+            i == c->layers_count - 1 ? "]" : "");
+}
+
 // The line of provenance with the options that matter; the caller frees it.
 static int make_provenance(char **text, const struct options *o, const struct slt_config *c,
                            struct slt_error *err)
 {
-    char options[512], support[48];
-    int n =
-        snprintf(options, sizeof options, "{\"%s\": \"%.200s\", \"method\": \"%s\", \"seed\": %lld",
-                 o->from != NULL           ? "from"
-                 : o->model.preset != NULL ? "preset"
-                                           : "config",
-                 o->model.preset != NULL ? slt_config_preset_find(o->model.preset) : "file",
-                 slt_method_name(c->method), (long long)c->seed);
-    if (c->rank > 0)
-        n += snprintf(options + n, sizeof options - (size_t)n, ", \"rank\": %lld, \"alpha\": %.17g",
-                      (long long)c->rank, c->alpha);
-    if (c->density > 0)
-        n += snprintf(options + n, sizeof options - (size_t)n,
-                      ", \"density\": %.17g, \"support\": \"%s\"", c->density,
-                      slt_support_format(support, sizeof support, &c->support));
+    struct line l = {.used = 0};
+    const char *preset = o->model.preset, *kind = preset != NULL ? "preset" : "config";
+    add(&l, "{\"%s\": \"%.200s\", \"method\": \"%s\", \"seed\": %lld",
+        o->from != NULL ? "from" : kind, preset != NULL ? slt_config_preset_find(preset) : "file",
+        slt_method_name(c->method), (long long)c->seed);
+    add_forms(&l, c);
     if (c->density > 0 && o->from != NULL)
-        n += snprintf(options + n, sizeof options - (size_t)n, ", \"sparse\": \"%s\"",
-                      sparse_starts[o->sparse > 0 ? o->sparse : 0]);
-    snprintf(options + n, sizeof options - (size_t)n, "}");
-    return slt_provenance_add(text, NULL, cli_name, options, err);
+        add(&l, ", \"sparse\": \"%s\"", sparse_starts[o->sparse > 0 ? o->sparse : 0]);
+    add(&l, "}");
+    return slt_provenance_add(text, NULL, cli_name, l.text, err);
 }
 
 static int write_model(const struct options *o, const struct slt_config *c,
@@ -151,6 +163,9 @@ static int write_model(const struct options *o, const struct slt_config *c,
         code = cli_error(&err);
     free(provenance);
     code = cli_close_output(out, code);
+    if (code == 0 && o->common.verbose > 0 && o->model.budget > 0)
+        cli_say("rank %lld: the linears have %.4g of the full-rank model's parameters",
+                (long long)c->rank, slt_config_linear_share(c));
     if (code == 0 && o->common.verbose > 0)
         cli_say("%s: %llu parameters", slt_method_name(c->method),
                 (unsigned long long)slt_config_param_count(c));
@@ -221,5 +236,6 @@ int main(int argc, char **argv)
             o.dry_run ? report(&o, &config, stop) : write_model(&o, &config, tokenizer, from, stop);
     slt_checkpoint_close(from);
     slt_tokenizer_free(tokenizer);
+    free(o.model.layers.item);
     return cli_finish(code);
 }

@@ -1,5 +1,6 @@
 // slt-plan: parameters, memory and arithmetic of a training run, before there is one.
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "cli.h"
@@ -64,16 +65,8 @@ static int compute(struct answer *a, const struct options *o)
 
 static void report_model(struct cli_report *r, const struct options *o, const struct slt_config *c)
 {
-    char support[48];
     cli_report_text(r, "method", slt_method_name(c->method));
-    if (c->rank > 0) {
-        cli_report_whole(r, "rank", c->rank);
-        cli_report_real(r, "alpha", c->alpha);
-    }
-    if (c->density > 0) {
-        cli_report_real(r, "density", c->density);
-        cli_report_text(r, "support", slt_support_format(support, sizeof support, &c->support));
-    }
+    cli_model_report(r, c);
     cli_report_text(r, "optimizer", slt_optimizer_name(o->train.optimizer.kind));
     cli_report_whole(r, "tokens_per_step", o->train.batch * o->train.seq);
 }
@@ -164,7 +157,8 @@ static void check_table2(const struct options *o)
 {
     const struct cli_model *m = &o->model;
     if (m->preset != NULL || m->config != NULL || m->rank > 0 || m->density >= 0 || m->alpha > 0 ||
-        m->support != NULL || m->vocab_size > 0 || o->method >= 0 || o->memory > 0 || o->json)
+        m->support != NULL || m->dense_layers != NULL || m->layers.count > 0 || m->budget > 0 ||
+        m->vocab_size > 0 || o->method >= 0 || o->memory > 0 || o->json)
         cli_usage("--table2 goes with no option of a model, and not with --memory and --json");
 }
 
@@ -204,5 +198,7 @@ int main(int argc, char **argv)
     if (o.method >= 0)
         o.model.method = o.method;
     slt_stop_flag *stop = cli_catch_signals();
-    return cli_finish(o.table2 ? table2(&o, stop) : plan(&o, stop));
+    const int code = o.table2 ? table2(&o, stop) : plan(&o, stop);
+    free(o.model.layers.item);
+    return cli_finish(code);
 }

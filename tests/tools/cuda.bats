@@ -11,6 +11,7 @@ setup_file() {
     for method in full sltrain relora; do
         slt-init --config tiny.json --tokenizer spm.model --method $method -o $method.slt
     done
+    slt-init --config tiny.json --tokenizer spm.model --dense-layers first --layer 'last:qkv,down:rank=13' -o mixed.slt
     slt-init --config tiny.json --tokenizer spm.model --method sltrain --support block:16x1 --density 0.2 -o block1.slt
     slt-init --config tiny.json --tokenizer spm.model --method sltrain --support block:16x4 --density 0.2 -o block4.slt
 }
@@ -42,7 +43,8 @@ losses() { sed -n 's/.*"loss":\([^,]*\),.*/\1/p' "$1"; }
         "2e-3 full --precision bf16 --optimizer galore --galore-rank 4" "2e-3 full --precision bf16 --recompute cheap" \
         "2e-3 block1 --precision bf16 --route factored" "2e-3 block4 --precision bf16 --route factored" "1e-4 block4 --route factored" \
         "1e-4 full --optimizer muon" "1e-4 sltrain --optimizer spectral" "1e-3 sltrain --optimizer spectral8bit --per-layer" \
-        "2e-3 sltrain --precision bf16 --optimizer spectral"; do
+        "2e-3 sltrain --precision bf16 --optimizer spectral" "1e-4 mixed --per-layer --optimizer adam8bit" \
+        "1e-4 mixed --optimizer spectral --recompute block"; do
         read -r limit model more <<<"$how"
         for device in cpu cuda; do
             # shellcheck disable=SC2086 # several words

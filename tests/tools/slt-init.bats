@@ -102,6 +102,61 @@ parameters() {
     done
 }
 
+@test "a budget is met by the largest rank that keeps to it, dense layers and densities counted" {
+    share() { slt-init --preset nano --dry-run "$@" | value_of linear_share; }
+    rank() { slt-init --preset nano --dry-run "$@" | value_of rank; }
+    [ "$(share --method full)" = 1 ]
+    # 4 (4 d^2 + 3 d f) in all; with rank 32 each linear has 32 (in + out) and floor(.03 in out).
+    [ "$(share --rank 32)" = "$(awk 'BEGIN { printf "%.9g", (32 * (4 * 256 + 3 * 480) + 4 * 491 + 3 * 1351) / (4 * 16384 + 3 * 45056) }')" ]
+    for how in "0.5" "0.5 --dense-layers first" "0.4 --density 0.1" "0.3 --method lowrank" "0.6 --layer *:o:rank=100" \
+        "0.7 --dense-layers 0,last --layer 1-2:down:density=0.2" "0.25 --method relora"; do
+        read -r budget more <<<"$how"
+        set -f
+        # shellcheck disable=SC2086 # several words
+        r=$(rank --budget "$budget" $more)
+        # shellcheck disable=SC2086
+        awk -v f="$budget" -v at="$(share --rank "$r" $more)" -v above="$(share --rank $((r + 1)) $more)" \
+            'BEGIN { exit !(at > 0 && at <= f && above > f) }'
+        set +f
+    done
+    slt-init --preset nano --budget 0.4 -v -o m.slt 2>log
+    grep -q "rank $(rank --budget 0.4): the linears have 0.39" log
+    [ "$(slt-plan --preset nano --budget 0.4 | value_of rank)" = "$(rank --budget 0.4)" ]
+}
+
+@test "layers that differ: what they have, and what is refused" {
+    slt-init --preset nano --dense-layers 0,2-last --layer 1:o,down:rank=48,density=0.1 -o m.slt
+    slt-info --check m.slt
+    [ "$(slt-info m.slt | grep -c 'self_attn.q_proj.weight')" -eq 3 ]
+    slt-info m.slt | grep -q 'model.layers.1.mlp.down_proj.lora_A.*48x352'
+    slt-init --preset nano --dry-run --dense-layers 0,2-last --layer 1:o,down:rank=48,density=0.1 >report
+    [ "$(value_of forms <report)" = "0:*:method=full 2-3:*:method=full 1:o,down:rank=48,density=0.1" ]
+    [ "$(value_of parameters <report)" = "$(slt-info m.slt | value_of parameters)" ]
+    [ "$(value_of linear_share <report)" = "$(slt-plan --preset nano --dense-layers 0,2-3 --layer 1:o,down:rank=48,density=0.1 | value_of linear_share)" ]
+    tar -xOf m.slt provenance.jsonl | grep -q '"layers": *\["0:\*:method=full", *"2-3:\*:method=full", *"1:o,down:rank=48,density=0.1"\]'
+    # A linear that is as the model has it has the values that it has without the others.
+    slt-init --preset nano -o plain.slt
+    slt-init --preset nano --dense-layers last -o last.slt
+    places plain.slt p >p.txt
+    places last.slt l >l.txt
+    value() { read -r _ at bytes < <(grep "^$2 " "$1.txt"); tail -c +$((at + 1)) "$1/model.safetensors" | head -c "$bytes"; }
+    cmp <(value p model.layers.2.mlp.up_proj.sparse_value) <(value l model.layers.2.mlp.up_proj.sparse_value)
+    slt-init --preset nano --method full -o full.slt
+    places full.slt f >f.txt
+    cmp <(value f model.layers.3.mlp.up_proj.weight) <(value l model.layers.3.mlp.up_proj.weight)
+    set -f
+    for how in "--dense-layers 4" "--dense-layers 2-1" "--dense-layers x" "--layer 0:o" "--layer 0:q:rank=4" "--layer 0:o:rank=999" \
+        "--layer 0:o:alpha=4" "--layer 0:o:rank=4 --layer 0-1:*:density=0.1" "--dense-layers 0 --layer 0:o:rank=4" \
+        "--method full --dense-layers 0" "--method lowrank --layer 0:o:density=0.1" "--budget 0.5 --rank 4" "--budget 0" "--budget 1.5" \
+        "--budget 0.2 --dense-layers first" "--budget 0.5 --method full"; do
+        # shellcheck disable=SC2086
+        run slt-init --preset nano $how -o wrong.slt
+        echo "$how: $output"
+        [ "$status" -eq 2 ]
+        [ ! -e wrong.slt ]
+    done
+}
+
 @test "a relora model starts from a full-rank one: its tensors, its loss, its provenance" {
     make_small_data
     slt-init --config tiny.json --tokenizer spm.model --method full -o init.slt
