@@ -65,7 +65,10 @@ void cli_model_apply(struct slt_config *c, const struct cli_model *m)
     c->quantization = (struct slt_quantization){0};
     if (m->vocab_size > 0)
         c->vocab_size = m->vocab_size;
+    c->training[0] = '\0';
     slt_config_method_defaults(c, m->preset);
+    if (m->recipe != NULL && slt_config_recipe(c, m->preset, m->recipe, &err) != 0)
+        cli_usage("%s", err.message);
     if (m->rank > 0)
         c->rank = m->rank;
     if (m->density >= 0)
@@ -125,6 +128,8 @@ void cli_model_report(struct cli_report *r, const struct slt_config *c)
     if (c->layers_count > 0)
         cli_report_text(r, "forms", text);
     cli_report_real(r, "linear_share", slt_config_linear_share(c));
+    if (c->training[0] != '\0')
+        cli_report_text(r, "training", c->training);
 }
 
 void cli_say_beyond(const struct cli_common *common, const struct slt_config *config,

@@ -10,6 +10,7 @@
 struct cli_model {
     const char *preset, *config; // exactly one is given
     int method;                  // enum slt_method
+    const char *recipe;          // of slt_config_recipe, NULL: none
     int64_t rank;                // 0: the preset's
     double density, alpha;       // -1 and 0: the preset's
     const char *support;         // NULL: random
@@ -26,6 +27,14 @@ struct cli_model {
     {"preset", 'p', CLI_TEXT, &(m)->preset,                                                        \
      "NAME",   0,   0,        "nano, 9m, 20m, 35m, 60m, 130m, 350m, 1b or 7b"},                    \
         {"config", 'c', CLI_TEXT, &(m)->config, "FILE", 0, 0, "sizes from a LLaMA config.json"},   \
+        {"recipe",                                                                                 \
+         0,                                                                                        \
+         CLI_WORD,                                                                                 \
+         &(m)->recipe,                                                                             \
+         "paper|best",                                                                             \
+         0,                                                                                        \
+         0,                                                                                        \
+         "what the linears are, and how they are trained, as published or as recommended"},        \
         {"rank", 'r', CLI_WHOLE, &(m)->rank, "N", 1, 1 << 24, "rank of B A (the paper's)"},        \
         {"budget", 0,                                                                              \
          CLI_REAL, &(m)->budget,                                                                   \
@@ -55,7 +64,7 @@ int cli_model_config(struct slt_config *config, const struct cli_model *model, s
 void cli_model_apply(struct slt_config *config, const struct cli_model *model);
 
 // The lines of what the linears are made of: rank, alpha, density and support, where the method has
-// them, forms, where layers differ, and linear_share.
+// them, forms, where layers differ, linear_share, and training, where a recipe says it.
 void cli_model_report(struct cli_report *report, const struct slt_config *config);
 
 // Says that what ("--seq 512 goes") is beyond the positions that the model was made for, if that

@@ -90,6 +90,10 @@ static int plan(struct options *o, slt_stop_flag *stop)
     int code = cli_model_config(&a.config, &o->model, stop);
     if (code != 0)
         return code;
+    char recommended[2 * SLT_CONFIG_TRAINING];
+    if (slt_train_adopt(&o->train, &a.config, cli_was_given, recommended, sizeof recommended,
+                        &err) != 0)
+        return cli_error(&err);
     if (slt_config_check(&a.config, &err) != 0 || slt_train_resolve(&o->train, &err) != 0)
         cli_usage("%s", err.message);
     if ((code = compute(&a, o)) != 0 ||

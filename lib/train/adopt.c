@@ -87,35 +87,49 @@ static void tell(char *text, size_t size, const struct slt_train_option *f, cons
     free(shown);
 }
 
+// Sets what is recommended in o, but for what the command line gives.
+static int set_all(struct slt_train_options *o, const json_t *root,
+                   bool (*is_given)(const char *name), struct slt_error *err)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach ((json_t *)root, key, value) {
+        const struct slt_train_option *f = find_key(key);
+        struct slt_train_options scratch = *o;
+        if (f == NULL)
+            return slt_error_set(err, SLT_ERR_FORMAT,
+                                 "slt.training in config.json: there is no option \"%s\"", key);
+        if (!set_value(is_given(f->name) ? &scratch : o, f, value))
+            return slt_error_set(err, SLT_ERR_FORMAT,
+                                 "slt.training in config.json: the value of \"%s\" is none that "
+                                 "the option can have",
+                                 key);
+    }
+    return 0;
+}
+
 int slt_train_adopt(struct slt_train_options *options, const struct slt_config *config,
                     bool (*is_given)(const char *name), char *text, size_t size,
                     struct slt_error *err)
 {
-    struct slt_train_options o = *options;
+    struct slt_train_options all = *options;
     json_t *root = NULL, *value;
     const char *key;
     text[0] = '\0';
     if (config->training[0] == '\0')
         return 0;
     int rc = slt_json_parse(&root, "slt.training", config->training, strlen(config->training), err);
-    if (rc != 0)
-        return rc;
+    if (rc == 0)
+        rc = set_all(&all, root, is_given, err);
+    // What has no say beside the others, since the command line has another optimizer or schedule,
+    // is not recommended.
     json_object_foreach (root, key, value) {
-        const struct slt_train_option *f = find_key(key);
-        if (f != NULL && is_given(f->name))
+        const struct slt_train_option *f = rc == 0 ? find_key(key) : NULL;
+        if (f == NULL || is_given(f->name) || (f->owner != NULL && !f->has_say(&all)))
             continue;
-        if (f == NULL || !set_value(&o, f, value)) {
-            rc = slt_error_set(err, SLT_ERR_FORMAT,
-                               f == NULL ? "slt.training in config.json: there is no option \"%s\""
-                                         : "slt.training in config.json: the value of \"%s\" is "
-                                           "none that the option can have",
-                               key);
-            break;
-        }
+        set_value(options, f, value);
         tell(text, size, f, value);
     }
     json_decref(root);
-    if (rc == 0)
-        *options = o;
     return rc;
 }

@@ -21,6 +21,30 @@ parameters() {
     [ "$(parameters --preset 60m)" = $((42770944 + 8 * (4 * 7864 + 3 * 21135))) ]
 }
 
+@test "a recipe is what a model consists of, and how it is trained" {
+    [ "$(slt-init --dry-run --preset 130m --recipe paper | grep -v '^training')" = "$(slt-init --dry-run --preset 130m)" ]
+    slt-init --dry-run --preset 130m --recipe paper | value_of training | grep -q '"steps":22000,.*"lr":0.003,"warmup":2200'
+    # As many parameters as the paper's, with less rank and more positions; what is given counts before it.
+    slt-init --dry-run --preset 130m --recipe best >best
+    [ "$(value_of rank <best)" = 144 ]
+    [ "$(value_of density <best)" = 0.128 ]
+    [ "$(value_of rank < <(slt-init --dry-run --preset 130m --recipe best --rank 5))" = 5 ]
+    awk -v best="$(value_of linear_share <best)" 'BEGIN { exit !(best > 0.4 && best < 0.5) }'
+    # The checkpoint carries it, and an optimizer that a plan goes by.
+    slt-init --preset nano --recipe best --no-provenance -o best.slt
+    tar -xOf best.slt config.json | tr -d ' \n' | grep -q '"training":{"optimizer":"muon",'
+    [ "$(slt-plan --preset nano --recipe best | value_of optimizer)" = muon ]
+    [ "$(slt-plan --preset nano --recipe best --optimizer sgd | value_of optimizer)" = sgd ]
+    for wrong in "nano --recipe paper:60m, 130m, 350m, 1b and 7b" "60m --recipe best --method full:sltrain, not for full" \
+        "60m --recipe good:unknown value"; do
+        # shellcheck disable=SC2086 # several words
+        run slt-init --dry-run --preset ${wrong%%:*}
+        echo "$wrong: $output"
+        [ "$status" -eq 2 ]
+        [[ $output == *"${wrong#*:}"* ]]
+    done
+}
+
 @test "rounded to the paper's millions" {
     check() { [ "$(parameters "${@:2}" | awk '{ printf "%.2f", $1 / 1e6 }')" = "$1" ]; }
     check 42.77 --preset 60m --method lowrank

@@ -299,6 +299,48 @@ same_when_resumed() {
     [[ $output == *"a model of method full has no factors"* ]]
 }
 
+@test "what the command line leaves open is as the model's configuration recommends it" {
+    # MODEL TRAINING: the checkpoint with this object in its configuration.
+    recommend() {
+        rm -rf dir && mkdir dir && tar -xf "$DATA/init.slt" -C dir
+        sed -i "s/\"slt\": {/&\"training\": $2,/" dir/config.json
+        (cd dir && sha256sum config.json tokenizer.model model.safetensors provenance.jsonl >MANIFEST.sha256 &&
+            tar --format=pax -cf - config.json tokenizer.model model.safetensors provenance.jsonl MANIFEST.sha256) >"$1"
+        slt-info --check "$1"
+    }
+    run=(slt-train --data "$DATA/train.tok" --batch 4 --seq 32 --no-provenance)
+    weights() { tar -xOf "$1" model.safetensors | cksum; }
+    recommend told.slt '{"steps": 4, "lr": 0.01, "optimizer": "spectral", "spectral_lr": 0.01, "warmup_ratio": 0.5, "lr_scale": {"sparse": 2}}'
+    options="--steps 4 --lr 0.01 --optimizer spectral --spectral-lr 0.01 --warmup-ratio 0.5 --lr-scale"
+    # shellcheck disable=SC2086 # several words
+    "${run[@]}" $options sparse=2 -o want.slt "$DATA/init.slt"
+    "${run[@]}" --verbose -o got.slt told.slt 2>said
+    grep -q "from the model's configuration: $options {\"sparse\": 2}" said
+    [ "$(weights got.slt)" = "$(weights want.slt)" ]
+    # The command line counts before it, --tokens and --warmup are steps and warm-up too, and what is no option of another
+    # optimizer is none that it has.
+    "${run[@]}" --steps 3 --lr 0.1 --optimizer sgd --warmup 1 -o want.slt "$DATA/init.slt"
+    "${run[@]}" --tokens 384 --lr 0.1 --optimizer sgd --warmup 1 --lr-scale sparse=1 -o got.slt told.slt
+    [ "$(weights got.slt)" = "$(weights want.slt)" ]
+    while IFS=: read -r key value; do
+        recommend told.slt "{\"$key\": $value}"
+        run "${run[@]}" --steps 3 -o none.slt told.slt
+        echo "$key: $output"
+        [ "$status" -eq 1 ]
+        [[ $output == *"slt.training in config.json: "*"\"$key\""* ]]
+    done <<'END'
+step:4
+steps:"4"
+optimizer:"adan"
+lr_scale:{"all": 1}
+per_layer:1
+END
+    recommend told.slt '{"lr": -1}'
+    run "${run[@]}" --steps 3 -o none.slt told.slt
+    [ "$status" -eq 2 ]
+    [[ $output == *"--lr -1 is outside"* ]]
+}
+
 @test "parameters have learning rates of their own" {
     run=(slt-train "${TRAIN[@]}" --no-provenance --steps 3 --weight-decay 0.1)
     for optimizer in adamw spectral; do
