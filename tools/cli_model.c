@@ -93,7 +93,8 @@ void cli_model_apply(struct slt_config *c, const struct cli_model *m)
     else if (slt_support_parse(&c->support, m->support != NULL ? m->support : "random", &err) !=
                  0 ||
              c->support.kind == SLT_SUPPORT_EXPLICIT)
-        cli_usage("unknown support '%s' (known: random, block:RxC, top)", m->support);
+        cli_usage("unknown support '%s' (known: random, rows, channels, block:RxC, top)",
+                  m->support);
     if (m->rank > 0 && m->budget > 0)
         cli_usage("--budget finds the rank: no --rank with it");
     apply_layers(c, m);

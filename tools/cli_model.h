@@ -44,7 +44,8 @@ struct cli_model {
          "X",       0,   1,        "share of non-zeros in S (the paper's)"},                       \
         {"alpha", 'a',  CLI_REAL, &(m)->alpha,                                                     \
          "X",     1e-9, 1e6,      "scale of B A times rank (the paper's)"},                        \
-        {"support", 0, CLI_TEXT, &(m)->support, "KIND", 0, 0, "random, block:RxC, top (random)"},  \
+        {"support", 0, CLI_TEXT, &(m)->support,                                                    \
+         "KIND",    0, 0,        "random, rows, channels, block:RxC, top (random)"},               \
         {"dense-layers", 0, CLI_TEXT, &(m)->dense_layers,                                          \
          "LIST",         0, 0,        "full-rank layers, such as 0,2-3"},                          \
     {                                                                                              \

@@ -354,7 +354,8 @@ static int read_slt(const struct source *s, const json_t *o, struct slt_config *
     const json_t *scheme = json_object_get(o, "support_scheme");
     if (!json_is_string(support) ||
         slt_support_parse(&c->support, json_string_value(support), NULL) != 0)
-        return bad(s, "slt.support", "is missing or not random, block:RxC or explicit");
+        return bad(s, "slt.support",
+                   "is missing or not random, rows, channels, block:RxC or explicit");
     if ((rc = get_real(s, o, "density", 0, &c->density)) != 0 ||
         c->support.kind == SLT_SUPPORT_EXPLICIT)
         return rc;

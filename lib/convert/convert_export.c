@@ -213,9 +213,11 @@ int slt_convert_export(const char *directory, struct slt_checkpoint_reader *read
     if (merge && !dense) {
         slt_config_make_full(&x.config);
     } else if (slt_method_has(x.config.method, SLT_ROLE_SPARSE)) {
-        if (x.config.support.kind == SLT_SUPPORT_BLOCK) // of which there are not density * out * in
+        // Of which there are not density * out * in.
+        if (x.config.support.kind == SLT_SUPPORT_BLOCK ||
+            x.config.support.kind == SLT_SUPPORT_CHANNELS)
             return slt_error_set(err, SLT_ERR_RANGE,
-                                 "the positions of block supports have no place in that layout: "
+                                 "the positions of such supports have no place in that layout: "
                                  "merge them");
         x.config.support = (struct slt_support_spec){SLT_SUPPORT_EXPLICIT, 0, 0};
         x.config.support_crc = 0;

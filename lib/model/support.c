@@ -1,4 +1,4 @@
-// Drawing random and block supports; slt/support.h defines the draw.
+// Drawing supports; slt/support.h defines the draw.
 #include <stdlib.h>
 #include <string.h>
 
@@ -63,6 +63,14 @@ static void draw_counts(int64_t *count, const struct slt_support_grid *g, struct
     }
 }
 
+// The same for rows with equally many: those with one more are spread over them.
+static void share_counts(int64_t *count, const struct slt_support_grid *g)
+{
+    const int64_t each = g->rows > 0 ? g->nnz / g->rows : 0, rest = g->nnz - each * g->rows;
+    for (int64_t row = 0; row < g->rows; row++)
+        count[row] = each + (row + 1) * rest / g->rows - row * rest / g->rows;
+}
+
 // Sets count bits of map (cols bits, all clear) for a row of the grid.
 static void draw_row(uint64_t *map, int64_t count, const struct slt_support_grid *g, int64_t row,
                      struct slt_random_key key)
@@ -109,7 +117,9 @@ int slt_support_draw(const struct slt_support_rows *rows, const struct slt_suppo
         rc = slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the support of '%s'", s->name);
         goto out;
     }
-    if (g.rows > 0 && g.cols > 0)
+    if (s->spec.kind == SLT_SUPPORT_ROWS)
+        share_counts(count, &g);
+    else if (g.rows > 0 && g.cols > 0)
         draw_counts(count, &g, key);
     int64_t at = 0;
     rows->row_start[0] = 0;

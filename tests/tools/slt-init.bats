@@ -84,7 +84,7 @@ parameters() {
 
 @test "every method, support and size passes slt-info --check" {
     for how in '--method full' '--method lowrank' '--method lowrank --lora-b zero' '--method sltrain' \
-        '--support block:16x1' '--support block:4x4 --density 0.1'; do
+        '--support block:16x1' '--support block:4x4 --density 0.1' '--support rows' '--support channels'; do
         slt-init --preset nano $how -o a.slt
         slt-info --check a.slt
     done

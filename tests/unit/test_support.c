@@ -108,8 +108,40 @@ static void check_uniform(void)
     CHECK(chi < 100, "chi-square %g", chi);
 }
 
+// Every row has as many positions as any other, or one more; channels are whole columns.
+static void check_shapes(void)
+{
+    struct slt_support s = {"shaped",       37,       50, .spec.kind = SLT_SUPPORT_ROWS,
+                            .density = 0.1, .seed = 1};
+    struct slt_support_rows rows = draw(&s);
+    CHECK(rows.row_start[37] == 185, "%lld positions", (long long)rows.row_start[37]);
+    for (int i = 0; i < 37; i++)
+        CHECK(rows.row_start[i + 1] - rows.row_start[i] == 5, "row %d", i);
+    slt_support_rows_free(&rows);
+    s.density = 0.11; // 203 positions: 18 rows have a sixth
+    rows = draw(&s);
+    int more = 0;
+    for (int i = 0; i < 37; i++) {
+        const int64_t n = rows.row_start[i + 1] - rows.row_start[i];
+        CHECK(n == 5 || n == 6, "row %d has %lld", i, (long long)n);
+        more += n == 6;
+    }
+    CHECK(more == 18, "%d rows have one more", more);
+    slt_support_rows_free(&rows);
+    s.spec.kind = SLT_SUPPORT_CHANNELS;
+    rows = draw(&s);
+    for (int i = 0; i < 37; i++)
+        for (int k = 0; k < 5; k++)
+            CHECK(rows.row_start[i] == 5 * i && slt_support_column(&rows, s.in, 5 * i + k) ==
+                                                    slt_support_column(&rows, s.in, k),
+                  "row %d of channels", i);
+    CHECK(slt_support_count(&s.spec, s.density, s.out, s.in) == 5 * 37, "positions of channels");
+    slt_support_rows_free(&rows);
+}
+
 int main(void)
 {
+    check_shapes();
     check_golden();
     check_uniform();
     struct slt_support s = {"all", 5, 7, .spec.kind = SLT_SUPPORT_RANDOM, .density = 1, .seed = 1};

@@ -33,6 +33,8 @@ enum slt_method {
 enum slt_support_kind {
     SLT_SUPPORT_NONE,
     SLT_SUPPORT_RANDOM,
+    SLT_SUPPORT_ROWS,     // as many positions in every row, to one
+    SLT_SUPPORT_CHANNELS, // whole columns
     SLT_SUPPORT_BLOCK,
     SLT_SUPPORT_EXPLICIT
 };
@@ -151,12 +153,12 @@ SLT_API int slt_method_parse(enum slt_method *method, const char *text,
 // Whether linears of a method have a tensor of this role; whether a trained W is all they have.
 SLT_API bool slt_method_has(enum slt_method method, enum slt_role role);
 SLT_API bool slt_method_is_dense(enum slt_method method);
-// "random", "block:RxC", "explicit".
+// "random", "rows", "channels", "block:RxC", "explicit".
 SLT_API int slt_support_parse(struct slt_support_spec *spec, const char *text,
                               struct slt_error *err) SLT_CHECK_RESULT;
 SLT_API char *slt_support_format(char *text, size_t size, const struct slt_support_spec *spec);
 // The number of positions: (int64)(density * (double)(out * in)); for blocks R*C times
-// (int64)(density * (double)(blocks of the grid)).
+// (int64)(density * (double)(blocks of the grid)), of which a channel is one of out x 1.
 SLT_API int64_t slt_support_count(const struct slt_support_spec *spec, double density, int64_t out,
                                   int64_t in);
 

@@ -8,8 +8,11 @@
 //    slot >= the row's count, until nnz are.
 //  - Columns of row i: draw t = 0, 1, ... takes word t%4 of block(t/4, i); column = word*in >> 32,
 //    taken if not yet taken, until the row's count is reached.
+// A rows support has, in the place of the draw of counts, floor(nnz/out) positions in each row and
+// one more in the floor((i+1) rest/out) - floor(i rest/out) of row i, rest = nnz mod out.
 // A block support draws blocks in the same way on the grid of floor(out/R) x floor(in/C) blocks of
-// R x C positions; left-over rows and columns have no sparse part.
+// R x C positions; left-over rows and columns have no sparse part. A channels support is the one
+// with blocks of out x 1.
 #ifndef SLT_SUPPORT_H
 #define SLT_SUPPORT_H
 
