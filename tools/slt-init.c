@@ -15,7 +15,9 @@ struct options {
     struct cli_model model;
     const char *tokenizer, *from;
     int64_t threads;
-    int sparse; // enum slt_init_sparse, -1: not given
+    int sparse;          // enum slt_init_sparse, -1: not given
+    int start;           // enum slt_init_factors, -1: not given
+    double sparse_scale; // of the drawn values of S, -1: not given
     bool dry_run, no_provenance;
 };
 
@@ -97,6 +99,7 @@ static int report(const struct options *o, const struct slt_config *c, slt_stop_
 }
 
 static const char *const sparse_starts[] = {"residual", "zero", "random"};
+static const char *const factor_starts[] = {"kaiming", "svd", "orthogonal"};
 
 // The options of the line of provenance, as far as they are written.
 struct line {
@@ -139,6 +142,10 @@ static int make_provenance(char **text, const struct options *o, const struct sl
     add_forms(&l, c);
     if (c->density > 0 && o->from != NULL)
         add(&l, ", \"sparse\": \"%s\"", sparse_starts[o->sparse > 0 ? o->sparse : 0]);
+    if (o->start > 0)
+        add(&l, ", \"start\": \"%s\"", factor_starts[o->start]);
+    if (o->sparse_scale >= 0)
+        add(&l, ", \"sparse_scale\": %.17g", o->sparse_scale);
     add(&l, "}");
     return slt_provenance_add(text, NULL, cli_name, l.text, err);
 }
@@ -152,12 +159,14 @@ static int write_model(const struct options *o, const struct slt_config *c,
     int code = cli_open_binary_output(&out, o->common.output, stop);
     if (code != 0)
         return code;
-    const struct slt_init_from start = {from,
-                                        (enum slt_init_sparse)(o->sparse > 0 ? o->sparse : 0)};
+    const struct slt_init_from source = {from,
+                                         (enum slt_init_sparse)(o->sparse > 0 ? o->sparse : 0)};
+    const struct slt_init_start start = {(enum slt_init_factors)(o->start > 0 ? o->start : 0),
+                                         o->sparse_scale >= 0 ? o->sparse_scale : 1};
     char *provenance = NULL;
     int rc = o->no_provenance ? 0 : make_provenance(&provenance, o, c, &err);
     if (rc == 0)
-        rc = slt_init_write(out, c, tokenizer, from != NULL ? &start : NULL, provenance,
+        rc = slt_init_write(out, c, tokenizer, from != NULL ? &source : NULL, &start, provenance,
                             (int)o->threads, stop, &err);
     if (rc != 0)
         code = cli_error(&err);
@@ -172,9 +181,31 @@ static int write_model(const struct options *o, const struct slt_config *c,
     return code;
 }
 
+// How the values of the linears start.
+static void check_starts(const struct options *o)
+{
+    const enum slt_method method = (enum slt_method)o->model.method;
+    const bool sparse = slt_method_has(method, SLT_ROLE_SPARSE);
+    if (o->from != NULL && (o->model.lora_b >= 0 || o->start >= 0))
+        cli_usage("--lora-b and --start say how a new model starts, and go without --from");
+    if (o->start >= 0 && !slt_method_has(method, SLT_ROLE_LORA_A))
+        cli_usage("--start is of factors, and --method %s has none", slt_method_name(method));
+    if (o->start > 0 && o->model.lora_b >= 0)
+        cli_usage("--lora-b goes with --start kaiming only");
+    if (o->sparse >= 0 && (o->from == NULL || !sparse))
+        cli_usage("--sparse goes with --from and --method sltrain");
+    if (o->sparse_scale >= 0 && (!sparse || (o->from != NULL && o->sparse != SLT_INIT_RANDOM)))
+        cli_usage(
+            "--sparse-scale goes with --method sltrain, and with --from if --sparse is random");
+}
+
 int main(int argc, char **argv)
 {
-    struct options o = {.common = {.output = "-"}, .model = CLI_MODEL_DEFAULTS, .sparse = -1};
+    struct options o = {.common = {.output = "-"},
+                        .model = CLI_MODEL_DEFAULTS,
+                        .sparse = -1,
+                        .start = -1,
+                        .sparse_scale = -1};
     const struct cli_option options[] = {
         CLI_COMMON(&o.common),
         CLI_MODEL(&o.model),
@@ -190,6 +221,9 @@ int main(int argc, char **argv)
          "what the linears are (sltrain)"},
         {"lora-b", 0, CLI_CHOICE, &o.model.lora_b, "kaiming|zero", 0, 0,
          "start of B for lowrank (kaiming)"},
+        {"start", 0, CLI_CHOICE, &o.start, SLT_INIT_FACTORS, 0, 0, "start of A and B (kaiming)"},
+        {"sparse-scale", 0, CLI_REAL, &o.sparse_scale, "X", 0, 1e6,
+         "what the drawn values of S are multiplied by (1)"},
         {"seed", 's', CLI_WHOLE, &o.model.seed, "N", 0, 9.2e18, "of values and support (1)"},
         {"threads", 0, CLI_WHOLE, &o.threads, "N", 0, 4096, "CPU threads; 0: all (0)"},
         {"dry-run", 'n', CLI_FLAG, &o.dry_run, NULL, 0, 0,
@@ -217,11 +251,7 @@ int main(int argc, char **argv)
                            o.tokenizer != NULL || o.model.vocab_size > 0))
         cli_usage("--from brings sizes and tokenizer: no --preset, --config, --tokenizer or "
                   "--vocab-size with it");
-    if (o.from != NULL && o.model.lora_b >= 0)
-        cli_usage("--lora-b says how a new model starts, and goes without --from");
-    if (o.sparse >= 0 &&
-        (o.from == NULL || !slt_method_has((enum slt_method)o.model.method, SLT_ROLE_SPARSE)))
-        cli_usage("--sparse goes with --from and --method sltrain");
+    check_starts(&o);
     if (o.from == NULL && o.model.support != NULL && strcmp(o.model.support, "top") == 0)
         cli_usage(
             "--support top needs --from: it is where a weight differs most from its low-rank part");

@@ -62,9 +62,10 @@ static struct slt_config with_method(const struct slt_config *config, enum slt_m
 }
 
 // Sums over the parameters of config with another method; a matrix that is trained as it is has its
-// moments in a subspace of this rank, if it is above 0.
+// moments in a subspace of this rank, if it is above 0; with single, matrices of the linears have
+// one moment and not two.
 static int add_up(struct slt_estimate *e, const struct slt_config *config, enum slt_method method,
-                  int64_t rank, enum slt_accounting accounting, struct slt_error *err)
+                  int64_t rank, bool single, enum slt_accounting accounting, struct slt_error *err)
 {
     const struct slt_config c = with_method(config, method);
     struct slt_param_info *list;
@@ -86,7 +87,9 @@ static int add_up(struct slt_estimate *e, const struct slt_config *config, enum 
             e->projectors += 2 * r * small;
             e->moments += moment_bytes(accounting, r * (n / small));
         } else {
-            e->moments += moment_bytes(accounting, n);
+            const bool is_matrix = p->role == SLT_ROLE_WEIGHT || p->role == SLT_ROLE_LORA_A ||
+                                   p->role == SLT_ROLE_LORA_B;
+            e->moments += moment_bytes(accounting, n) / (single && is_matrix ? 2 : 1);
         }
         if (p->role == SLT_ROLE_SPARSE)
             e->index += index_bytes(accounting, p);
@@ -95,33 +98,40 @@ static int add_up(struct slt_estimate *e, const struct slt_config *config, enum 
     return 0;
 }
 
-int slt_estimate_memory(struct slt_estimate *estimate, const struct slt_config *config,
-                        enum slt_scheme scheme, enum slt_accounting accounting,
-                        struct slt_error *err)
+static int by_scheme(struct slt_estimate *estimate, const struct slt_config *config,
+                     enum slt_scheme scheme, bool single, enum slt_accounting accounting,
+                     struct slt_error *err)
 {
     struct slt_estimate e, full;
     int rc;
     switch (scheme) {
     case SLT_SCHEME_LOWRANK:
-        rc = add_up(&e, config, SLT_LOWRANK, 0, accounting, err);
+        rc = add_up(&e, config, SLT_LOWRANK, 0, single, accounting, err);
         break;
     case SLT_SCHEME_SLTRAIN:
-        rc = add_up(&e, config, SLT_SLTRAIN, 0, accounting, err);
+        rc = add_up(&e, config, SLT_SLTRAIN, 0, single, accounting, err);
         break;
     case SLT_SCHEME_RELORA:
-        if ((rc = add_up(&full, config, SLT_FULL, 0, accounting, err)) != 0 ||
-            (rc = add_up(&e, config, SLT_LOWRANK, 0, accounting, err)) != 0)
+        if ((rc = add_up(&full, config, SLT_FULL, 0, single, accounting, err)) != 0 ||
+            (rc = add_up(&e, config, SLT_LOWRANK, 0, single, accounting, err)) != 0)
             break;
         e.parameters = full.parameters;
         e.weights += full.weights;
         break;
     default:
         rc = add_up(&e, config, SLT_FULL, scheme == SLT_SCHEME_GALORE ? config->rank : 0,
-                    accounting, err);
+                    single, accounting, err);
     }
     if (rc == 0)
         *estimate = e;
     return rc;
+}
+
+int slt_estimate_memory(struct slt_estimate *estimate, const struct slt_config *config,
+                        enum slt_scheme scheme, enum slt_accounting accounting,
+                        struct slt_error *err)
+{
+    return by_scheme(estimate, config, scheme, false, accounting, err);
 }
 
 static enum slt_scheme scheme_of(enum slt_method method)
@@ -139,8 +149,9 @@ int slt_estimate_paper(struct slt_estimate *estimate, const struct slt_config *c
         slt_optimizer_has(optimizer, SLT_TRAIT_CODES) ? SLT_ACCOUNT_PAPER_8BIT : SLT_ACCOUNT_PAPER;
     int rc =
         slt_optimizer_has(optimizer, SLT_TRAIT_SUBSPACE)
-            ? add_up(estimate, config, config->method, galore_rank, accounting, err)
-            : slt_estimate_memory(estimate, config, scheme_of(config->method), accounting, err);
+            ? add_up(estimate, config, config->method, galore_rank, false, accounting, err)
+            : by_scheme(estimate, config, scheme_of(config->method),
+                        slt_optimizer_has(optimizer, SLT_TRAIT_ORTHOGONAL), accounting, err);
     if (rc == 0 && !slt_optimizer_has(optimizer, SLT_TRAIT_SECOND_MOMENT))
         estimate->moments /= 2;
     return rc;

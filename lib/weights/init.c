@@ -14,14 +14,32 @@
 #include "slt/support.h"
 #include "weights/decompose.h"
 #include "weights/dense.h"
+#include "weights/starts.h"
 
 #define CHUNK ((int64_t)1 << 18) // values made at once
 #define BLOCK 4096               // values of one thread's share: a multiple of the four of a block
 
+struct maker {
+    struct slt_config config;
+    struct slt_checkpoint_writer *writer;
+    slt_stop_flag *stop;
+    int threads; // 0: all
+    float *chunk;
+    struct slt_init_start start;
+    // To start from, and its parameters, of which next are behind us.
+    const struct slt_init_from *from;
+    struct slt_param_info *source;
+    size_t next;
+    // The linear that is being written.
+    struct slt_decomposition parts;
+    float *w; // merged, (out, in), or what is left of it
+};
+
 // values (count): elements [first, first + count) of a tensor.
-static void make_values(float *values, const struct slt_config *c, const struct slt_param_info *p,
-                        int64_t first, int64_t count, int threads)
+static void make_values(float *values, const struct maker *k, const struct slt_param_info *p,
+                        int64_t first, int64_t count)
 {
+    const struct slt_config *c = &k->config;
     const struct slt_random_key key = slt_random_key("slt-init-1", p->name, c->seed);
     const struct slt_kind_tensor *tensor = slt_kind_tensor(p->form.method, p->role);
     enum slt_start start = tensor != NULL             ? tensor->start
@@ -29,14 +47,17 @@ static void make_values(float *values, const struct slt_config *c, const struct 
                                                       : SLT_START_NORMAL;
     if (start == SLT_START_B)
         start = c->lora_b_zero ? SLT_START_ZERO : SLT_START_UNIFORM;
+    if (p->role == SLT_ROLE_SPARSE && k->start.sparse_scale == 0)
+        start = SLT_START_ZERO;
     for (int64_t i = 0; i < count; i++)
         values[i] = start == SLT_START_ONE ? 1.0f : 0.0f;
     if (start == SLT_START_ONE || start == SLT_START_ZERO)
         return;
     const double fan_in = p->role == SLT_ROLE_LORA_B ? (double)p->form.rank : (double)p->in;
+    const double scale = p->role == SLT_ROLE_SPARSE ? k->start.sparse_scale : 1;
     const bool uniform = start == SLT_START_UNIFORM;
-    const float bound = uniform ? (float)(1 / sqrt(fan_in)) : 0;
-#pragma omp parallel for schedule(static) num_threads(slt_thread_count(threads))
+    const float bound = uniform ? (float)(scale / sqrt(fan_in)) : 0;
+#pragma omp parallel for schedule(static) num_threads(slt_thread_count(k->threads))
     for (int64_t at = 0; at < count; at += BLOCK) {
         const size_t n = (size_t)(count - at < BLOCK ? count - at : BLOCK);
         if (uniform)
@@ -47,21 +68,6 @@ static void make_values(float *values, const struct slt_config *c, const struct 
     }
 }
 
-struct maker {
-    struct slt_config config;
-    struct slt_checkpoint_writer *writer;
-    slt_stop_flag *stop;
-    int threads; // 0: all
-    float *chunk;
-    // To start from, and its parameters, of which next are behind us.
-    const struct slt_init_from *from;
-    struct slt_param_info *source;
-    size_t next;
-    // The linear that is being written.
-    struct slt_decomposition parts;
-    float *w; // merged, (out, in), or what is left of it
-};
-
 static int write_new(struct maker *k, const struct slt_param_info *p, struct slt_error *err)
 {
     const int64_t total = p->rows * p->cols;
@@ -70,7 +76,7 @@ static int write_new(struct maker *k, const struct slt_param_info *p, struct slt
         const int64_t count = total - at < CHUNK ? total - at : CHUNK;
         if ((rc = slt_error_stopped(k->stop, err)) != 0)
             return rc;
-        make_values(k->chunk, &k->config, p, at, count, k->threads);
+        make_values(k->chunk, k, p, at, count);
         rc = slt_checkpoint_write(k->writer, k->chunk, (size_t)count * sizeof *k->chunk, err);
     }
     return rc;
@@ -146,6 +152,61 @@ static int write_from(struct maker *k, const struct slt_param_info *p, bool firs
     return rc == 0 ? write_linear(k, p, err) : rc;
 }
 
+// ---- By decompositions ----
+
+// Makes the factors of the linear that p is the first parameter of.
+static int start_linear(struct maker *k, const struct slt_param_info *p, struct slt_error *err)
+{
+    char name[100];
+    const struct slt_start_linear l = {
+        .config = &k->config,
+        .name = slt_linear_name(name, sizeof name, &k->config, p->layer, p->group, p->member),
+        .form = p->form,
+        .out = p->out,
+        .in = p->in};
+    int rc = slt_error_stopped(k->stop, err);
+    if (rc != 0)
+        return rc;
+    slt_decomposition_free(&k->parts);
+    if (k->start.factors == SLT_FACTORS_ORTHOGONAL)
+        return slt_start_orthogonal(&k->parts, &l, err);
+    free(k->w);
+    k->w = malloc((size_t)(p->out * p->in) * sizeof *k->w);
+    if (k->w == NULL)
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the weights of '%s'", name);
+    return slt_start_svd(&k->parts, k->w, &l, err);
+}
+
+// What a decomposition gives of the tensor; NULL where it is drawn like others.
+static const float *started_values(const struct maker *k, const struct slt_param_info *p)
+{
+    switch (p->role) {
+    case SLT_ROLE_LORA_A:
+        return k->parts.a;
+    case SLT_ROLE_LORA_B:
+        return k->parts.b;
+    case SLT_ROLE_WEIGHT: // beside factors
+        return k->start.factors == SLT_FACTORS_SVD ? k->w : NULL;
+    default:
+        return NULL;
+    }
+}
+
+static int write_started(struct maker *k, const struct slt_param_info *p, bool first_of_linear,
+                         struct slt_error *err)
+{
+    if (k->start.factors == SLT_FACTORS_KAIMING || p->form.rank == 0)
+        return write_new(k, p, err);
+    int rc = first_of_linear ? start_linear(k, p, err) : 0;
+    if (rc != 0)
+        return rc;
+    const float *values = started_values(k, p);
+    if (values == NULL)
+        return write_new(k, p, err);
+    return slt_checkpoint_write(k->writer, values, (size_t)(p->rows * p->cols) * sizeof *values,
+                                err);
+}
+
 // ---- The whole ----
 
 // Verifies what was read, writes provenance and manifest, and frees the writer.
@@ -176,18 +237,25 @@ static int write_all(struct maker *k, const struct slt_param_info *params, size_
                      struct slt_error *err)
 {
     int rc = 0;
-    for (size_t i = 0; rc == 0 && i < count; i++)
-        rc = k->from == NULL ? write_new(k, &params[i], err)
-                             : write_from(k, &params[i],
-                                          i == 0 || !same_linear(&params[i], &params[i - 1]), err);
+    for (size_t i = 0; rc == 0 && i < count; i++) {
+        const bool first = i == 0 || !same_linear(&params[i], &params[i - 1]);
+        rc = k->from == NULL ? write_started(k, &params[i], first, err)
+                             : write_from(k, &params[i], first, err);
+    }
     return rc;
 }
 
 int slt_init_write(struct slt_output *out, const struct slt_config *config,
                    const struct slt_tokenizer *tokenizer, const struct slt_init_from *from,
-                   const char *provenance, int threads, slt_stop_flag *stop, struct slt_error *err)
+                   const struct slt_init_start *start, const char *provenance, int threads,
+                   slt_stop_flag *stop, struct slt_error *err)
 {
-    struct maker k = {.config = *config, .from = from, .stop = stop, .threads = threads};
+    const struct slt_init_start usual = {SLT_FACTORS_KAIMING, 1};
+    struct maker k = {.config = *config,
+                      .from = from,
+                      .start = start != NULL ? *start : usual,
+                      .stop = stop,
+                      .threads = threads};
     struct slt_param_info *params = NULL;
     size_t count, source_count;
     int rc = slt_support_crc(&k.config.support_crc, &k.config, err);

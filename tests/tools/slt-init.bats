@@ -84,6 +84,7 @@ parameters() {
 
 @test "every method, support and size passes slt-info --check" {
     for how in '--method full' '--method lowrank' '--method lowrank --lora-b zero' '--method sltrain' \
+        '--method relora --start svd' '--method lowrank --start orthogonal --dense-layers 1' \
         '--support block:16x1' '--support block:4x4 --density 0.1' '--support rows' '--support channels'; do
         slt-init --preset nano $how -o a.slt
         slt-info --check a.slt
@@ -179,6 +180,43 @@ parameters() {
         [ "$status" -eq 2 ]
         [ ! -e wrong.slt ]
     done
+}
+
+@test "A and B start as --start says, S times --sparse-scale; as ever without them" {
+    slt-init --preset nano --seed 5 --no-provenance -o m.slt
+    slt-init --preset nano --seed 5 --no-provenance --start kaiming --sparse-scale 1 -o k.slt
+    cmp m.slt k.slt
+    places m.slt m >m.txt
+    value() { read -r _ at bytes < <(grep "^$2 " "$1.txt"); tail -c +$((at + 1)) "$1/model.safetensors" | head -c "$bytes"; }
+    sha() { value "$1" "model.layers.3.mlp.down_proj.$2" | sha256sum | cut -c 1-16; }
+    # These bytes are what models have started from since there are any.
+    [ "$(sha m lora_A) $(sha m lora_B) $(sha m sparse_value)" = "42665384d566124b 4fe7b59af6de3b66 046b1f2526852e16" ]
+    slt-init --preset nano --seed 5 --method full -o full.slt
+    for start in svd orthogonal; do
+        slt-init --preset nano --seed 5 --start $start -o $start.slt
+        OMP_NUM_THREADS=1 slt-init --preset nano --seed 5 --start $start -o again.slt
+        cmp $start.slt again.slt
+        slt-info --check $start.slt
+        tar -xOf $start.slt provenance.jsonl | grep -q "\"start\": *\"$start\""
+        places $start.slt $start >$start.txt
+        [ "$(sha $start sparse_value)" = 046b1f2526852e16 ]
+        [ "$(sha $start lora_A)" != 42665384d566124b ]
+        # Singular values of B A: the largest of W0, or all alike, and of the same norm.
+        slt-svd-inspect --layer '*.3.mlp.down_proj' $start.slt | awk -F '\t' '$1 == "spectrum" && $3 == "BA" { print $5, $9 }' >$start.values
+    done
+    slt-svd-inspect --layer '*.3.mlp.down_proj' --rank 32 full.slt | awk -F '\t' '$1 == "spectrum" { print $5 * sqrt($7), $9 }' >want
+    paste svd.values orthogonal.values want | awk '{ print } !(($1 / $5 - 1) ^ 2 < 1e-8 && ($3 / $5 - 1) ^ 2 < 1e-3 && $4 > 31.99 && $4 < 32.01) { exit 1 }'
+    slt-init --preset nano --sparse-scale 0.5 -o half.slt
+    tar -xOf half.slt provenance.jsonl | grep -q '"sparse_scale": *0.5'
+    for wrong in "--preset nano --method full --start svd" "--from full.slt --start svd" "--from full.slt --sparse-scale 2" \
+        "--preset nano --method lowrank --sparse-scale 2" "--preset nano --sparse-scale -1" "--preset nano --start normal" \
+        "--preset nano --method lowrank --lora-b zero --start orthogonal"; do
+        # shellcheck disable=SC2086 # several words
+        run slt-init $wrong -o wrong.slt
+        [ "$status" -eq 2 ]
+        [ ! -e wrong.slt ]
+    done
+    slt-init --from full.slt --sparse random --sparse-scale 2 -o m.slt
 }
 
 @test "a relora model starts from a full-rank one: its tensors, its loss, its provenance" {

@@ -258,6 +258,15 @@ static void make_configs(struct sink *s)
          "{" SIZES
          ", \"slt\": {\"method\": \"sltrain\", \"rank\": 2, \"alpha\": 1, \"density\": 1, "
          "\"support\": \"explicit\", \"seed\": 1}}"},
+        {"good-layers",
+         "{" SIZES
+         ", \"slt\": {\"method\": \"sltrain\", \"rank\": 2, \"alpha\": 1, \"density\": 0.5, "
+         "\"support\": \"explicit\", \"layers\": [{\"layers\": [0, 0], \"groups\": [\"o\"], "
+         "\"method\": \"full\"}, {\"layers\": [0, 0], \"groups\": [\"qkv\", \"gate_up\", "
+         "\"down\"], \"rank\": 3, \"density\": 0.3}], \"seed\": 1}}"},
+        {"bad-layers",
+         "{" SIZES ", \"slt\": {\"method\": \"lowrank\", \"rank\": 2, \"alpha\": 1, \"layers\": "
+         "[{\"layers\": [0, 0], \"rank\": 1}, {\"layers\": [0, 0], \"method\": \"full\"}]}}"},
         {"good-quantized",
          "{" SIZES
          ", \"slt\": {\"method\": \"full\", \"seed\": 1, \"quantization\": {\"type\": \"nf4\", "

@@ -198,6 +198,9 @@ static void test_runs(void)
     c.method = SLT_FULL;
     CHECK_OK(slt_estimate_paper(&got, &c, SLT_OPTIMIZER_SGD, 0, &err), err);
     CHECK(got.weights == 2 * got.parameters && got.moments == 2 * got.parameters, "sgd");
+    CHECK_OK(slt_estimate_paper(&got, &c, SLT_OPTIMIZER_MUON, 0, &err), err);
+    CHECK(got.moments == 4 * (2 * 32000 * 512 + 17 * 512) + 2 * 8 * (4 * 512 * 512 + 3 * 512 * 1376),
+          "muon: %llu bytes of moments", (unsigned long long)got.moments);
 }
 
 // 350m with its first layer full, and the o linears of the others with rank 64 and density .1.

@@ -19,7 +19,7 @@ static void write_model(const char *path)
     config.num_hidden_layers = 1;
     config.vocab_size = 64;
     CHECK_OK(slt_output_open(&out, path, NULL, &err), err);
-    CHECK_OK(slt_init_write(out, &config, NULL, NULL, NULL, 1, NULL, &err), err);
+    CHECK_OK(slt_init_write(out, &config, NULL, NULL, NULL, NULL, 1, NULL, &err), err);
     CHECK_OK(slt_output_publish(out, &err), err);
 }
 

@@ -43,7 +43,7 @@ static int convert(void **data, size_t *bytes, const struct spm_spec *spec, int6
     CHECK_OK(slt_config_parse(&config, "json", json, sizeof json - 1, err), *err);
     config.vocab_size = vocab_size;
     CHECK_OK(slt_output_open(&out, path, NULL, err), *err);
-    CHECK_OK(slt_init_write(out, &config, tokenizer, NULL, NULL, 1, NULL, err), *err);
+    CHECK_OK(slt_init_write(out, &config, tokenizer, NULL, NULL, NULL, 1, NULL, err), *err);
     CHECK_OK(slt_output_publish(out, err), *err);
     CHECK_OK(slt_input_open(&in, path, NULL, err), *err);
     CHECK_OK(slt_checkpoint_open(&reader, in, err), *err);

@@ -228,7 +228,7 @@ static struct slt_trainer *create_from(struct slt_device *device, struct slt_tok
     int more;
     in_directory(path, "init.slt");
     CHECK_OK(slt_output_open(&out, path, NULL, &err), err);
-    CHECK_OK(slt_init_write(out, &config, NULL, NULL, NULL, 0, NULL, &err), err);
+    CHECK_OK(slt_init_write(out, &config, NULL, NULL, NULL, NULL, 0, NULL, &err), err);
     CHECK_OK(slt_output_publish(out, &err), err);
     CHECK_OK(slt_input_open(&in, path, NULL, &err), err);
     CHECK_OK(slt_checkpoint_open(&reader, in, &err), err);

@@ -67,7 +67,8 @@ SLT_API int slt_estimate_memory(struct slt_estimate *estimate, const struct slt_
                                 struct slt_error *err) SLT_CHECK_RESULT;
 // The paper's estimate for a configuration's method and an optimizer: one that works in a subspace,
 // of galore_rank, is galore, one with 8-bit moments is counted with 1 byte per moment, one without
-// second moments with half of them.
+// second moments with half of them, and one whose steps are orthogonal with half of those of the
+// matrices of linears.
 SLT_API int slt_estimate_paper(struct slt_estimate *estimate, const struct slt_config *config,
                                enum slt_optimizer_id optimizer, int64_t galore_rank,
                                struct slt_error *err) SLT_CHECK_RESULT;
