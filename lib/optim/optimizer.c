@@ -106,9 +106,9 @@ static bool has_masters(const struct slt_optimizer *o)
     return o->precision == SLT_PRECISION_BF16_MASTER;
 }
 
-static enum slt_rate_role rate_role(const struct slt_param_info *p)
+enum slt_rate_role slt_rate_role(enum slt_role role)
 {
-    switch (p->role) {
+    switch (role) {
     case SLT_ROLE_EMBEDDING:
         return SLT_RATE_EMBEDDING;
     case SLT_ROLE_HEAD:
@@ -133,7 +133,7 @@ void slt_optimizer_layout(struct slt_optimizer *o)
         slot->info = o->model->param[i].info;
         slot->part = o->model->param[i].part;
         slot->states = 0;
-        slot->rate = o->options.lr_scale[rate_role(&slot->info)];
+        slot->rate = o->options.lr_scale[slt_rate_role(slot->info.role)];
         slot->steps_apart = false;
         if (!slot->info.frozen) {
             o->kind->plan(o, slot);

@@ -87,6 +87,8 @@ struct slt_optimizer {
     struct slt_tensor unpacked[3];
 };
 
+// Whose learning rate parameters of a role have.
+enum slt_rate_role slt_rate_role(enum slt_role role);
 const struct slt_optimizer_kind *slt_optimizer_kind(enum slt_optimizer_id id);
 // Slots for every parameter of the model. lr is the peak learning rate; seed is of rounding,
 // projectors and restarts. Errors: SLT_ERR_RANGE where the optimizer cannot train such a model.

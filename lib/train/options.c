@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "train/options.h"
@@ -370,15 +371,16 @@ unsigned slt_trained_roles(enum slt_train_only only)
 static int check_rates(const struct slt_train_options *o, const struct slt_config *config,
                        struct slt_error *err)
 {
-    const bool has[SLT_RATE_ROLES] = {
-        [SLT_RATE_EMBEDDING] = true,
-        [SLT_RATE_HEAD] = !config->tie_word_embeddings,
-        [SLT_RATE_NORMS] = true,
-        [SLT_RATE_WEIGHTS] = slt_method_is_dense(config->method),
-        [SLT_RATE_FACTORS] = slt_method_has(config->method, SLT_ROLE_LORA_A),
-        [SLT_RATE_SPARSE] = slt_method_has(config->method, SLT_ROLE_SPARSE)};
+    bool has[SLT_RATE_ROLES] = {false};
+    struct slt_param_info *list;
+    size_t count, length;
+    int rc = slt_config_params(config, &list, &count, err);
+    if (rc != 0)
+        return rc;
+    for (size_t i = 0; i < count; i++)
+        has[slt_rate_role(list[i].role)] |= !list[i].frozen;
+    free(list);
     for (int i = 0; i < SLT_RATE_ROLES; i++) {
-        size_t length;
         const char *name = choice_at(SLT_RATE_ROLE_NAMES, i, &length);
         if (o->optimizer.lr_scale[i] != 1 && !has[i])
             return slt_error_set(err, SLT_ERR_RANGE,
