@@ -74,8 +74,7 @@ $(foreach r,muon sltrainmuon spectral split,$(eval GRID_$(r) ?= 1e-2 2e-2 4e-2))
 
 # ---- Rules ----
 .DELETE_ON_ERROR:
-.SECONDARY:
-.PHONY: all grid
+.PHONY: all grid FORCE
 all: $(OUT)/ladder.tsv $(OUT)/fit.tsv
 	@for table in $^; do column -t -s "$$(printf '\t')" $$table 2>/dev/null || cat $$table; done
 grid: $(OUT)/grid.tsv
@@ -124,11 +123,12 @@ $(foreach z,$(sort $(SIZES) $(GRID_SIZES)),$(foreach r,$(ROWS),$(foreach l,$(cal
 RUNS := $(foreach s,$(SEEDS),$(foreach z,$(SIZES),$(foreach r,$(ROWS),$(OUT)/$(z)/$(r)-$(LR_$(r))-$(s))))
 GRID_RUNS := $(foreach z,$(GRID_SIZES),$(foreach r,$(ROWS),$(foreach l,$(GRID_$(r)),$(OUT)/$(z)/$(r)-$(l)-1)))
 
-$(OUT)/ladder.tsv: $(RUNS:=.eval)
+# Anew each time: ROWS may be others.
+$(OUT)/ladder.tsv: $(RUNS:=.eval) FORCE
 	@pipelines/ladder-table $(RUNS) >$@
 
-$(OUT)/fit.tsv: $(RUNS:=.eval)
+$(OUT)/fit.tsv: $(RUNS:=.eval) FORCE
 	@pipelines/ladder-table --fit $(RUNS) >$@
 
-$(OUT)/grid.tsv: $(GRID_RUNS:=.eval)
+$(OUT)/grid.tsv: $(GRID_RUNS:=.eval) FORCE
 	@pipelines/ladder-table $(GRID_RUNS) >$@

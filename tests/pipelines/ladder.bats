@@ -59,6 +59,9 @@ ladder() {
     ladder SEEDS='1 2' >"$BATS_TEST_TMPDIR/again"
     cmp "$BATS_TEST_TMPDIR/stdout" "$BATS_TEST_TMPDIR/again"
     [ "$(stat -c %Y.%s "$OUT"/0.2m/*.slt)" = "$before" ]
+    # Fewer rows are fewer rows in the table.
+    ladder SEEDS='1 2' ROWS=full >/dev/null
+    [ "$(wc -l <"$OUT/ladder.tsv")" -eq 2 ]
     # The grid adds a run of its own.
     ladder SEEDS='1 2' grid >/dev/null
     [ "$(cut -f 5,6 "$OUT/grid.tsv" | tr '\t\n' '  ')" = "row rate full 2e-3 full 4e-3 sltrain 8e-3 " ]
