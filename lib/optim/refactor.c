@@ -101,10 +101,10 @@ static int refactor(struct slt_optimizer *o, const struct slt_slot *a, struct sl
         put_together(&f);
         slt_optimizer_set(o, a, f.a);
         slt_optimizer_set(o, b, f.b);
+        slt_slot_reset_moments(o, a);
+        slt_slot_reset_moments(o, b);
     }
     free(f.memory);
-    slt_slot_reset_moments(o, a);
-    slt_slot_reset_moments(o, b);
     return rc == 0 ? 0 : slt_error_prefix(err, rc, "the factors of '%s'", a->info.name);
 }
 

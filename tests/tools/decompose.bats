@@ -52,8 +52,8 @@ changed() {
 
 @test "parts are worth what they hold: more rank, then S, then its largest values" {
     from --method lowrank --rank 4 -o low.slt
-    from --rank 4 --density 0.2 -o random.slt
-    from --rank 4 --density 0.2 --support top -o top.slt
+    from --rank 4 --density 0.5 -o random.slt
+    from --rank 4 --density 0.5 --support top -o top.slt
     from --rank 4 --density 0.2 --sparse zero -o zero.slt
     from --rank 4 --density 0.2 --sparse random -o fresh.slt
     near "$(loss low.slt)" "$(loss zero.slt)" 1e-6
