@@ -23,7 +23,7 @@ timeless() {
 # PATTERN FILE: waits until a line of the file matches.
 wait_for() {
     local i
-    for ((i = 0; i < 3000; i++)); do
+    for ((i = 0; i < 12000; i++)); do
         ! grep -q "$1" "$2" 2>/dev/null || return 0
         sleep 0.01
     done
@@ -120,7 +120,7 @@ repack() {
 @test "a validation that a signal interrupts is done when the run goes on" {
     run=("${TRAIN[@]}" --steps 6 --valid long.tok --valid-every 3)
     # Long enough to be met by the signal.
-    for ((k = 0; k < 12; k++)); do make_text part && cat part; done >text
+    for ((k = 0; k < 4; k++)); do make_text part && cat part; done >text
     slt-tokenize --tokenizer "$DATA/spm.model" --document blank -o long.tok text
     "${run[@]}" --metrics straight.jsonl -o straight.slt "$DATA/init.slt"
     for step in 3 6; do
@@ -264,7 +264,7 @@ repack() {
 }
 
 @test "a validation that was interrupted is in the metrics once, however often the run is killed after it" {
-    for ((k = 0; k < 12; k++)); do make_text part && cat part; done >text
+    for ((k = 0; k < 4; k++)); do make_text part && cat part; done >text
     slt-tokenize --tokenizer "$DATA/spm.model" --document blank -o long.tok text
     run=("${TRAIN[@]}" --steps 6 --valid long.tok --valid-every 3)
     "${run[@]}" --metrics straight.jsonl -o straight.slt "$DATA/init.slt"
