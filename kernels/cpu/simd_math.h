@@ -1,4 +1,4 @@
-// Maximum, exponential and sigmoid of a vector; NaN stays NaN.
+// Maximum, exponential and sigmoid of a vector, where NaN stays NaN; sums across lanes.
 #ifndef SLT_KERNELS_CPU_SIMD_MATH_H
 #define SLT_KERNELS_CPU_SIMD_MATH_H
 
@@ -66,6 +66,28 @@ static inline float vf_sum(vf v)
     for (int i = 0; i < VL; i++)
         sum += v[i];
     return sum;
+}
+
+#if VL == 16
+#define SIMD_EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
+#define SIMD_ODD  1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
+#elif VL == 8
+#define SIMD_EVEN 0, 2, 4, 6, 8, 10, 12, 14
+#define SIMD_ODD  1, 3, 5, 7, 9, 11, 13, 15
+#else
+#define SIMD_EVEN 0, 2, 4, 6
+#define SIMD_ODD  1, 3, 5, 7
+#endif
+
+// Lane i of the result is the sum of the lanes of v[i], added in the same order for all. Overwrites
+// v.
+static inline vf vf_sum_each(vf v[VL])
+{
+    for (int n = VL / 2; n > 0; n /= 2)
+        for (int i = 0; i < n; i++)
+            v[i] = __builtin_shufflevector(v[2 * i], v[2 * i + 1], SIMD_EVEN) +
+                   __builtin_shufflevector(v[2 * i], v[2 * i + 1], SIMD_ODD);
+    return v[0];
 }
 
 #endif

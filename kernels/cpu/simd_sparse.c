@@ -2,20 +2,9 @@
 // random, rows of x forward and of dy backward, is first packed into a tile that stays in the
 // second-level cache; its bandwidth is what bounds the speed.
 #include "kernels/cpu/product.h"
-#include "kernels/cpu/simd.h"
+#include "kernels/cpu/simd_math.h"
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
-
-#if VL == 16
-#define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
-#define ODD  1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
-#elif VL == 8
-#define EVEN 0, 2, 4, 6, 8, 10, 12, 14
-#define ODD  1, 3, 5, 7, 9, 11, 13, 15
-#else
-#define EVEN 0, 2, 4, 6
-#define ODD  1, 3, 5, 7
-#endif
 
 // A tile of dy has this many vectors, so that x and dx of one column stay in registers.
 #define COLUMN_VECTORS 4
@@ -113,17 +102,6 @@ static void rows_one(float *y, const float *x, const struct cpu_sparse_rows *s)
 
 // ---- Backward: column by column, each row of dy serving dx = S^T dy and the sampled dy^T x ----
 
-// Lane i of the result is the sum of the lanes of v[i], added in the same order for all. Overwrites
-// v.
-ALWAYS_INLINE vf sum_each(vf v[VL])
-{
-    for (int n = VL / 2; n > 0; n /= 2)
-        for (int i = 0; i < n; i++)
-            v[i] = __builtin_shufflevector(v[2 * i], v[2 * i + 1], EVEN) +
-                   __builtin_shufflevector(v[2 * i], v[2 * i + 1], ODD);
-    return v[0];
-}
-
 struct waiting {
     vf lanes[WAITING];
     int count;
@@ -138,7 +116,7 @@ ALWAYS_INLINE void finish_sums(struct waiting *w, int keep)
     for (; w->count - done > keep; done += VL) {
         vf group[VL];
         memcpy(group, w->lanes + done, sizeof group);
-        vf sum = sum_each(group);
+        vf sum = vf_sum_each(group);
         const int n = w->count - done < VL ? w->count - done : VL;
         if (n == VL) {
             vf_store(w->sum, w->add ? vf_load(w->sum) + sum : sum);

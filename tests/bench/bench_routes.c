@@ -20,6 +20,11 @@
 //   SSE2     1.9 + 2 x 1.9 = 5.7                165     15
 // order, the sorting of the positions by columns in each backward product, was measured on AVX-512
 // as what 128 tokens cost above 2048, and scaled by the GEMM rates for the others.
+//
+// Bands need no order; sparse is then, measured on one core of a Zen 5,
+//   AVX-512  1.6 + 2 x 1.85 = 5.3
+//   AVX2     1.25 + 2 x 1.47 = 4.2
+//   SSE2     1.9 + 2 x 1.7 = 5.3
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
