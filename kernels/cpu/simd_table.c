@@ -6,10 +6,10 @@
 // that of plain C is a guess.
 #if defined(__AVX512F__)
 #define NAME       "AVX-512"
-#define ROUTE_COST 7.6, 450, 40, 5.3
+#define ROUTE_COST 8.6, 450, 40, 5.3
 #elif defined(__AVX2__)
 #define NAME       "AVX2"
-#define ROUTE_COST 14.5, 450, 45, 4.2
+#define ROUTE_COST 10, 450, 45, 4.2
 #else
 #define NAME       "plain C"
 #define ROUTE_COST 20, 450, 40, 5.3

@@ -13,10 +13,10 @@
 // group of `members` linears with `rows` outputs in all:
 //   factored = 3 T r (rows + members in) + (sparse T + order) nnz
 //   dense    = 3 T rows in + 4 r rows in + element rows in
-// measured on 2 cores of a Zen 4 (oneDNN held to the same instruction set):
+// measured on one core of a Zen 5 (oneDNN held to the same instruction set; element on a Zen 4):
 //            sparse (forward + dx + dvalues)   order    element
-//   AVX-512  2.4 + 2 x 2.6 = 7.6                450     40 (25 on one thread)
-//   AVX2     2.8 + 2 x 3.9 = 10.6               450     25
+//   AVX-512  3.2 + 2 x 2.7 = 8.6                450     40 (25 on one thread)
+//   AVX2     2.0 + 2 x 2.25 = 6.5               450     25
 //   SSE2     1.9 + 2 x 1.9 = 5.7                165     15
 // order, the sorting of the positions by columns in each backward product, was measured on AVX-512
 // as what 128 tokens cost above 2048, and scaled by the GEMM rates for the others.

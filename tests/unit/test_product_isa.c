@@ -6,7 +6,7 @@
 #include "check.h"
 #include "kernels/cpu/product.h"
 
-enum { ROWS = 37, COLS = 53, LD = 80, MOST = 64 };
+enum { ROWS = 37, COLS = 53, LD = 112, MOST = 96 };
 
 static double value_at(int64_t i, int64_t j)
 {
