@@ -181,7 +181,7 @@ struct slt_route_cost {
     double position;      // the sparse products at one position, for one token
     double order;         // sorting a position by columns
     double element;       // an element of a dense scratch, which passes through memory a few times
-    double band_position; // as position, of bands on tensor cores
+    double band_position; // as position, of bands
 };
 
 struct slt_ops {

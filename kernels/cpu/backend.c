@@ -63,12 +63,14 @@ char *cpu_describe(struct slt_ctx *ctx, char *text, size_t size)
 
 bool cpu_supports(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape)
 {
-    if (shape->dtype != SLT_F32 || op == SLT_OP_BANDS || !slt_op_shape_is_possible(op, shape))
+    if (shape->dtype != SLT_F32 || !slt_op_shape_is_possible(op, shape))
         return false;
     if (op == SLT_OP_ATTENTION) // tiles have so many rows
         return shape->attention.head_dim <= CPU_HEAD_DIM_MAX;
     if (op == SLT_OP_SPARSE) // the places of positions in the order of rows have 32 bits
         return shape->nnz <= INT32_MAX;
+    if (op == SLT_OP_BANDS) // first rows are I32
+        return shape->out <= INT32_MAX;
     if (op == SLT_OP_ADAM) // a block of moments is worked out on the stack
         return shape->in <= CPU_ADAM_RUN;
     return true;
@@ -97,6 +99,8 @@ uint64_t cpu_work_bytes(struct slt_ctx *ctx, enum slt_op op, const struct slt_op
         bytes = cpu_linear_work_bytes(ctx, shape);
     else if (op == SLT_OP_SPARSE)
         bytes = cpu_sparse_work_bytes(ctx, shape);
+    else if (op == SLT_OP_BANDS) // the packed values
+        bytes = cpu_piece((uint64_t)shape->nnz, sizeof(float));
     else if (op == SLT_OP_ATTENTION)
         bytes = attention_bytes(ctx, &shape->attention);
     else if (op == SLT_OP_HEAD_LOSS)

@@ -121,6 +121,11 @@ SLT_OPS_OF_DEVICE(CPU_OP)
 SLT_OPS_OF_BACKEND(CPU_OP)
 SLT_OPS_OF_PRODUCTS(CPU_OP)
 
+// sparse_forward, of more than one token, and sparse_backward of positions that come with their
+// bands (bands.c).
+SLT_OP_TYPE(sparse_forward) cpu_bands_forward;
+SLT_OP_TYPE(sparse_backward) cpu_bands_backward;
+
 // Keeps the first error until synchronize.
 void cpu_fail(struct slt_ctx *ctx, int code, const char *message);
 

@@ -1,5 +1,6 @@
 // The inner loops of the linear and sparse products, compiled once for each instruction set
-// (simd_linear.c, simd_sparse.c), and what their drivers (linear.c, sparse.c) hand them.
+// (simd_linear.c, simd_sparse.c, simd_bands.c), and what their drivers (linear.c, sparse.c, bands.c)
+// hand them.
 #ifndef SLT_KERNELS_CPU_PRODUCT_H
 #define SLT_KERNELS_CPU_PRODUCT_H
 
@@ -55,6 +56,32 @@ struct cpu_sparse_kernels {
     int columns_tile; // tokens of a packed tile of dy
 };
 
+// Bands of SLT_BAND_ROWS rows of a sparse matrix with the same columns.
+struct cpu_bands {
+    int64_t bands;
+    const int32_t *row;       // (bands): first rows
+    const int64_t *row_start; // of row 0
+    const void *column;       // uint16_t or, if wide_column, int32_t
+    bool wide_column;
+    const float *packed; // the values of each band, (positions of a row, SLT_BAND_ROWS), in the
+                         // place of its rows' values
+    int64_t ld;          // of activations
+};
+
+// y, x, dy and dx point at the first token of feature 0. Their rows may be read and written up to
+// the next multiple of 16 tokens.
+struct cpu_band_kernels {
+    // packed (count, SLT_BAND_ROWS) = the transpose of value (SLT_BAND_ROWS, count).
+    void (*pack)(float *packed, const float *value, int64_t count);
+    // y (rows, tokens) += S x.
+    void (*forward)(float *y, const float *x, int64_t tokens, const struct cpu_bands *s);
+    // dx (columns, tokens) += S^T dy.
+    void (*backward_input)(float *dx, const float *dy, int64_t tokens, const struct cpu_bands *s);
+    // dvalues (nnz) = beta dvalues + dy x^T at the positions; packed is not read.
+    void (*backward_values)(float *dvalues, float beta, const float *dy, const float *x,
+                            int64_t tokens, const struct cpu_bands *s);
+};
+
 // y = beta y + alpha w x^T for few tokens.
 struct cpu_dots {
     int64_t rows, in, tokens; // tokens is at most CPU_DOT_TOKENS
@@ -76,6 +103,8 @@ struct cpu_linear_kernels {
 
 extern const struct cpu_sparse_kernels cpu_sparse_kernels_avx512, cpu_sparse_kernels_avx2,
     cpu_sparse_kernels_plain;
+extern const struct cpu_band_kernels cpu_band_kernels_avx512, cpu_band_kernels_avx2,
+    cpu_band_kernels_plain;
 extern const struct cpu_linear_kernels cpu_linear_kernels_avx512, cpu_linear_kernels_avx2,
     cpu_linear_kernels_plain;
 
@@ -84,6 +113,7 @@ struct cpu_isa {
     const char *name; // for people
     const struct cpu_linear_kernels *linear;
     const struct cpu_sparse_kernels *sparse;
+    const struct cpu_band_kernels *bands;
 };
 
 #endif

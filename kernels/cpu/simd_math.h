@@ -1,4 +1,4 @@
-// Maximum, exponential and sigmoid of a vector; NaN stays NaN.
+// Maximum, exponential and sigmoid of a vector, where NaN stays NaN; sums across lanes.
 #ifndef SLT_KERNELS_CPU_SIMD_MATH_H
 #define SLT_KERNELS_CPU_SIMD_MATH_H
 
@@ -66,6 +66,41 @@ static inline float vf_sum(vf v)
     for (int i = 0; i < VL; i++)
         sum += v[i];
     return sum;
+}
+
+// Of two vectors, the even and the odd elements of each of their 128 bits, and the even and the odd
+// 128 bits of both: each is one instruction.
+#if VL == 16
+#define SIMD_EVEN       0, 2, 16, 18, 4, 6, 20, 22, 8, 10, 24, 26, 12, 14, 28, 30
+#define SIMD_ODD        1, 3, 17, 19, 5, 7, 21, 23, 9, 11, 25, 27, 13, 15, 29, 31
+#define SIMD_EVEN_LANES 0, 1, 2, 3, 8, 9, 10, 11, 16, 17, 18, 19, 24, 25, 26, 27
+#define SIMD_ODD_LANES  4, 5, 6, 7, 12, 13, 14, 15, 20, 21, 22, 23, 28, 29, 30, 31
+#elif VL == 8
+#define SIMD_EVEN       0, 2, 8, 10, 4, 6, 12, 14
+#define SIMD_ODD        1, 3, 9, 11, 5, 7, 13, 15
+#define SIMD_EVEN_LANES 0, 1, 2, 3, 8, 9, 10, 11
+#define SIMD_ODD_LANES  4, 5, 6, 7, 12, 13, 14, 15
+#else
+#define SIMD_EVEN 0, 2, 4, 6
+#define SIMD_ODD  1, 3, 5, 7
+#endif
+
+// Element i of the result is the sum of the elements of v[i], added in the same order for all.
+// Overwrites v.
+static inline vf vf_sum_each(vf v[VL])
+{
+    int n = VL / 2;
+    for (; n >= VL / 4; n /= 2)
+        for (int i = 0; i < n; i++)
+            v[i] = __builtin_shufflevector(v[2 * i], v[2 * i + 1], SIMD_EVEN) +
+                   __builtin_shufflevector(v[2 * i], v[2 * i + 1], SIMD_ODD);
+#ifdef SIMD_EVEN_LANES
+    for (; n > 0; n /= 2)
+        for (int i = 0; i < n; i++)
+            v[i] = __builtin_shufflevector(v[2 * i], v[2 * i + 1], SIMD_EVEN_LANES) +
+                   __builtin_shufflevector(v[2 * i], v[2 * i + 1], SIMD_ODD_LANES);
+#endif
+    return v[0];
 }
 
 #endif

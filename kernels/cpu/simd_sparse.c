@@ -2,24 +2,23 @@
 // random, rows of x forward and of dy backward, is first packed into a tile that stays in the
 // second-level cache; its bandwidth is what bounds the speed.
 #include "kernels/cpu/product.h"
-#include "kernels/cpu/simd.h"
+#include "kernels/cpu/simd_math.h"
 
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 
-#if VL == 16
-#define EVEN 0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30
-#define ODD  1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31
-#elif VL == 8
-#define EVEN 0, 2, 4, 6, 8, 10, 12, 14
-#define ODD  1, 3, 5, 7, 9, 11, 13, 15
-#else
-#define EVEN 0, 2, 4, 6
-#define ODD  1, 3, 5, 7
-#endif
+// Sums of a row of y, added up at its end, so that a multiply-add need not wait for the one before.
+#define PARTS 2
 
-// A tile of dy has this many vectors, so that x and dx of one column stay in registers.
-#define COLUMN_VECTORS 4
+// A tile of dy has this many vectors, so that x and dx of one column stay in registers; the more,
+// the fewer sums across lanes.
+#define COLUMN_VECTORS 6
 #define COLUMN_TILE    (COLUMN_VECTORS * VL)
+
+// The caches' own prefetchers do not see the next row of an activation coming, ld floats away; so
+// it is asked for so many rows before.
+#define PACK_AHEAD    24
+#define ROWS_AHEAD    8
+#define COLUMNS_AHEAD 2
 
 // Sums waiting to be added across their lanes, VL of them at once.
 #define WAITING (4 * VL)
@@ -28,6 +27,8 @@ static void pack(float *packed, int64_t tile, const float *x, int64_t ld, int64_
                  int64_t tokens)
 {
     for (int64_t f = 0; f < features; f++, packed += tile, x += ld) {
+        for (int64_t t = 0; t < tile; t += 16)
+            __builtin_prefetch(x + PACK_AHEAD * ld + t);
         if (tokens == tile) {
             for (int64_t t = 0; t < tile; t += VL)
                 vf_store(packed + t, vf_load(x + t));
@@ -45,6 +46,15 @@ ALWAYS_INLINE int64_t column_at(const void *column, int64_t k, bool wide)
     return wide ? ((const int32_t *)column)[k] : ((const uint16_t *)column)[k];
 }
 
+// sum += the product at position k. vectors and wide are constants wherever this is inlined.
+ALWAYS_INLINE void add_row(vf *sum, const float *x, const struct cpu_sparse_rows *s, int64_t k,
+                           const int vectors, const bool wide)
+{
+    const float *from = x + column_at(s->column, k, wide) * vectors * VL, value = s->value[k];
+    for (int i = 0; i < vectors; i++)
+        sum[i] += value * vf_load(from + i * VL);
+}
+
 // vectors and wide are constants wherever this is inlined.
 ALWAYS_INLINE void rows_tile(float *y, int64_t ld, const float *x, int64_t tokens,
                              const struct cpu_sparse_rows *s, const int vectors, const bool wide)
@@ -53,22 +63,29 @@ ALWAYS_INLINE void rows_tile(float *y, int64_t ld, const float *x, int64_t token
     float edge[CPU_TILE_WIDE];
     for (int64_t row = s->first; row < s->last; row++, y += ld) {
         const int64_t end = s->row_start[row + 1];
-        vf sum[CPU_TILE_WIDE / 4];
+        vf sum[PARTS][CPU_TILE_WIDE / VL];
         float *at = y;
         if (tokens < tile)
             at = memcpy(edge, y, (size_t)tokens * sizeof *y);
-        for (int i = 0; i < vectors; i++)
-            sum[i] = vf_load(at + i * VL);
-        // The caches' own prefetchers do not see the next row coming, ld floats away.
-        for (int64_t t = 0; t < tile; t += 16)
-            __builtin_prefetch(y + ld + t, 1);
-        for (int64_t k = s->row_start[row]; k < end; k++) {
-            const float *from = x + column_at(s->column, k, wide) * tile, value = s->value[k];
-            for (int i = 0; i < vectors; i++)
-                sum[i] += value * vf_load(from + i * VL);
+        for (int i = 0; i < vectors; i++) {
+            sum[0][i] = vf_load(at + i * VL);
+            for (int p = 1; p < PARTS; p++)
+                sum[p][i] = (vf){0};
         }
-        for (int i = 0; i < vectors; i++)
-            vf_store(at + i * VL, sum[i]);
+        for (int64_t t = 0; t < tile; t += 16)
+            __builtin_prefetch(y + ROWS_AHEAD * ld + t, 1);
+        int64_t k = s->row_start[row];
+        for (; k + PARTS <= end; k += PARTS)
+            for (int p = 0; p < PARTS; p++)
+                add_row(sum[p], x, s, k + p, vectors, wide);
+        for (; k < end; k++)
+            add_row(sum[0], x, s, k, vectors, wide);
+        for (int i = 0; i < vectors; i++) {
+            vf all = sum[0][i];
+            for (int p = 1; p < PARTS; p++)
+                all += sum[p][i];
+            vf_store(at + i * VL, all);
+        }
         if (tokens < tile)
             memcpy(y, edge, (size_t)tokens * sizeof *y);
     }
@@ -113,15 +130,13 @@ static void rows_one(float *y, const float *x, const struct cpu_sparse_rows *s)
 
 // ---- Backward: column by column, each row of dy serving dx = S^T dy and the sampled dy^T x ----
 
-// Lane i of the result is the sum of the lanes of v[i], added in the same order for all. Overwrites
-// v.
-ALWAYS_INLINE vf sum_each(vf v[VL])
+// Otherwise the compiler loads dy once for each of its two uses, and the second load of a line that
+// is still on its way costs as much as the first.
+ALWAYS_INLINE void keep_in_register(vf *v)
 {
-    for (int n = VL / 2; n > 0; n /= 2)
-        for (int i = 0; i < n; i++)
-            v[i] = __builtin_shufflevector(v[2 * i], v[2 * i + 1], EVEN) +
-                   __builtin_shufflevector(v[2 * i], v[2 * i + 1], ODD);
-    return v[0];
+#if defined(__x86_64__)
+    __asm__("" : "+v"(*v));
+#endif
 }
 
 struct waiting {
@@ -138,7 +153,7 @@ ALWAYS_INLINE void finish_sums(struct waiting *w, int keep)
     for (; w->count - done > keep; done += VL) {
         vf group[VL];
         memcpy(group, w->lanes + done, sizeof group);
-        vf sum = sum_each(group);
+        vf sum = vf_sum_each(group);
         const int n = w->count - done < VL ? w->count - done : VL;
         if (n == VL) {
             vf_store(w->sum, w->add ? vf_load(w->sum) + sum : sum);
@@ -166,7 +181,7 @@ ALWAYS_INLINE void walk_columns(const struct cpu_sparse_walk *walk,
         int64_t k = s->start[c];
         const int64_t end = s->start[c + 1];
         float *dx_row = want_dx ? walk->dx + c * walk->ld : edge_dx, *dx = dx_row;
-        const float *x = want_sum ? walk->x + c * walk->ld : edge_x;
+        const float *x_row = want_sum ? walk->x + c * walk->ld : edge_x, *x = x_row;
         if (want_dx && tokens < COLUMN_TILE)
             dx = memcpy(edge_dx, dx_row, bytes);
         if (want_sum && tokens < COLUMN_TILE)
@@ -180,9 +195,9 @@ ALWAYS_INLINE void walk_columns(const struct cpu_sparse_walk *walk,
             continue;
         for (int i = 0; i < COLUMN_TILE; i += 16) {
             if (want_dx)
-                __builtin_prefetch(dx_row + walk->ld + i, 1);
+                __builtin_prefetch(dx_row + COLUMNS_AHEAD * walk->ld + i, 1);
             if (want_sum)
-                __builtin_prefetch(x + walk->ld + i);
+                __builtin_prefetch(x_row + COLUMNS_AHEAD * walk->ld + i);
         }
         while (k < end) {
             const int64_t room = WAITING - waiting.count;
@@ -192,7 +207,8 @@ ALWAYS_INLINE void walk_columns(const struct cpu_sparse_walk *walk,
                 const float value = want_dx ? s->value[k] : 0;
                 vf sum = {0};
                 for (int i = 0; i < COLUMN_VECTORS; i++) {
-                    const vf dy_here = vf_load(dy + i * VL);
+                    vf dy_here = vf_load(dy + i * VL);
+                    keep_in_register(&dy_here);
                     if (want_dx)
                         dx_sum[i] += value * dy_here;
                     if (want_sum)

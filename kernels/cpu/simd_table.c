@@ -6,16 +6,17 @@
 // that of plain C is a guess.
 #if defined(__AVX512F__)
 #define NAME       "AVX-512"
-#define ROUTE_COST 7.6, 450, 40, 0
+#define ROUTE_COST 8.6, 450, 40, 5.3
 #elif defined(__AVX2__)
 #define NAME       "AVX2"
-#define ROUTE_COST 14.5, 450, 45, 0
+#define ROUTE_COST 10, 450, 45, 4.2
 #else
 #define NAME       "plain C"
-#define ROUTE_COST 20, 450, 40, 0
+#define ROUTE_COST 20, 450, 40, 5.3
 #endif
 
-static const struct cpu_isa isa = {NAME, &SIMD(cpu_linear_kernels), &SIMD(cpu_sparse_kernels)};
+static const struct cpu_isa isa = {NAME, &SIMD(cpu_linear_kernels), &SIMD(cpu_sparse_kernels),
+                                   &SIMD(cpu_band_kernels)};
 
 static int open(struct slt_ctx **ctx, const struct slt_ops_options *options, struct slt_error *err)
 {

@@ -119,6 +119,10 @@ void cpu_sparse_forward(struct slt_ctx *ctx, struct slt_act y, struct slt_act x,
         forward_one(ctx, cpu_act(y), cpu_act(x), all, s.rows);
         return;
     }
+    if (slt_csr_has_bands(&s)) {
+        cpu_bands_forward(ctx, y, x, s, values);
+        return;
+    }
     const struct cpu_sparse_kernels *kernels = ctx->isa->sparse;
     const int64_t ld = cpu_act_ld(x.tokens), tile = forward_tile(x.tokens, s.cols);
     const int64_t tiles = divide_up(x.tokens, tile);
@@ -302,6 +306,10 @@ void cpu_sparse_backward(struct slt_ctx *ctx, struct slt_act dx, struct slt_tens
 {
     if (s.nnz == 0 || (!dx.buffer && !dvalues.buffer))
         return;
+    if (slt_csr_has_bands(&s)) {
+        cpu_bands_backward(ctx, dx, dvalues, beta, dy, x, s, values);
+        return;
+    }
     const struct cpu_sparse_rows all = csr_rows(s, values);
     const struct layout l = backward_layout(ctx, dy.tokens, s.rows, s.cols, s.nnz);
     assert(ctx->work_bytes >= l.bytes && s.nnz <= INT32_MAX && dy.tokens > 0);

@@ -1,7 +1,9 @@
 // What the benchmarks share.
 #include <omp.h>
 #include <oneapi/dnnl/dnnl.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "bench.h"
 #include "slt/clock.h"
@@ -18,6 +20,21 @@ double bench_quantile(double *values, int n, double q)
 {
     qsort(values, (size_t)n, sizeof *values, ascending);
     return values[(int)(q * (n - 1) + 0.5)];
+}
+
+const struct slt_ops *bench_ops(const char *isa)
+{
+    const struct slt_ops *ops = slt_cpu_ops(isa);
+    dnnl_cpu_isa_t most = dnnl_cpu_isa_all;
+    if (isa != NULL && strcmp(isa, "avx2") == 0)
+        most = dnnl_cpu_isa_avx2;
+    else if (isa != NULL && strcmp(isa, "plain") == 0)
+        most = dnnl_cpu_isa_sse41;
+    if (ops == NULL || dnnl_set_max_cpu_isa(most) != dnnl_success) {
+        fprintf(stderr, "bench: this machine cannot do '%s'\n", isa != NULL ? isa : "plain");
+        exit(1);
+    }
+    return ops;
 }
 
 double bench_sgemm_rate(void)

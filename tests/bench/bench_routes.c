@@ -1,7 +1,7 @@
 // The routes of one sparse plus low-rank linear, W = s B A + S, against the full-rank one: forward
 // and backward, interleaved, next to oneDNN's GEMM rate.
 //
-// usage: bench_routes THREADS PAIRS
+// usage: bench_routes THREADS PAIRS [ISA]   (avx512, avx2 or plain)
 // Prints name<TAB>median<TAB>lower quartile<TAB>upper quartile lines. A run whose own GEMM rate
 // varied by more than 10% between its quartiles is marked void.
 //
@@ -13,19 +13,25 @@
 // group of `members` linears with `rows` outputs in all:
 //   factored = 3 T r (rows + members in) + (sparse T + order) nnz
 //   dense    = 3 T rows in + 4 r rows in + element rows in
-// measured on 2 cores of a Zen 4 (oneDNN held to the same instruction set):
+// measured on one core of a Zen 5 (oneDNN held to the same instruction set; element on a Zen 4):
 //            sparse (forward + dx + dvalues)   order    element
-//   AVX-512  2.4 + 2 x 2.6 = 7.6                450     40 (25 on one thread)
-//   AVX2     2.8 + 2 x 3.9 = 10.6               450     25
+//   AVX-512  3.2 + 2 x 2.7 = 8.6                450     40 (25 on one thread)
+//   AVX2     2.0 + 2 x 2.25 = 6.5               450     25
 //   SSE2     1.9 + 2 x 1.9 = 5.7                165     15
 // order, the sorting of the positions by columns in each backward product, was measured on AVX-512
 // as what 128 tokens cost above 2048, and scaled by the GEMM rates for the others.
+//
+// Bands need no order; sparse is then, measured on one core of a Zen 5,
+//   AVX-512  1.6 + 2 x 1.85 = 5.3
+//   AVX2     1.25 + 2 x 1.47 = 4.2
+//   SSE2     1.9 + 2 x 1.7 = 5.3
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "bench.h"
 #include "kernels/ops.h"
+#include "model/bands.h"
 #include "model/support.h"
 #include "slt/clock.h"
 #include "slt/random.h"
@@ -37,6 +43,9 @@
 struct shape {
     int64_t out, in, rank;
 };
+
+// Of single positions, of bands of 16 rows, of bands whose positions follow each other as well.
+static const char *const supports[] = {"random", "block:16x1", "block:16x16"};
 
 static const struct shape shapes[] = {
     {512, 512, 128},   {1376, 512, 128},  {1024, 1024, 256},
@@ -50,6 +59,7 @@ struct layer {
     const struct slt_ops *ops;
     struct slt_ctx *ctx;
     struct shape shape;
+    struct slt_support_spec spec;
     struct slt_act x, y, dx, dy;       // (T, in), (T, out)
     struct slt_act h, dh;              // (T, r)
     struct slt_tensor w, dw;           // (out, in)
@@ -169,36 +179,47 @@ static struct slt_tensor random_tensor(struct layer *l, int64_t rows, int64_t co
     return slt_tensor_view(random_buffer(l, (uint64_t)(rows * cols), name), 0, SLT_F32, rows, cols);
 }
 
-static struct slt_tensor host_tensor(struct layer *l, enum slt_dtype dtype, int64_t count,
-                                     const void *data)
+static struct slt_tensor host_tensor(struct layer *l, enum slt_dtype dtype, int64_t rows,
+                                     int64_t cols, const void *data)
 {
     struct slt_error err;
     struct slt_buffer *buffer;
-    const uint64_t bytes = (uint64_t)count * slt_dtype_size(dtype);
+    const uint64_t bytes = (uint64_t)(rows * cols) * slt_dtype_size(dtype);
     if (l->ops->buffer_create(l->ctx, &buffer, "support", bytes, &err) != 0)
         die(&err);
     l->ops->write(l->ctx, buffer, 0, data, bytes);
-    return slt_tensor_view(buffer, 0, dtype, 1, count);
+    return slt_tensor_view(buffer, 0, dtype, rows, cols);
 }
 
-static struct slt_csr random_support(struct layer *l)
+static void add_bands(struct layer *l, struct slt_csr *s, const struct slt_support_rows *rows)
+{
+    struct slt_error err;
+    struct slt_bands bands;
+    if (slt_bands_find(&bands, rows, s->rows, s->cols, &err) != 0)
+        die(&err);
+    s->band_row = host_tensor(l, SLT_I32, 1, slt_bands_most(s->rows), bands.row);
+    s->group_start = host_tensor(l, SLT_I32, 1, bands.groups + 1, bands.start);
+    s->group_part = host_tensor(l, SLT_I32, bands.parts, 3, bands.part);
+    slt_bands_free(&bands);
+}
+
+static struct slt_csr draw_support(struct layer *l)
 {
     struct slt_error err;
     const int64_t out = l->shape.out, in = l->shape.in;
-    const struct slt_support support = {.name = "bench",
-                                        .out = out,
-                                        .in = in,
-                                        .spec.kind = SLT_SUPPORT_RANDOM,
-                                        .density = DENSITY,
-                                        .seed = 1};
+    const struct slt_support support = {
+        .name = "bench", .out = out, .in = in, .spec = l->spec, .density = DENSITY, .seed = 1};
+    const struct slt_op_shape shape = {.dtype = SLT_F32};
     struct slt_support_rows rows;
     struct slt_csr s = {.rows = out, .cols = in};
     if (slt_support_rows_create(&rows, &support, &err) != 0 ||
         slt_support_draw(&rows, &support, &err) != 0)
         die(&err);
     s.nnz = rows.row_start[out];
-    s.row_start = host_tensor(l, SLT_I64, out + 1, rows.row_start);
-    s.column = host_tensor(l, SLT_U16, s.nnz, rows.column);
+    s.row_start = host_tensor(l, SLT_I64, 1, out + 1, rows.row_start);
+    s.column = host_tensor(l, SLT_U16, 1, s.nnz, rows.column);
+    if (slt_bands_fit(&l->spec) && l->ops->supports(l->ctx, SLT_OP_BANDS, &shape))
+        add_bands(l, &s, &rows);
     slt_support_rows_free(&rows);
     return s;
 }
@@ -213,7 +234,8 @@ static struct slt_buffer *workspace(struct layer *l)
                                        .out = l->shape.out,
                                        .nnz = l->support.nnz};
     const uint64_t linear = l->ops->work_bytes(l->ctx, SLT_OP_LINEAR, &shape);
-    const uint64_t sparse = l->ops->work_bytes(l->ctx, SLT_OP_SPARSE, &shape);
+    const enum slt_op op = slt_csr_has_bands(&l->support) ? SLT_OP_BANDS : SLT_OP_SPARSE;
+    const uint64_t sparse = l->ops->work_bytes(l->ctx, op, &shape);
     const uint64_t bytes = linear > sparse ? linear : sparse;
     if (l->ops->buffer_create(l->ctx, &work, "workspace", bytes, &err) != 0)
         die(&err);
@@ -236,7 +258,7 @@ static void layer_create(struct layer *l)
     l->b = random_tensor(l, out, r, "b");
     l->da = random_tensor(l, r, in, "da");
     l->db = random_tensor(l, out, r, "db");
-    l->support = random_support(l);
+    l->support = draw_support(l);
     l->values = random_tensor(l, 1, l->support.nnz, "values");
     l->dvalues = random_tensor(l, 1, l->support.nnz, "dvalues");
 }
@@ -258,7 +280,10 @@ static void layer_free(struct layer *l)
                                 l->values.buffer,
                                 l->dvalues.buffer,
                                 l->support.row_start.buffer,
-                                l->support.column.buffer};
+                                l->support.column.buffer,
+                                l->support.band_row.buffer,
+                                l->support.group_start.buffer,
+                                l->support.group_part.buffer};
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
         l->ops->buffer_free(l->ctx, all[i]);
 }
@@ -298,6 +323,7 @@ static const char *const figure_name[FIGURES] = {
     "cost of an element of W, scatter and gather",
 };
 
+// The dense route is that of a random support.
 static void measure(struct layer *l, double figure[FIGURES], double gemm_rate)
 {
     const double w = (double)l->shape.out * (double)l->shape.in, t = TOKENS;
@@ -309,11 +335,8 @@ static void measure(struct layer *l, double figure[FIGURES], double gemm_rate)
     const double factored = best_of(l, run_factored, runs);
     double part[PARTS];
     memcpy(part, l->part, sizeof part);
-    const double dense = best_of(l, run_dense, runs);
     figure[FULL_OVER_FACTORED] = full / factored;
-    figure[FULL_OVER_DENSE] = full / dense;
     figure[FULL_MS] = full * 1e3;
-    figure[DENSE_MS] = dense * 1e3;
     figure[FACTORED_MS] = factored * 1e3;
     figure[FACTORED_GEMM_MS] = part[GEMM] * 1e3;
     figure[SPARSE_FORWARD_MS] = part[SPARSE_FORWARD] * 1e3;
@@ -322,6 +345,11 @@ static void measure(struct layer *l, double figure[FIGURES], double gemm_rate)
     figure[FACTORED_RATE] = 3 * t * factors / part[GEMM] / multiply_adds;
     figure[FORWARD_COST] = part[SPARSE_FORWARD] * multiply_adds / sparse;
     figure[BACKWARD_COST] = part[SPARSE_BACKWARD] * multiply_adds / (2 * sparse);
+    if (l->spec.kind != SLT_SUPPORT_RANDOM)
+        return;
+    const double dense = best_of(l, run_dense, runs);
+    figure[FULL_OVER_DENSE] = full / dense;
+    figure[DENSE_MS] = dense * 1e3;
     figure[ELEMENT_COST] = l->part[SCATTER_GATHER] * multiply_adds / w;
 }
 
@@ -335,7 +363,9 @@ static void bench_shape(struct layer *l, double *gemm, int pairs)
 {
     static double figure[FIGURES][MAX_PAIRS];
     struct slt_buffer *work;
-    double one[FIGURES];
+    double one[FIGURES] = {0};
+    char support[32];
+    slt_support_format(support, sizeof support, &l->spec);
     layer_create(l);
     work = workspace(l);
     measure(l, one, 1);
@@ -346,10 +376,11 @@ static void bench_shape(struct layer *l, double *gemm, int pairs)
             figure[f][i] = one[f];
     }
     for (int f = 0; f < FIGURES; f++) {
-        char name[128];
-        snprintf(name, sizeof name, "%lldx%lld r%lld: %s", (long long)l->shape.out,
-                 (long long)l->shape.in, (long long)l->shape.rank, figure_name[f]);
-        print(name, figure[f], pairs);
+        char name[160];
+        snprintf(name, sizeof name, "%lldx%lld r%lld %s: %s", (long long)l->shape.out,
+                 (long long)l->shape.in, (long long)l->shape.rank, support, figure_name[f]);
+        if (one[f] > 0)
+            print(name, figure[f], pairs);
     }
     layer_free(l);
     l->ops->buffer_free(l->ctx, work);
@@ -357,15 +388,18 @@ static void bench_shape(struct layer *l, double *gemm, int pairs)
 
 int main(int argc, char **argv)
 {
-    enum { SHAPES = sizeof shapes / sizeof shapes[0] };
-    static double gemm[SHAPES * MAX_PAIRS];
+    enum {
+        SHAPES = sizeof shapes / sizeof shapes[0],
+        SUPPORTS = sizeof supports / sizeof supports[0]
+    };
+    static double gemm[SHAPES * SUPPORTS * MAX_PAIRS];
     struct slt_error err;
-    struct layer l = {.ops = slt_cpu_ops(NULL)};
     char text[256];
-    if (argc != 3) {
-        fprintf(stderr, "usage: bench_routes THREADS PAIRS\n");
+    if (argc != 3 && argc != 4) {
+        fprintf(stderr, "usage: bench_routes THREADS PAIRS [ISA]\n");
         return 2;
     }
+    struct layer l = {.ops = bench_ops(argc > 3 ? argv[3] : NULL)};
     const int threads = atoi(argv[1]);
     const int pairs = atoi(argv[2]) < MAX_PAIRS ? atoi(argv[2]) : MAX_PAIRS;
     if (l.ops->open(&l.ctx, &(struct slt_ops_options){.threads = threads}, &err) != 0)
@@ -374,13 +408,15 @@ int main(int argc, char **argv)
     printf("# forward and backward of one linear, %d tokens, density %g, %s\n", TOKENS, DENSITY,
            l.ops->describe(l.ctx, text, sizeof text));
     printf("# name\tmedian\tlower quartile\tupper quartile\n");
-    for (int i = 0; i < SHAPES; i++) {
-        l.shape = shapes[i];
+    for (int i = 0; i < SHAPES * SUPPORTS; i++) {
+        l.shape = shapes[i / SUPPORTS];
+        if (slt_support_parse(&l.spec, supports[i % SUPPORTS], &err) != 0)
+            die(&err);
         bench_shape(&l, gemm + i * pairs, pairs);
     }
-    print("sgemm 2048^3 GFLOP/s", gemm, SHAPES * pairs);
-    if (bench_quantile(gemm, SHAPES * pairs, 0.75) >
-        1.1 * bench_quantile(gemm, SHAPES * pairs, 0.25))
+    const int rates = SHAPES * SUPPORTS * pairs;
+    print("sgemm 2048^3 GFLOP/s", gemm, rates);
+    if (bench_quantile(gemm, rates, 0.75) > 1.1 * bench_quantile(gemm, rates, 0.25))
         printf("# void: the GEMM rate itself varied by more than 10%%\n");
     l.ops->close(l.ctx);
     return 0;

@@ -1,8 +1,9 @@
-// Whole optimizer steps, interleaved: full-rank and SLTrain at the same shape, next to oneDNN's
-// GEMM rate.
+// Whole optimizer steps, interleaved: full-rank and SLTrain with each kind of support at the same
+// shape, next to oneDNN's GEMM rate.
 //
-// usage: bench_train PRESET LAYERS TOKENS THREADS PAIRS   (LAYERS 0: the preset's)
-// Prints name<TAB>value lines: the full-rank step's model FLOP rate over the sgemm rate, the ratio
+// usage: bench_train PRESET LAYERS TOKENS THREADS PAIRS [ISA]
+//     LAYERS 0: the preset's; ISA: avx512, avx2 or plain
+// Prints name<TAB>value lines: the full-rank step's model FLOP rate over the sgemm rate, the ratios
 // of tokens/s, and the share of a step spent on data; medians over the pairs with the lower and
 // upper quartile. A run whose own GEMM rate varied by more than 10% between its quartiles is marked
 // void.
@@ -13,6 +14,7 @@
 #include <unistd.h>
 
 #include "bench.h"
+#include "device/memory.h"
 #include "slt/random.h"
 #include "slt/support.h"
 #include "training.h"
@@ -20,10 +22,16 @@
 #define SEQ       256
 #define MAX_PAIRS 101
 
+// The supports that are measured against full rank: of single positions, of bands of 16 rows, of
+// bands whose positions follow each other as well.
+static const char *const supports[] = {"random", "block:16x1", "block:16x16"};
+enum { SUPPORTS = sizeof supports / sizeof supports[0] };
+
 struct subject {
     struct slt_config config;
     struct slt_trainer *trainer;
     double seconds[MAX_PAIRS], data[MAX_PAIRS];
+    double ratio[MAX_PAIRS]; // of its tokens/s to full rank's
 };
 
 static void die(const struct slt_error *err)
@@ -75,7 +83,22 @@ static void fill_weights(struct slt_model *m)
     free(values);
 }
 
-static void create(struct subject *s, struct slt_device *device, struct slt_tokens *tokens,
+// What the paper trains at the shape of a full-rank configuration.
+static struct slt_config sltrain_config(const struct slt_config *full, const char *support)
+{
+    struct slt_error err;
+    struct slt_config c = *full;
+    c.method = SLT_SLTRAIN;
+    c.rank = full->hidden_size / 4;
+    c.alpha = 16;
+    c.density = 0.03;
+    if (slt_support_parse(&c.support, support, &err) != 0 ||
+        slt_support_crc(&c.support_crc, &c, &err) != 0)
+        die(&err);
+    return c;
+}
+
+static void create(struct subject *s, const struct slt_device *device, struct slt_tokens *tokens,
                    int64_t batch)
 {
     struct slt_error err;
@@ -85,9 +108,6 @@ static void create(struct subject *s, struct slt_device *device, struct slt_toke
     options.batch = options.micro_batch = batch;
     options.seq = SEQ;
     options.lr = 1e-4;
-    if (s->config.method == SLT_SLTRAIN &&
-        slt_support_crc(&s->config.support_crc, &s->config, &err) != 0)
-        die(&err);
     if (make_trainer(&s->trainer, device, &s->config, tokens, &options, &err) != 0)
         die(&err);
     fill_weights(s->trainer->model);
@@ -120,69 +140,84 @@ static void print(const char *name, double *values, int n)
     printf("%s\t%.3f\t%.3f\t%.3f\n", name, bench_quantile(values, n, 0.5), low, high);
 }
 
+// One step of full rank and one of each support, and what they come to.
+static void measure(struct subject *full, struct subject *sparse, int i, double *gemm)
+{
+    const double before = bench_sgemm_rate();
+    step(full, i);
+    *gemm = (before + bench_sgemm_rate()) / 2;
+    for (int k = 0; k < SUPPORTS; k++) {
+        step(&sparse[k], i);
+        sparse[k].ratio[i] = full->seconds[i] / sparse[k].seconds[i];
+    }
+}
+
+// Times full rank and each support on one device in turn.
+static void compare(struct subject *full, struct subject *sparse, double tokens, int pairs)
+{
+    static double gemm[MAX_PAIRS], rate[MAX_PAIRS], speed[MAX_PAIRS];
+    step(full, -1);
+    for (int k = 0; k < SUPPORTS; k++)
+        step(&sparse[k], -1);
+    for (int i = 0; i < pairs; i++) {
+        measure(full, sparse, i, &gemm[i]);
+        speed[i] = tokens / full->seconds[i];
+        rate[i] = flops_per_token(&full->config) * speed[i] * 1e-9 / gemm[i];
+    }
+    printf("# name\tmedian\tlower quartile\tupper quartile\n");
+    print("sgemm 2048^3 GFLOP/s", gemm, pairs);
+    print("full-rank tokens/s", speed, pairs);
+    print("full-rank step FLOP/s over sgemm", rate, pairs);
+    for (int k = 0; k < SUPPORTS; k++) {
+        char name[64];
+        snprintf(name, sizeof name, "sltrain %s over full-rank tokens/s", supports[k]);
+        print(name, sparse[k].ratio, pairs);
+    }
+    print("share of a full-rank step spent on data", full->data, pairs);
+    if (bench_quantile(gemm, pairs, 0.75) > 1.1 * bench_quantile(gemm, pairs, 0.25))
+        printf("# void: the GEMM rate itself varied by more than 10%%\n");
+}
+
 int main(int argc, char **argv)
 {
-    static struct subject full, sparse;
-    static double gemm[MAX_PAIRS], rate[MAX_PAIRS], ratio[MAX_PAIRS], speed[MAX_PAIRS];
+    static struct subject full, sparse[SUPPORTS];
     struct slt_error err;
-    struct slt_device *device;
     struct slt_input *in;
     struct slt_tokens *tokens;
-    if (argc != 6) {
-        fprintf(stderr, "usage: bench_train PRESET LAYERS TOKENS THREADS PAIRS\n");
+    if (argc != 6 && argc != 7) {
+        fprintf(stderr, "usage: bench_train PRESET LAYERS TOKENS THREADS PAIRS [ISA]\n");
         return 2;
     }
     const int64_t batch = atoll(argv[3]) / SEQ;
     const int threads = atoi(argv[4]),
               pairs = atoi(argv[5]) < MAX_PAIRS ? atoi(argv[5]) : MAX_PAIRS;
+    struct slt_device device = {.ops = bench_ops(argc > 6 ? argv[6] : NULL), .threads = threads};
     char path[] = "/tmp/bench-train-XXXXXX";
     if (slt_config_preset(&full.config, argv[1], &err) != 0)
         die(&err);
     if (atoi(argv[2]) > 0)
         full.config.num_hidden_layers = atoi(argv[2]);
-    sparse.config = full.config;
-    sparse.config.method = SLT_SLTRAIN;
-    sparse.config.rank = full.config.hidden_size / 4;
-    sparse.config.alpha = 16;
-    sparse.config.density = 0.03;
-    sparse.config.support.kind = SLT_SUPPORT_RANDOM;
     if (mkstemp(path) < 0)
         return 1;
     write_tokens(path, (uint32_t)full.config.vocab_size, 4000000);
-    if (slt_device_open(&device, "cpu", threads, &err) != 0 ||
+    if (device.ops->open(&device.ctx, &(struct slt_ops_options){.threads = threads}, &err) != 0 ||
         slt_input_open(&in, path, NULL, &err) != 0 || slt_tokens_open(&tokens, in, &err) != 0)
         die(&err);
     unlink(path);
-    create(&full, device, tokens, batch);
-    create(&sparse, device, tokens, batch);
-    bench_threads(threads);
-    step(&full, -1);
-    step(&sparse, -1);
-    for (int i = 0; i < pairs; i++) {
-        const double before = bench_sgemm_rate();
-        step(&full, i);
-        const double after = bench_sgemm_rate();
-        step(&sparse, i);
-        gemm[i] = (before + after) / 2;
-        const double flops = flops_per_token(&full.config) * (double)(batch * SEQ);
-        rate[i] = flops / full.seconds[i] * 1e-9 / gemm[i];
-        ratio[i] = full.seconds[i] / sparse.seconds[i];
-        speed[i] = (double)(batch * SEQ) / full.seconds[i];
+    create(&full, &device, tokens, batch);
+    for (int k = 0; k < SUPPORTS; k++) {
+        sparse[k].config = sltrain_config(&full.config, supports[k]);
+        create(&sparse[k], &device, tokens, batch);
     }
+    bench_threads(threads);
     printf("# %s, %lld layers, %lld tokens a step, %s\n", argv[1],
            (long long)full.config.num_hidden_layers, (long long)(batch * SEQ),
-           slt_device_describe(device));
-    printf("# name\tmedian\tlower quartile\tupper quartile\n");
-    print("sgemm 2048^3 GFLOP/s", gemm, pairs);
-    print("full-rank tokens/s", speed, pairs);
-    print("full-rank step FLOP/s over sgemm", rate, pairs);
-    print("sltrain over full-rank tokens/s", ratio, pairs);
-    print("share of a full-rank step spent on data", full.data, pairs);
-    if (bench_quantile(gemm, pairs, 0.75) > 1.1 * bench_quantile(gemm, pairs, 0.25))
-        printf("# void: the GEMM rate itself varied by more than 10%%\n");
+           device.ops->describe(device.ctx, device.text, sizeof device.text));
+    compare(&full, sparse, (double)(batch * SEQ), pairs);
     slt_trainer_free(full.trainer);
-    slt_trainer_free(sparse.trainer);
+    for (int k = 0; k < SUPPORTS; k++)
+        slt_trainer_free(sparse[k].trainer);
     slt_tokens_close(tokens);
-    slt_device_close(device);
+    device.ops->close(device.ctx);
     return 0;
 }

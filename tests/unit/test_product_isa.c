@@ -1,12 +1,12 @@
-// The inner loops of linear and sparse products of every instruction set this machine has, against
-// plain loops.
+// The inner loops of linear and sparse products, and of those in bands, of every instruction set
+// this machine has, against plain loops.
 #include <math.h>
 #include <stdlib.h>
 
 #include "check.h"
 #include "kernels/cpu/product.h"
 
-enum { ROWS = 37, COLS = 53, LD = 80, MOST = 64 };
+enum { ROWS = 37, COLS = 53, LD = 112, MOST = 96 };
 
 static double value_at(int64_t i, int64_t j)
 {
@@ -149,6 +149,94 @@ static void test_columns(const char *isa, const struct cpu_sparse_kernels *k, in
     CHECK(add ? sum[s.column_start[COLS]] == 0.5f : isnan(sum[s.column_start[COLS]]), "%s", isa);
 }
 
+// Two bands, and a row before, between and behind them, whose columns are step apart from the
+// band's number on.
+enum { BANDS = 2, BAND_ROWS = BANDS * (SLT_BAND_ROWS + 1) + 1, BAND_COLS = 90, BAND_LD = 112 };
+
+static struct {
+    int64_t step, row_start[BAND_ROWS + 1];
+    int32_t first[BANDS], wide_column[BAND_ROWS * BAND_COLS];
+    uint16_t column[BAND_ROWS * BAND_COLS];
+    float value[BAND_ROWS * BAND_COLS], packed[BAND_ROWS * BAND_COLS];
+} banded;
+
+static double banded_at(int64_t row, int64_t col)
+{
+    const int64_t band = (row - 1) / (SLT_BAND_ROWS + 1);
+    const bool is_there = row > 0 && (row - 1) % (SLT_BAND_ROWS + 1) < SLT_BAND_ROWS &&
+                          col >= band && (col - band) % banded.step == 0;
+    return is_there ? (float)value_at(row, col) : 0;
+}
+
+static void build_bands(const struct cpu_band_kernels *k, int64_t step)
+{
+    int64_t n = 0;
+    banded.step = step;
+    for (int64_t i = 0; i < BAND_ROWS; i++) {
+        for (int64_t j = 0; j < BAND_COLS; j++)
+            if (banded_at(i, j) != 0) {
+                banded.column[n] = (uint16_t)j;
+                banded.wide_column[n] = (int32_t)j;
+                banded.value[n++] = (float)banded_at(i, j);
+            }
+        banded.row_start[i + 1] = n;
+    }
+    for (int i = 0; i < BANDS; i++) {
+        banded.first[i] = 1 + i * (SLT_BAND_ROWS + 1);
+        const int64_t *start = banded.row_start + banded.first[i];
+        k->pack(banded.packed + *start, banded.value + *start, start[1] - start[0]);
+    }
+}
+
+// How many of a product's values (rows, tokens), or of the untouched ones behind them, are wrong:
+// they are those of fill(seed) plus the bands, transposed or not, times from (depth, tokens).
+static int wrong_products(const float *got, int64_t rows, int64_t seed, const float *from,
+                          int64_t depth, bool transposed, int64_t tokens)
+{
+    int wrong = 0;
+    for (int64_t i = 0; i < rows; i++)
+        for (int64_t t = 0; t < BAND_LD; t++) {
+            double want = (float)value_at(i + seed, t);
+            for (int64_t j = 0; j < depth && t < tokens; j++)
+                want += (transposed ? banded_at(j, i) : banded_at(i, j)) * from[j * BAND_LD + t];
+            const float is = got[i * BAND_LD + t];
+            wrong += t < tokens ? !close_to(is, want) : !isnan(is);
+        }
+    return wrong;
+}
+
+static void test_bands(const char *isa, const struct cpu_band_kernels *k, int64_t tokens, bool wide)
+{
+    static float x[BAND_COLS * BAND_LD], dx[BAND_COLS * BAND_LD];
+    static float y[BAND_ROWS * BAND_LD], dy[BAND_ROWS * BAND_LD], dvalues[BAND_ROWS * BAND_COLS];
+    const struct cpu_bands bands = {.bands = BANDS,
+                                    .row = banded.first,
+                                    .row_start = banded.row_start,
+                                    .column = wide ? (void *)banded.wide_column : banded.column,
+                                    .wide_column = wide,
+                                    .packed = banded.packed,
+                                    .ld = BAND_LD};
+    fill(x, BAND_COLS, BAND_LD, tokens, 3);
+    fill(dx, BAND_COLS, BAND_LD, tokens, 4);
+    fill(dy, BAND_ROWS, BAND_LD, tokens, 5);
+    fill(y, BAND_ROWS, BAND_LD, tokens, 6);
+    fill(dvalues, 1, BAND_ROWS * BAND_COLS, BAND_ROWS * BAND_COLS, 7);
+    k->forward(y, x, tokens, &bands);
+    k->backward_input(dx, dy, tokens, &bands);
+    k->backward_values(dvalues, 2, dy, x, tokens, &bands);
+    int wrong = wrong_products(y, BAND_ROWS, 6, x, BAND_COLS, false, tokens) +
+                wrong_products(dx, BAND_COLS, 4, dy, BAND_ROWS, true, tokens);
+    for (int64_t i = 0; i < BAND_ROWS; i++)
+        for (int64_t n = banded.row_start[i]; n < banded.row_start[i + 1]; n++) {
+            double want = 2 * (float)value_at(7, n);
+            for (int64_t t = 0; t < tokens; t++)
+                want += (double)dy[i * BAND_LD + t] * x[banded.column[n] * BAND_LD + t];
+            wrong += !close_to(dvalues[n], want);
+        }
+    CHECK(wrong == 0, "%s, %d tokens, columns %d apart: %d wrong", isa, (int)tokens,
+          (int)banded.step, wrong);
+}
+
 static void test_dots(const char *isa, const struct cpu_linear_kernels *k, int64_t in,
                       int64_t tokens)
 {
@@ -201,8 +289,13 @@ static void test_transpose(const char *isa, const struct cpu_linear_kernels *k, 
 }
 
 static void test_isa(const char *isa, const struct cpu_sparse_kernels *sparse,
-                     const struct cpu_linear_kernels *linear)
+                     const struct cpu_linear_kernels *linear, const struct cpu_band_kernels *bands)
 {
+    for (int64_t step = 1; step < BAND_COLS; step = 2 * step + 3) {
+        build_bands(bands, step);
+        for (int64_t tokens = 1; tokens <= 2 * 48; tokens++)
+            test_bands(isa, bands, tokens, tokens % 2);
+    }
     for (int wide = 0; wide < 2; wide++) {
         for (int64_t tokens = 1; tokens <= CPU_TILE_WIDE; tokens++)
             test_rows(isa, sparse, CPU_TILE_WIDE, tokens, wide);
@@ -225,13 +318,16 @@ static void test_isa(const char *isa, const struct cpu_sparse_kernels *sparse,
 int main(void)
 {
     build_matrix();
-    test_isa("plain", &cpu_sparse_kernels_plain, &cpu_linear_kernels_plain);
+    test_isa("plain", &cpu_sparse_kernels_plain, &cpu_linear_kernels_plain,
+             &cpu_band_kernels_plain);
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        test_isa("avx2", &cpu_sparse_kernels_avx2, &cpu_linear_kernels_avx2);
+        test_isa("avx2", &cpu_sparse_kernels_avx2, &cpu_linear_kernels_avx2,
+                 &cpu_band_kernels_avx2);
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
         __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        test_isa("avx512", &cpu_sparse_kernels_avx512, &cpu_linear_kernels_avx512);
+        test_isa("avx512", &cpu_sparse_kernels_avx512, &cpu_linear_kernels_avx512,
+                 &cpu_band_kernels_avx512);
 #endif
     return TEST_END();
 }

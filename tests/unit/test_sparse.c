@@ -150,7 +150,7 @@ static struct outcome compute(const struct slt_ops *ops, enum slt_dtype dtype, i
     const int64_t t = c->tokens, in = c->in, out = c->out;
     const struct slt_op_shape shape = {
         .dtype = dtype, .tokens = t, .in = in, .out = out, .nnz = m->nnz};
-    const bool bands = c->band > 0 && dtype == SLT_BF16;
+    const bool bands = c->band > 0 && ops != &slt_cpu_reference_ops;
     struct backend b = backend_open(ops, threads, bands ? SLT_OP_BANDS : SLT_OP_SPARSE, &shape);
     struct slt_csr csr = bands ? csr_with_bands(&b, m) : csr_with(&b, m);
     const struct slt_tensor none = {0}, values = weight_with(&b, 1, m->nnz, m->value);
@@ -308,19 +308,39 @@ static const struct sample banded[] = {
     {"16 x 1, many columns", 20, 700, 51, 0.3, 1},
     {"16 x 1, many tokens", 4133, 40, 35, 0.3, 1},
     {"16 x 16, one token", 1, 64, 51, 0.5, 16},
+    {"16 x 1, two tokens", 2, 70, 40, 0.2, 1},
+    {"16 x 1, 47 tokens", 47, 61, 19, 0.5, 1},
+    {"16 x 2, 49 tokens", 49, 34, 131, 0.3, 2},
+    {"16 x 1, one column", 800, 1, 35, 1, 1},
+    {"16 x 3, few positions", 97, 300, 67, 0.02, 3},
+    {"16 x 1, all positions", 1537, 33, 51, 1, 1},
 };
+
+// Bands on every instruction set of this machine's CPU.
+static void test_bands(const struct sample *c, const struct matrix *m)
+{
+    static const char *const isas[] = {"avx512", "avx2", "plain"};
+    for (size_t i = 0; i < sizeof isas / sizeof *isas; i++) {
+        const struct slt_ops *ops = slt_cpu_ops(isas[i]);
+        for (int beta = 0; beta < 2 && ops != NULL; beta++)
+            test_against_reference(ops, SLT_F32, c, m, 0.5 * beta);
+    }
+    test_same_bytes(c, m, 0.5);
+}
 
 int main(void)
 {
-    for (size_t i = 0; i < sizeof banded / sizeof banded[0] && emulated_ops() != NULL; i++) {
+    for (size_t i = 0; i < sizeof banded / sizeof banded[0]; i++) {
         static const char *const orders[] = {"forward", "reverse", "random"};
         struct matrix m = matrix_banded(&banded[i], 100 + i);
         CHECK(m.nnz > 0, "%s: no positions", banded[i].name);
-        for (int k = 0; k < 3; k++) {
+        test_bands(&banded[i], &m);
+        for (int k = 0; k < 3 && emulated_ops() != NULL; k++) {
             emulated_order(orders[k]);
             test_against_reference(emulated_ops(), SLT_BF16, &banded[i], &m, k == 1 ? 0 : 0.5);
         }
-        emulated_order("forward");
+        if (emulated_ops() != NULL)
+            emulated_order("forward");
         matrix_free(&m);
     }
     for (size_t i = 0; i < sizeof samples / sizeof samples[0]; i++) {

@@ -29,6 +29,8 @@ static const struct limit common[] = {
 static const struct limit cpu[] = {
     {SLT_OP_ATTENTION, {.attention = {1, 9, 4, 2, CPU_HEAD_DIM_MAX, 0}}, ATTENTION(head_dim), 2},
     {SLT_OP_SPARSE, {.tokens = 9, .in = 70000, .out = 70000, .nnz = INT32_MAX}, FIELD(nnz), 1},
+    {SLT_OP_BANDS, {.tokens = 9, .in = INT32_MAX, .out = 64, .nnz = 64}, FIELD(in), 1},
+    {SLT_OP_BANDS, {.tokens = 9, .in = 64, .out = INT32_MAX, .nnz = 64}, FIELD(out), 1},
     {SLT_OP_ADAM, {.in = CPU_ADAM_RUN, .nnz = 1 << 20}, FIELD(in), 1},
 };
 
@@ -89,16 +91,17 @@ static void test_limits(const struct slt_ops *ops, enum slt_dtype dtype, const s
 #define TEST_LIMITS(ops, dtype, limits)                                                            \
     test_limits(ops, dtype, limits, sizeof limits / sizeof *limits)
 
-// Of each type, whether a backend computes in it and whether it has bands in it.
+// Of each type, whether a backend computes in it and whether it has bands in it (SLT_DTYPE_COUNT:
+// in none).
 static void test_types(const struct slt_ops *ops, enum slt_dtype own, enum slt_dtype other,
-                       bool has_bands)
+                       enum slt_dtype in_bands)
 {
     struct device d = device_open(ops, own, 1);
     for (int type = 0; type < SLT_DTYPE_COUNT; type++)
         for (int op = 0; op <= SLT_OP_ADAM; op++) {
             const struct slt_op_shape shape = {.dtype = (enum slt_dtype)type};
             const bool can = shape.dtype == own || shape.dtype == other;
-            const bool want = op == SLT_OP_BANDS ? has_bands && shape.dtype == SLT_BF16 : can;
+            const bool want = op == SLT_OP_BANDS ? shape.dtype == in_bands : can;
             CHECK(ops->supports(d.ctx, (enum slt_op)op, &shape) == want, "%s, operation %d in %s",
                   ops->name, op, slt_dtype_name(shape.dtype));
         }
@@ -157,16 +160,16 @@ int main(void)
         const struct slt_ops *ops = slt_cpu_ops(isas[i]);
         if (ops == NULL)
             continue;
-        test_types(ops, SLT_F32, SLT_F32, false);
+        test_types(ops, SLT_F32, SLT_F32, SLT_F32);
         TEST_LIMITS(ops, SLT_F32, common);
         TEST_LIMITS(ops, SLT_F32, cpu);
     }
-    test_types(&slt_cpu_reference_ops, SLT_F32, SLT_F32, false);
+    test_types(&slt_cpu_reference_ops, SLT_F32, SLT_F32, SLT_DTYPE_COUNT);
     TEST_LIMITS(&slt_cpu_reference_ops, SLT_F32, common);
-    test_types(&slt_cpu_reference_f64_ops, SLT_F64, SLT_F64, false);
+    test_types(&slt_cpu_reference_f64_ops, SLT_F64, SLT_F64, SLT_DTYPE_COUNT);
     TEST_LIMITS(&slt_cpu_reference_f64_ops, SLT_F64, common);
     if (emulated_ops() != NULL) {
-        test_types(emulated_ops(), SLT_F32, SLT_BF16, true);
+        test_types(emulated_ops(), SLT_F32, SLT_BF16, SLT_BF16);
         TEST_LIMITS(emulated_ops(), SLT_F32, common);
         TEST_LIMITS(emulated_ops(), SLT_F32, cuda);
         TEST_LIMITS(emulated_ops(), SLT_BF16, cuda);
