@@ -128,21 +128,6 @@ static void print_help(void)
 
 // ---- Parsing ----
 
-// The position of text among "a|b|c", or -1.
-static int find_choice(const char *choices, const char *text)
-{
-    const size_t length = strlen(text);
-    int at = 0;
-    for (const char *c = choices;; at++) {
-        const size_t n = strcspn(c, "|");
-        if (n == length && strncmp(c, text, n) == 0)
-            return at;
-        if (c[n] == '\0')
-            return -1;
-        c += n + 1;
-    }
-}
-
 // "b=2,c=0.5" into the values of "a|b|c".
 static void apply_scales(const struct cli_option *o, const char *what, const char *text)
 {
@@ -156,7 +141,7 @@ static void apply_scales(const struct cli_option *o, const char *what, const cha
         snprintf(name, sizeof name, "%.*s", (int)n, at);
         snprintf(value, sizeof value, "%.*s", (int)(end - n - 1), at + n + 1);
         snprintf(whole, sizeof whole, "%s %s", what, name);
-        const int choice = find_choice(o->arg, name);
+        const int choice = slt_choice_find(o->arg, name);
         if (choice < 0)
             cli_usage("%s: unknown name '%s' (known: %s)", what, name, o->arg);
         if (slt_real_parse((double *)o->target + choice, whole, value, o->min, o->max, &err) != 0)
@@ -218,7 +203,7 @@ static void apply(const struct cli_option *o, const char *text)
         break;
     case CLI_CHOICE:
     case CLI_WORD: {
-        const int at = find_choice(o->arg, text);
+        const int at = slt_choice_find(o->arg, text);
         if (at < 0)
             cli_usage("%s: unknown value '%s' (known: %s)", what, text, o->arg);
         if (o->kind == CLI_CHOICE)

@@ -110,26 +110,6 @@ ALWAYS_INLINE void forward_block(const struct cpu_bands *s, const struct place *
             vf_store(y + r * s->ld + v * VL, sum[r][v]);
 }
 
-static void forward(float *y, const float *x, int64_t tokens, const struct cpu_bands *s)
-{
-    const int64_t step = VECTORS * VL;
-    for (int64_t band = 0; band < s->bands; band++) {
-        int64_t t = 0;
-        for (; t + step <= tokens; t += step) {
-            const struct place here = place_at(s, band, t, y, x);
-            const struct place next = place_after(s, band, t, step, tokens, y, x);
-            for (int r = 0; r < ROWS; r += BLOCK_ROWS)
-                forward_block(s, &here, &next, r, VECTORS);
-        }
-        for (; t < tokens; t += VL) {
-            const struct place here = place_at(s, band, t, y, x);
-            const struct place next = place_after(s, band, t, VL, tokens, y, x);
-            for (int r = 0; r < ROWS; r += BLOCK_ROWS)
-                forward_block(s, &here, &next, r, 1);
-        }
-    }
-}
-
 // ---- Backward: dx += V^T dy ----
 
 ALWAYS_INLINE void input_block(const struct cpu_bands *s, const struct place *here,
@@ -157,24 +137,46 @@ ALWAYS_INLINE void input_block(const struct cpu_bands *s, const struct place *he
     } while (++k < here->count);
 }
 
-static void backward_input(float *dx, const float *dy, int64_t tokens, const struct cpu_bands *s)
+// ---- All bands of a product ----
+
+// The blocks of step tokens from t on, as many as are whole; returns the token after them. backward
+// and vectors are constants wherever this is inlined.
+ALWAYS_INLINE int64_t walk_blocks(const float *rows, const float *columns, int64_t t,
+                                  int64_t tokens, const struct cpu_bands *s, int64_t band,
+                                  const bool backward, const int vectors)
 {
-    const int64_t step = VECTORS * VL;
-    for (int64_t band = 0; band < s->bands; band++) {
-        int64_t t = 0;
-        for (; t + step <= tokens; t += step) {
-            const struct place here = place_at(s, band, t, dy, dx);
-            const struct place next = place_after(s, band, t, step, tokens, dy, dx);
-            for (int r = 0; r < ROWS; r += BLOCK_ROWS)
-                input_block(s, &here, &next, r, VECTORS);
-        }
-        for (; t < tokens; t += VL) {
-            const struct place here = place_at(s, band, t, dy, dx);
-            const struct place next = place_after(s, band, t, VL, tokens, dy, dx);
-            for (int r = 0; r < ROWS; r += BLOCK_ROWS)
-                input_block(s, &here, &next, r, 1);
+    const int64_t step = vectors * VL;
+    // Of the last tokens, one vector at a time reaches into the memory behind them.
+    for (; vectors == 1 ? t < tokens : t + step <= tokens; t += step) {
+        const struct place here = place_at(s, band, t, rows, columns);
+        const struct place next = place_after(s, band, t, step, tokens, rows, columns);
+        for (int r = 0; r < ROWS; r += BLOCK_ROWS) {
+            if (backward)
+                input_block(s, &here, &next, r, vectors);
+            else
+                forward_block(s, &here, &next, r, vectors);
         }
     }
+    return t;
+}
+
+ALWAYS_INLINE void walk(const float *rows, const float *columns, int64_t tokens,
+                        const struct cpu_bands *s, const bool backward)
+{
+    for (int64_t band = 0; band < s->bands; band++) {
+        const int64_t t = walk_blocks(rows, columns, 0, tokens, s, band, backward, VECTORS);
+        walk_blocks(rows, columns, t, tokens, s, band, backward, 1);
+    }
+}
+
+static void forward(float *y, const float *x, int64_t tokens, const struct cpu_bands *s)
+{
+    walk(y, x, tokens, s, false);
+}
+
+static void backward_input(float *dx, const float *dy, int64_t tokens, const struct cpu_bands *s)
+{
+    walk(dy, dx, tokens, s, true);
 }
 
 // ---- Backward: dvalues = dy x^T ----

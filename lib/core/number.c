@@ -230,6 +230,19 @@ char *slt_bytes_format(char *text, size_t size, uint64_t bytes)
     return text;
 }
 
+int slt_choice_find(const char *choices, const char *text)
+{
+    const size_t length = strlen(text);
+    for (int at = 0;; at++) {
+        const size_t n = strcspn(choices, "|");
+        if (n == length && strncmp(choices, text, n) == 0)
+            return at;
+        if (choices[n] == '\0')
+            return -1;
+        choices += n + 1;
+    }
+}
+
 char *slt_duration_format(char *text, size_t size, double seconds)
 {
     if (!(seconds >= 0) || seconds > 1e12) {

@@ -150,8 +150,9 @@ static void move(struct slt_optimizer *o, const struct slt_slot *slot, double ra
     hyper.beta1 = o->options.momentum;
     hyper.nesterov = true;
     hyper.weight_decay /= rate;
-    struct slt_tensor direction = piece(o->scratch[DIRECTION], 0, p->rows * p->cols);
-    direction = slt_tensor_view(direction.buffer, direction.offset, SLT_F32, p->rows, p->cols);
+    const struct slt_tensor scratch = o->scratch[DIRECTION];
+    const struct slt_tensor direction =
+        slt_tensor_view(scratch.buffer, scratch.offset, SLT_F32, p->rows, p->cols);
     struct slt_adam_item item = slt_slot_item(slot, direction, slot->grad);
     item.direction = direction;
     slt_optimizer_adam(o, slot, &item, &hyper, done);

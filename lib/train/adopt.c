@@ -5,30 +5,8 @@
 #include <string.h>
 
 #include "core/json.h"
-#include "slt/train.h"
-
-// The row with this key in trainer.json, or NULL.
-static const struct slt_train_option *find_key(const char *key)
-{
-    const struct slt_train_option *f;
-    for (size_t i = 0; (f = slt_train_option(i)) != NULL; i++)
-        if (f->key != NULL && strcmp(f->key, key) == 0)
-            return f;
-    return NULL;
-}
-
-// The position of text among "a|b|c", or -1.
-static int position_of(const char *choices, const char *text)
-{
-    const size_t length = strlen(text);
-    for (int at = 0; *choices != '\0'; at++) {
-        const size_t n = strcspn(choices, "|");
-        if (n == length && strncmp(choices, text, n) == 0)
-            return at;
-        choices += n + (choices[n] == '|');
-    }
-    return -1;
-}
+#include "slt/number.h"
+#include "train/options.h"
 
 static bool set_scales(char *at, const struct slt_train_option *f, const json_t *value)
 {
@@ -37,7 +15,7 @@ static bool set_scales(char *at, const struct slt_train_option *f, const json_t 
     if (!json_is_object(value))
         return false;
     json_object_foreach ((json_t *)value, name, item) {
-        const int choice = position_of(f->choices, name);
+        const int choice = slt_choice_find(f->choices, name);
         const double scale = json_number_value(item);
         if (choice < 0 || !json_is_number(item))
             return false;
@@ -55,7 +33,7 @@ static bool set_value(struct slt_train_options *o, const struct slt_train_option
     const double real = json_number_value(value);
     const bool flag = json_is_true(value);
     const int choice = f->kind == SLT_OPTION_CHOICE && json_is_string(value)
-                           ? position_of(f->choices, json_string_value(value))
+                           ? slt_choice_find(f->choices, json_string_value(value))
                            : -1;
     switch (f->kind) {
     case SLT_OPTION_WHOLE:
@@ -94,7 +72,7 @@ static int set_all(struct slt_train_options *o, const json_t *root,
     const char *key;
     json_t *value;
     json_object_foreach ((json_t *)root, key, value) {
-        const struct slt_train_option *f = find_key(key);
+        const struct slt_train_option *f = slt_train_option_of_key(key);
         struct slt_train_options scratch = *o;
         if (f == NULL)
             return slt_error_set(err, SLT_ERR_FORMAT,
@@ -124,7 +102,7 @@ int slt_train_adopt(struct slt_train_options *options, const struct slt_config *
     // What has no say beside the others, since the command line has another optimizer or schedule,
     // is not recommended.
     json_object_foreach (root, key, value) {
-        const struct slt_train_option *f = rc == 0 ? find_key(key) : NULL;
+        const struct slt_train_option *f = rc == 0 ? slt_train_option_of_key(key) : NULL;
         if (f == NULL || is_given(f->name) || (f->owner != NULL && !f->has_say(&all)))
             continue;
         set_value(options, f, value);

@@ -157,6 +157,14 @@ const struct slt_train_option *slt_train_option(size_t index)
     return index < ROWS ? &table[index] : NULL;
 }
 
+const struct slt_train_option *slt_train_option_of_key(const char *key)
+{
+    for (size_t i = 0; i < ROWS; i++)
+        if (table[i].key != NULL && strcmp(table[i].key, key) == 0)
+            return &table[i];
+    return NULL;
+}
+
 // ---- Values by the table ----
 
 static int64_t whole_of(const struct slt_train_options *o, const struct slt_train_option *f)

@@ -7,6 +7,8 @@
 #include "optim/optimizer.h"
 #include "slt/train.h"
 
+// The row with this key in trainer.json, or NULL.
+const struct slt_train_option *slt_train_option_of_key(const char *key);
 // All options that change numbers, by their keys.
 json_t *slt_train_options_object(const struct slt_train_options *options);
 

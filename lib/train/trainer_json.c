@@ -111,11 +111,8 @@ int slt_trainer_json(const struct slt_trainer *t, char **json, struct slt_error 
 // The option whose key in trainer.json this is, as it is typed; of the data the key itself.
 static const char *typed(const char *key)
 {
-    const struct slt_train_option *o;
-    for (size_t i = 0; (o = slt_train_option(i)) != NULL; i++)
-        if (o->key != NULL && strcmp(o->key, key) == 0)
-            return o->name;
-    return key;
+    const struct slt_train_option *o = slt_train_option_of_key(key);
+    return o != NULL ? o->name : key;
 }
 
 // Appends " --some-key (1, was 2)" to text.

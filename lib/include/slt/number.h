@@ -18,6 +18,9 @@ SLT_API int slt_number_parse(int64_t *value, const char *what, const char *text,
 SLT_API int slt_real_parse(double *value, const char *what, const char *text, double min,
                            double max, struct slt_error *err) SLT_CHECK_RESULT;
 
+// The position of text among "a|b|c", or -1.
+SLT_API int slt_choice_find(const char *choices, const char *text);
+
 // Parses "90", "90s", "15m", "2h", "1d" or "H:MM:SS" as seconds.
 SLT_API int slt_duration_parse(double *seconds, const char *what, const char *text,
                                struct slt_error *err) SLT_CHECK_RESULT;
