@@ -254,7 +254,7 @@ check-gpu: all $(UNIT_BIN)
 bench-gpu: all
 	BUILD=$(BUILD) tests/bench/gpu
 
-## bench: measure speed as ratios in one run (25 minutes; leave the machine alone meanwhile)
+## bench: measure speed as ratios in one run (35 minutes; leave the machine alone meanwhile)
 bench: all $(BENCH:%=$(BUILD)/bench/%)
 	BUILD=$(BUILD) tests/bench/run-all
 

@@ -23,4 +23,10 @@ static inline bool slt_op_shape_is_possible(enum slt_op op, const struct slt_op_
     }
 }
 
+// Which operations take weights in I8 on the devices that do (ops.h).
+static inline bool slt_op_takes_codes(enum slt_op op)
+{
+    return op == SLT_OP_EMBEDDING || op == SLT_OP_LINEAR;
+}
+
 #endif

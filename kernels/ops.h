@@ -26,7 +26,7 @@
 #include "slt/error.h"
 #include "slt/random.h"
 
-#define SLT_OPS_VERSION 5u
+#define SLT_OPS_VERSION 6u
 
 struct slt_ctx;    // a device, its stream, workspace and first error
 struct slt_buffer; // device memory of one region
@@ -37,6 +37,11 @@ struct slt_tensor {
     uint64_t offset;           // bytes
     enum slt_dtype dtype;
     int64_t rows, cols, ld; // row-major, ld elements from row to row
+    // Of weights in I8 only, which have no gaps (ld = cols): codes, each of which stands for
+    // code / 127 times the F32 of its block of consecutive elements. Element i is in block
+    // (lead + i) / block of those at absmax.
+    uint64_t absmax;     // bytes
+    int64_t block, lead; // elements
 };
 
 struct slt_act {
@@ -163,7 +168,7 @@ struct slt_op_shape {
     // moments.
     int64_t in, out;
     // Sparse, bands: positions. grad_norm, Adam: values in all tensors. Linear: values of a factor
-    // of another type than the activations'.
+    // of another type than the activations', or of a weight in I8.
     int64_t nnz;
     struct slt_attention attention;
 };
@@ -198,7 +203,8 @@ struct slt_ops {
     // Whether the backend can do it, forward and backward, in this type and shape; where only
     // shape.dtype is set, whether it can in this type at all: F32; BF16 for weights and
     // activations, beside gradients, gains, sums and tables in F32; or F64 in the double-precision
-    // reference.
+    // reference. I8: whether its forward pass takes weights in I8 beside activations in F32
+    // (embedding, linear).
     bool (*supports)(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape);
     uint64_t (*work_bytes)(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape);
     // The workspace of all operations; the caller keeps the buffer.
@@ -247,7 +253,7 @@ struct slt_ops {
     void (*act_copy)(struct slt_ctx *ctx, struct slt_act y, struct slt_act x);
 
     // ---- Embedding ----
-    // y (T, d) = w[token]; w (V, d), F32 or BF16; tokens I32 (1, T).
+    // y (T, d) = w[token]; w (V, d), F32, BF16 or I8; tokens I32 (1, T).
     void (*embedding_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt_tensor w,
                               struct slt_tensor tokens);
     // dw (V, d) = beta dw + sum over t of dy[t] at token t, in the order of t.
@@ -312,7 +318,7 @@ struct slt_ops {
                       struct slt_tensor targets);
 
     // ---- Linear ----
-    // y (T, out) = beta y + alpha x w^T. x (T, in), w (out, in).
+    // y (T, out) = beta y + alpha x w^T. x (T, in), w (out, in), which may be I8.
     void (*linear_forward)(struct slt_ctx *ctx, struct slt_act y, double beta, struct slt_act x,
                            struct slt_tensor w, double alpha);
     // dx (T, in) = beta dx + alpha dy w.
@@ -415,13 +421,14 @@ char *slt_op_describe(char *text, size_t size, enum slt_op op, const struct slt_
 static inline struct slt_tensor slt_tensor_view(struct slt_buffer *buffer, uint64_t offset,
                                                 enum slt_dtype dtype, int64_t rows, int64_t cols)
 {
-    return (struct slt_tensor){buffer, offset, dtype, rows, cols, cols};
+    return (struct slt_tensor){buffer, offset, dtype, rows, cols, cols, 0, 0, 0};
 }
 
 // Rows [first, first + rows) of a tensor.
 static inline struct slt_tensor slt_tensor_rows(struct slt_tensor t, int64_t first, int64_t rows)
 {
     t.offset += (uint64_t)first * (uint64_t)t.ld * slt_dtype_size(t.dtype);
+    t.lead += first * t.ld;
     t.rows = rows;
     return t;
 }

@@ -63,7 +63,8 @@ char *cpu_describe(struct slt_ctx *ctx, char *text, size_t size)
 
 bool cpu_supports(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape)
 {
-    if (shape->dtype != SLT_F32 || !slt_op_shape_is_possible(op, shape))
+    const bool coded = shape->dtype == SLT_I8 && slt_op_takes_codes(op);
+    if ((shape->dtype != SLT_F32 && !coded) || !slt_op_shape_is_possible(op, shape))
         return false;
     if (op == SLT_OP_ATTENTION) // tiles have so many rows
         return shape->attention.head_dim <= CPU_HEAD_DIM_MAX;

@@ -8,16 +8,6 @@
 #define TOKENS_UNIT 16  // to which the memory of activations is rounded up
 #define DOT_TOKENS  768 // the more, the fewer sums across lanes; the fewer, the more of dy is cached
 
-static int64_t share(int64_t n, int64_t shares, int64_t i)
-{
-    return n * i / shares;
-}
-
-static int64_t at_most(int64_t n, int64_t limit)
-{
-    return n < limit ? n : limit;
-}
-
 static struct cpu_bands bands_of(const struct slt_ctx *ctx, int64_t tokens, const struct slt_csr *s)
 {
     struct cpu_bands b = {.row = cpu_tensor_i32(s->band_row),
@@ -35,7 +25,7 @@ static struct cpu_bands bands_of(const struct slt_ctx *ctx, int64_t tokens, cons
 // Share i of the bands.
 static struct cpu_bands share_of(struct cpu_bands b, int64_t shares, int64_t i)
 {
-    const int64_t first = share(b.bands, shares, i), last = share(b.bands, shares, i + 1);
+    const int64_t first = cpu_share(b.bands, shares, i), last = cpu_share(b.bands, shares, i + 1);
     b.row += first;
     b.bands = last - first;
     return b;
@@ -68,9 +58,10 @@ static void walk_tokens(struct slt_ctx *ctx, token_function *function, struct sl
     const int64_t units = (to.tokens + TOKENS_UNIT - 1) / TOKENS_UNIT, tile = tile_of(cols);
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int64_t i = 0; i < ctx->threads; i++) {
-        const int64_t last = at_most(share(units, ctx->threads, i + 1) * TOKENS_UNIT, to.tokens);
-        for (int64_t t = share(units, ctx->threads, i) * TOKENS_UNIT; t < last; t += tile)
-            function(cpu_act(to) + t, cpu_act(from) + t, at_most(last - t, tile), b);
+        const int64_t last =
+            cpu_at_most(cpu_share(units, ctx->threads, i + 1) * TOKENS_UNIT, to.tokens);
+        for (int64_t t = cpu_share(units, ctx->threads, i) * TOKENS_UNIT; t < last; t += tile)
+            function(cpu_act(to) + t, cpu_act(from) + t, cpu_at_most(last - t, tile), b);
     }
 }
 
@@ -91,7 +82,7 @@ static void sample(struct slt_ctx *ctx, float *dvalues, float beta, struct slt_a
         const struct cpu_bands mine = share_of(*b, ctx->threads, i);
         for (int64_t t = 0; t < x.tokens; t += DOT_TOKENS)
             ctx->isa->bands->backward_values(dvalues, t == 0 ? beta : 1, cpu_act(dy) + t,
-                                             cpu_act(x) + t, at_most(x.tokens - t, DOT_TOKENS),
+                                             cpu_act(x) + t, cpu_at_most(x.tokens - t, DOT_TOKENS),
                                              &mine);
     }
 }

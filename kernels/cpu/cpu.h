@@ -57,6 +57,15 @@ static inline int32_t *cpu_tensor_i32(struct slt_tensor t)
     return cpu_pointer(t);
 }
 
+// The value of element i of a weight in I8.
+static inline float cpu_coded_value(struct slt_tensor t, int64_t i)
+{
+    assert(t.dtype == SLT_I8 && t.ld == t.cols);
+    const int8_t *code = cpu_pointer(t);
+    const float *absmax = (const float *)(const void *)(t.buffer->data + t.absmax);
+    return (float)code[i] / 127 * absmax[(t.lead + i) / t.block];
+}
+
 // Elements from feature to feature. A stride that is a multiple of a large power of two would map
 // the features of a token to few cache sets.
 static inline int64_t cpu_act_ld(int64_t tokens)

@@ -13,6 +13,17 @@ enum { CPU_TILE_WIDE = 32, CPU_TILE_NARROW = 16 };
 // The most tokens dot_rows takes.
 enum { CPU_DOT_TOKENS = 4 };
 
+// Share i of n things in so many shares: [cpu_share(n, shares, i), cpu_share(n, shares, i + 1)).
+static inline int64_t cpu_share(int64_t n, int64_t shares, int64_t i)
+{
+    return n * i / shares;
+}
+
+static inline int64_t cpu_at_most(int64_t n, int64_t limit)
+{
+    return n < limit ? n : limit;
+}
+
 // Rows [first, last) of a sparse matrix.
 struct cpu_sparse_rows {
     int64_t first, last;
@@ -82,20 +93,31 @@ struct cpu_band_kernels {
                             int64_t tokens, const struct cpu_bands *s);
 };
 
+// Weights in I8 without gaps, see struct slt_tensor.
+struct cpu_coded {
+    const int8_t *code;
+    const float *absmax;
+    int64_t block, lead; // elements
+};
+
 // y = beta y + alpha w x^T for few tokens.
 struct cpu_dots {
-    int64_t rows, in, tokens; // tokens is at most CPU_DOT_TOKENS
-    float *y;                 // (rows, tokens), rows ld_y apart
+    int64_t first, rows; // of w: rows [first, first + rows)
+    int64_t in, tokens;  // tokens is at most CPU_DOT_TOKENS
+    float *y;            // (rows of w, tokens), rows ld_y apart
     int64_t ld_y;
     float beta;
-    const float *w; // (rows, in), rows ld_w apart
+    const float *w; // (rows of w, in), rows ld_w apart; NULL: coded holds them
     int64_t ld_w;
+    struct cpu_coded coded;
     const float *x; // (tokens, in), contiguous
     float alpha;
 };
 
 struct cpu_linear_kernels {
     void (*dot_rows)(const struct cpu_dots *d);
+    // to (count) = the values of the elements from first on.
+    void (*decode)(float *to, const struct cpu_coded *from, int64_t first, int64_t count);
     // to (cols, rows) = beta to + from^T; from (rows, cols).
     void (*transpose)(float *to, int64_t ld_to, float beta, const float *from, int64_t ld_from,
                       int64_t rows, int64_t cols);

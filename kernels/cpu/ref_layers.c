@@ -2,16 +2,20 @@
 #include "core/bfloat.h"
 #include "kernels/cpu/ref.h"
 
+static real embedding_at(struct slt_tensor w, int64_t i)
+{
+    if (w.dtype == SLT_BF16)
+        return (real)slt_bf16_value(((const uint16_t *)cpu_pointer(w))[i]);
+    return w.dtype == SLT_I8 ? (real)cpu_coded_value(w, i) : ref_tensor(w)[i];
+}
+
 void REF(ref_embedding_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt_tensor w,
                                 struct slt_tensor tokens)
 {
     const int32_t *id = cpu_tensor_i32(tokens);
     for (int64_t t = 0; t < y.tokens; t++)
         for (int64_t f = 0; f < y.features; f++)
-            *ref_at(y, t, f) =
-                w.dtype == SLT_BF16
-                    ? (real)slt_bf16_value(((const uint16_t *)cpu_pointer(w))[id[t] * w.ld + f])
-                    : ref_tensor(w)[id[t] * w.ld + f];
+            *ref_at(y, t, f) = embedding_at(w, id[t] * w.ld + f);
 }
 
 void REF(ref_embedding_backward)(struct slt_ctx *ctx, struct slt_tensor dw, double beta,

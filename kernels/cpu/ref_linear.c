@@ -1,6 +1,12 @@
 // Reference: dense and sparse linear maps, products of matrices.
 #include "kernels/cpu/ref.h"
 
+// Element i of the weights of a forward pass.
+static double weight_at(struct slt_tensor w, int64_t i)
+{
+    return w.dtype == SLT_I8 ? (double)cpu_coded_value(w, i) : (double)ref_tensor(w)[i];
+}
+
 void REF(ref_linear_forward)(struct slt_ctx *ctx, struct slt_act y, double beta, struct slt_act x,
                              struct slt_tensor w, double alpha)
 {
@@ -9,7 +15,7 @@ void REF(ref_linear_forward)(struct slt_ctx *ctx, struct slt_act y, double beta,
         for (int64_t o = 0; o < w.rows; o++) {
             double sum = 0;
             for (int64_t i = 0; i < w.cols; i++)
-                sum += (double)*ref_at(x, t, i) * (double)ref_tensor(w)[o * w.ld + i];
+                sum += (double)*ref_at(x, t, i) * weight_at(w, o * w.ld + i);
             ref_blend(ref_at(y, t, o), beta, alpha * sum);
         }
 }

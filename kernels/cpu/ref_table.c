@@ -13,7 +13,9 @@ char *REF(ref_describe)(struct slt_ctx *ctx, char *text, size_t size)
 
 bool REF(ref_supports)(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape)
 {
-    return shape->dtype == REF_DTYPE && op != SLT_OP_BANDS && slt_op_shape_is_possible(op, shape);
+    const bool coded = shape->dtype == SLT_I8 && slt_op_takes_codes(op);
+    return (shape->dtype == REF_DTYPE || coded) && op != SLT_OP_BANDS &&
+           slt_op_shape_is_possible(op, shape);
 }
 
 uint64_t REF(ref_work_bytes)(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *s)

@@ -24,6 +24,9 @@
 #define SIMD_JOIN(name, isa)  SIMD_JOIN2(name, isa)
 #define SIMD(name)            SIMD_JOIN(name, SLT_ISA)
 
+// For inner loops with parameters that are constants wherever they are called.
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+
 typedef float vf __attribute__((vector_size(VB)));
 typedef int32_t vi __attribute__((vector_size(VB)));
 

@@ -105,7 +105,8 @@ static void rotate_heads(struct slt_ctx *ctx, float *x, int64_t ld, struct slt_t
 {
     const float *angles = cpu_tensor(rope) + a->position;
     const int64_t heads = a->heads + a->kv_heads;
-#pragma omp parallel for schedule(static) num_threads(ctx->threads)
+    const bool much = a->batch * a->seq * heads * a->head_dim > 1 << 13;
+#pragma omp parallel for schedule(static) num_threads(ctx->threads) if (much)
     for (int64_t job = 0; job < a->batch * heads; job++)
         rotate(x + job % heads * a->head_dim * ld + job / heads * a->seq, ld, angles, rope.ld,
                a->head_dim, a->seq, sign);
@@ -314,22 +315,39 @@ void SIMD(cpu_attention_backward)(struct slt_ctx *ctx, struct slt_act dqkv, stru
 
 // ---- With a cache ----
 
+#define CACHED_VECTORS 4 // sums that need not wait for each other
+
+// p = scale q K of the positions [j, count), a block of so many vectors after the other while they
+// are whole, or of one vector at a time to the end; top becomes the largest of each lane. Returns
+// the position after them. vectors is a constant wherever this is inlined.
+ALWAYS_INLINE int64_t scores_block(float *p, vf *top, const float *q, int64_t q_ld, const float *k,
+                                   int64_t ld, int64_t dim, int64_t j, int64_t count,
+                                   const int vectors)
+{
+    const float scale = (float)(1 / sqrt((double)dim));
+    for (; vectors == 1 ? j < count : j + vectors * VL <= count; j += vectors * VL) {
+        vf s[CACHED_VECTORS] = {{0}};
+        for (int64_t d = 0; d < dim; d++)
+            for (int v = 0; v < vectors; v++)
+                s[v] += q[d * q_ld] * vf_load(k + d * ld + j + v * VL);
+        for (int v = 0; v < vectors; v++)
+            vf_store(p + j + v * VL, s[v] * scale);
+        for (int64_t x = count; x < j + vectors * VL; x++)
+            p[x] = -INFINITY;
+        for (int v = 0; v < vectors; v++)
+            *top = vf_max(vf_load(p + j + v * VL), *top);
+    }
+    return j;
+}
+
 // p (count rounded up to a vector) = exp(scale q K - max), K (dim, ld), q's features q_ld apart;
 // returns the sum of p.
 static float cached_scores(float *p, const float *q, int64_t q_ld, const float *k, int64_t ld,
                            int64_t dim, int64_t count)
 {
-    const float scale = (float)(1 / sqrt((double)dim));
     vf top = vf_set(-INFINITY), sum = vf_set(0);
-    for (int64_t j = 0; j < count; j += VL) {
-        vf s = vf_set(0);
-        for (int64_t d = 0; d < dim; d++)
-            s += q[d * q_ld] * vf_load(k + d * ld + j);
-        vf_store(p + j, s * scale);
-        for (int64_t x = count; x < j + VL; x++)
-            p[x] = -INFINITY;
-        top = vf_max(vf_load(p + j), top);
-    }
+    const int64_t whole = scores_block(p, &top, q, q_ld, k, ld, dim, 0, count, CACHED_VECTORS);
+    scores_block(p, &top, q, q_ld, k, ld, dim, whole, count, 1);
     float max = top[0];
     for (int i = 1; i < VL; i++)
         max = top[i] > max ? top[i] : max;
@@ -339,6 +357,44 @@ static float cached_scores(float *p, const float *q, int64_t q_ld, const float *
         sum += e;
     }
     return vf_sum(sum);
+}
+
+// sum (rows) = vectors whose elements add up to V p of the first rows of V (rows, ld). rows is a
+// constant wherever this is inlined.
+ALWAYS_INLINE void weighted_rows(vf *sum, const float *v, int64_t ld, const float *p, int64_t count,
+                                 const int rows)
+{
+    vf even[CACHED_VECTORS] = {{0}}, odd[CACHED_VECTORS] = {{0}};
+    int64_t j = 0;
+    for (; j + 2 * VL <= count; j += 2 * VL)
+        for (int r = 0; r < rows; r++) {
+            even[r] += vf_load(p + j) * vf_load(v + r * ld + j);
+            odd[r] += vf_load(p + j + VL) * vf_load(v + r * ld + j + VL);
+        }
+    for (; j < count; j += VL)
+        for (int r = 0; r < rows; r++)
+            even[r] += vf_load(p + j) * vf_load(v + r * ld + j);
+    for (int r = 0; r < rows; r++)
+        sum[r] = even[r] + odd[r];
+}
+
+// out (dim), features out_ld apart, = factor V p.
+static void weighted_values(float *out, int64_t out_ld, float factor, const float *v, int64_t ld,
+                            const float *p, int64_t dim, int64_t count)
+{
+    for (int64_t first = 0; first < dim; first += VL) {
+        const int64_t n = dim - first < VL ? dim - first : VL;
+        vf sum[VL] = {{0}};
+        float all[VL];
+        int64_t r = 0;
+        for (; r + CACHED_VECTORS <= n; r += CACHED_VECTORS)
+            weighted_rows(sum + r, v + (first + r) * ld, ld, p, count, CACHED_VECTORS);
+        for (; r < n; r++)
+            weighted_rows(sum + r, v + (first + r) * ld, ld, p, count, 1);
+        vf_store(all, vf_sum_each(sum));
+        for (r = 0; r < n; r++)
+            out[(first + r) * out_ld] = factor * all[r];
+    }
 }
 
 // Zeroes what a vector reads of the cache behind its last position: 0 * NaN is NaN.
@@ -364,23 +420,21 @@ void SIMD(cpu_attention_cached)(struct slt_ctx *ctx, struct slt_act o, struct sl
     a.batch = 1;
     a.seq = t;
     rotate_heads(ctx, in, x_ld, rope, &a, 1);
-    for (int64_t f = 0; f < 2 * kv_rows; f++) {
-        memcpy(kept + f * ld + a.position, in + (a.heads * dim + f) * x_ld,
-               (size_t)t * sizeof *kept);
-        clear_behind(kept + f * ld, a.position + t);
-    }
-#pragma omp parallel for schedule(static)                                                          \
-    num_threads(ctx->threads) if (t * a.heads * dim * (a.position + t) > 1 << 16)
-    for (int64_t job = 0; job < a.heads * t; job++) {
-        float *p = (float *)ctx->work + omp_get_thread_num() * ld;
-        const int64_t h = job / t, i = job % t, count = a.position + i + 1;
-        const float *k = kept + h / group * dim * ld, *v = k + kv_rows * ld;
-        const float sum = cached_scores(p, in + h * dim * x_ld + i, x_ld, k, ld, dim, count);
-        for (int64_t d = 0; d < dim; d++) {
-            vf add = vf_set(0);
-            for (int64_t j = 0; j < count; j += VL)
-                add += vf_load(p + j) * vf_load(v + d * ld + j);
-            out[(h * dim + d) * x_ld + i] = vf_sum(add) / sum;
+#pragma omp parallel num_threads(ctx->threads) if (t * a.heads * dim * (a.position + t) > 1 << 16)
+    {
+#pragma omp for schedule(static)
+        for (int64_t f = 0; f < 2 * kv_rows; f++) {
+            memcpy(kept + f * ld + a.position, in + (a.heads * dim + f) * x_ld,
+                   (size_t)t * sizeof *kept);
+            clear_behind(kept + f * ld, a.position + t);
+        }
+#pragma omp for schedule(static)
+        for (int64_t job = 0; job < a.heads * t; job++) {
+            float *p = (float *)ctx->work + omp_get_thread_num() * ld;
+            const int64_t h = job / t, i = job % t, count = a.position + i + 1;
+            const float *k = kept + h / group * dim * ld, *v = k + kv_rows * ld;
+            const float sum = cached_scores(p, in + h * dim * x_ld + i, x_ld, k, ld, dim, count);
+            weighted_values(out + h * dim * x_ld + i, x_ld, 1 / sum, v, ld, p, dim, count);
         }
     }
 }

@@ -9,8 +9,6 @@
 #include "kernels/cpu/product.h"
 #include "kernels/cpu/simd_math.h"
 
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
 #define ROWS SLT_BAND_ROWS
 
 // Rows and vectors of tokens of a block.

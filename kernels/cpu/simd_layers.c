@@ -15,7 +15,7 @@
 void SIMD(cpu_embedding_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt_tensor w,
                                  struct slt_tensor tokens)
 {
-    if (y.tokens == 1 || w.dtype == SLT_BF16) {
+    if (y.tokens == 1 || w.dtype != SLT_F32) {
         ref_embedding_forward(ctx, y, w, tokens);
         return;
     }

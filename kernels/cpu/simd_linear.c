@@ -1,9 +1,7 @@
 // The inner loops of linear products that a GEMM library does not do well: few tokens, where
 // reading w once at memory speed is all that counts, and transposition.
 #include "kernels/cpu/product.h"
-#include "kernels/cpu/simd.h"
-
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#include "kernels/cpu/simd_math.h"
 
 #if VL == 16
 #define ZIP_LOW  0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23
@@ -16,49 +14,158 @@
 #define ZIP_HIGH 2, 6, 3, 7
 #endif
 
-// tokens is a constant wherever this is inlined.
-ALWAYS_INLINE void dot_tokens(const struct cpu_dots *d, const int tokens)
+// ---- Few tokens ----
+
+// Rows that are multiplied at once, and sums of each of them and each token: as many streams from
+// memory, and multiply-adds that need not wait for each other, as registers allow.
+#define ROWS_OF(tokens)  ((tokens) == 1 ? 4 : 2)
+#define PARTS_OF(tokens) ((tokens) <= 2 ? 2 : 1)
+// The same of weights in codes, one row at a time.
+#define CODED_PARTS_OF(tokens) ((tokens) <= 2 ? 4 : 2)
+
+// The first n values at from, zeros behind them.
+ALWAYS_INLINE vf first_floats(const float *from, int64_t n)
 {
-    enum { UNROLL = 4 };
-    const int64_t rows = d->rows, in = d->in, ld_w = d->ld_w, ld_y = d->ld_y;
-    const float *w = d->w, *x = d->x;
-    const float alpha = d->alpha, beta = d->beta;
-    float *y = d->y;
-    for (int64_t row = 0; row < rows; row++, w += ld_w, y += ld_y) {
-        vf sum[CPU_DOT_TOKENS][UNROLL] = {{{0}}};
-        int64_t i = 0;
-        for (; i + UNROLL * VL <= in; i += UNROLL * VL)
-            for (int u = 0; u < UNROLL; u++)
+    float lanes[VL] = {0};
+    memcpy(lanes, from, (size_t)n * sizeof *from);
+    return vf_load(lanes);
+}
+
+ALWAYS_INLINE vf first_codes(const int8_t *from, int64_t n)
+{
+    int8_t lanes[VL] = {0};
+    memcpy(lanes, from, (size_t)n);
+    return vf_from_i8(lanes);
+}
+
+// sum[t * VL + r] = vectors whose elements add up to the product of row r of w with token t. rows,
+// tokens and parts are constants wherever this is inlined.
+ALWAYS_INLINE void dot_floats(vf *sum, const struct cpu_dots *d, int64_t row, const int rows,
+                              const int tokens, const int parts)
+{
+    const int64_t in = d->in, ld = d->ld_w;
+    const float *w = d->w + row * ld, *x = d->x;
+    vf part[4][CPU_DOT_TOKENS][2] = {{{{0}}}};
+    int64_t i = 0;
+    for (; i + parts * VL <= in; i += parts * VL)
+        for (int p = 0; p < parts; p++)
+            for (int r = 0; r < rows; r++) {
+                const vf here = vf_load(w + r * ld + i + p * VL);
                 for (int t = 0; t < tokens; t++)
-                    sum[t][u] += vf_load(w + i + u * VL) * vf_load(x + t * in + i + u * VL);
+                    part[r][t][p] += here * vf_load(x + t * in + i + p * VL);
+            }
+    for (; i < in; i += VL) {
+        const int64_t n = in - i < VL ? in - i : VL;
+        for (int r = 0; r < rows; r++) {
+            const vf here = first_floats(w + r * ld + i, n);
+            for (int t = 0; t < tokens; t++)
+                part[r][t][0] += here * first_floats(x + t * in + i, n);
+        }
+    }
+    for (int r = 0; r < rows; r++)
+        for (int t = 0; t < tokens; t++)
+            sum[t * VL + r] = parts == 2 ? part[r][t][0] + part[r][t][1] : part[r][t][0];
+}
+
+// sum[t * VL] likewise, for one row of codes: the sum of each block is multiplied by its scale.
+// tokens and parts are constants wherever this is inlined.
+ALWAYS_INLINE void dot_codes(vf *sum, const struct cpu_dots *d, int64_t row, const int tokens,
+                             const int parts)
+{
+    const struct cpu_coded *w = &d->coded;
+    const int64_t in = d->in, at = w->lead + row * in;
+    const int8_t *code = w->code + row * in;
+    const float *x = d->x, *absmax = w->absmax + at / w->block;
+    int64_t left = w->block - at % w->block; // of the block
+    vf all[CPU_DOT_TOKENS] = {{0}};
+    for (int64_t i = 0, end; i < in; i = end, left = w->block) {
+        const float scale = *absmax++ / 127;
+        vf part[CPU_DOT_TOKENS][4] = {{{0}}};
+        end = left < in - i ? i + left : in;
+        for (; i + parts * VL <= end; i += parts * VL)
+            for (int p = 0; p < parts; p++) {
+                const vf here = vf_from_i8(code + i + p * VL);
+                for (int t = 0; t < tokens; t++)
+                    part[t][p] += here * vf_load(x + t * in + i + p * VL);
+            }
+        for (; i < end; i += VL) {
+            const int64_t n = end - i < VL ? end - i : VL;
+            const vf here = first_codes(code + i, n);
+            for (int t = 0; t < tokens; t++)
+                part[t][0] += here * first_floats(x + t * in + i, n);
+        }
         for (int t = 0; t < tokens; t++) {
-            const vf all = (sum[t][0] + sum[t][1]) + (sum[t][2] + sum[t][3]);
-            float total = 0;
-            for (int lane = 0; lane < VL; lane++)
-                total += all[lane];
-            for (int64_t k = i; k < in; k++)
-                total += w[k] * x[t * in + k];
-            y[t] = (beta == 0 ? 0 : beta * y[t]) + alpha * total;
+            for (int p = 1; p < parts; p++)
+                part[t][0] += part[t][p];
+            all[t] += scale * part[t][0];
+        }
+    }
+    for (int t = 0; t < tokens; t++)
+        sum[t * VL] = all[t];
+}
+
+// As many rows as a vector has elements share the additions across vectors. tokens and coded are
+// constants wherever this is inlined.
+ALWAYS_INLINE void dot_tokens(const struct cpu_dots *d, const int tokens, const bool coded)
+{
+    const int at_once = ROWS_OF(tokens);
+    const int64_t last = d->first + d->rows;
+    for (int64_t row = d->first; row < last; row += VL) {
+        const int64_t n = last - row < VL ? last - row : VL;
+        vf sum[CPU_DOT_TOKENS * VL] = {{0}};
+        int64_t r = 0;
+        for (; coded && r < n; r++)
+            dot_codes(sum + r, d, row + r, tokens, CODED_PARTS_OF(tokens));
+        for (; r + at_once <= n; r += at_once)
+            dot_floats(sum + r, d, row + r, at_once, tokens, PARTS_OF(tokens));
+        for (; r < n; r++)
+            dot_floats(sum + r, d, row + r, 1, tokens, PARTS_OF(tokens));
+        for (int t = 0; t < tokens; t++) {
+            float all[VL];
+            vf_store(all, vf_sum_each(sum + t * VL));
+            for (r = 0; r < n; r++) {
+                float *y = d->y + (row + r) * d->ld_y + t;
+                *y = (d->beta == 0 ? 0 : d->beta * *y) + d->alpha * all[r];
+            }
         }
     }
 }
 
 static void dot_rows(const struct cpu_dots *d)
 {
+    const bool coded = d->w == NULL;
     switch (d->tokens) {
     case 1:
-        dot_tokens(d, 1);
+        coded ? dot_tokens(d, 1, true) : dot_tokens(d, 1, false);
         break;
     case 2:
-        dot_tokens(d, 2);
+        coded ? dot_tokens(d, 2, true) : dot_tokens(d, 2, false);
         break;
     case 3:
-        dot_tokens(d, 3);
+        coded ? dot_tokens(d, 3, true) : dot_tokens(d, 3, false);
         break;
     default:
-        dot_tokens(d, 4);
+        coded ? dot_tokens(d, 4, true) : dot_tokens(d, 4, false);
     }
 }
+
+static void decode(float *to, const struct cpu_coded *from, int64_t first, int64_t count)
+{
+    const int64_t at = from->lead + first;
+    const int8_t *code = from->code + first;
+    const float *absmax = from->absmax + at / from->block;
+    int64_t left = from->block - at % from->block;
+    for (int64_t i = 0, end; i < count; i = end, left = from->block) {
+        const float scale = *absmax++;
+        end = left < count - i ? i + left : count;
+        for (; i + VL <= end; i += VL)
+            vf_store(to + i, vf_from_i8(code + i) / 127 * scale);
+        for (; i < end; i++)
+            to[i] = (float)code[i] / 127 * scale;
+    }
+}
+
+// ---- Transposition ----
 
 // Transposes the VL x VL floats of v: each round interleaves its halves.
 ALWAYS_INLINE void transpose_registers(vf v[VL])
@@ -110,4 +217,4 @@ static void transpose(float *to, int64_t ld_to, float beta, const float *from, i
         }
 }
 
-const struct cpu_linear_kernels SIMD(cpu_linear_kernels) = {dot_rows, transpose};
+const struct cpu_linear_kernels SIMD(cpu_linear_kernels) = {dot_rows, decode, transpose};

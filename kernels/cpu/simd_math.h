@@ -8,6 +8,23 @@
 #include <immintrin.h>
 #endif
 
+// VL signed bytes as floats.
+static inline vf vf_from_i8(const int8_t *p)
+{
+#if defined(__AVX512F__)
+    return _mm512_cvtepi32_ps(
+        _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)(const void *)p)));
+#elif defined(__AVX2__)
+    return _mm256_cvtepi32_ps(
+        _mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)(const void *)p)));
+#else
+    vf v;
+    for (int i = 0; i < VL; i++)
+        v[i] = (float)p[i];
+    return v;
+#endif
+}
+
 // Lane by lane a > b ? a : b; min: a < b ? a : b. So b where one of them is NaN.
 static inline vf vf_max(vf a, vf b)
 {
@@ -57,6 +74,16 @@ static inline vf vf_exp(vf y)
 static inline vf vf_sigmoid(vf x)
 {
     return 1.0f / (1.0f + vf_exp(-x));
+}
+
+// The first n elements of v, zeros for the others; lane is 0, 1, 2, ...
+static inline vf vf_first(vf v, vi lane, int32_t n)
+{
+    vi bits;
+    memcpy(&bits, &v, sizeof bits);
+    bits &= lane < n;
+    memcpy(&v, &bits, sizeof v);
+    return v;
 }
 
 // The sum of a vector's elements, in a fixed order.

@@ -4,8 +4,6 @@
 #include "kernels/cpu/product.h"
 #include "kernels/cpu/simd_math.h"
 
-#define ALWAYS_INLINE static inline __attribute__((always_inline))
-
 // Sums of a row of y, added up at its end, so that a multiply-add need not wait for the one before.
 #define PARTS 2
 
@@ -104,20 +102,65 @@ static void rows(float *y, int64_t ld, const float *x, int64_t tile, int64_t tok
         rows_tile(y, ld, x, tokens, s, CPU_TILE_NARROW / VL, false);
 }
 
+// Where rows are short, their ends, which no processor foresees, cost more than their products. So
+// the products of VL rows are worked out in one loop, and then added up in equally many steps for
+// each of them.
+#define PRODUCTS 2048 // of VL rows, at most
+
+// wide is a constant wherever this is inlined, here and below.
+ALWAYS_INLINE float long_row(const float *x, const struct cpu_sparse_rows *s, int64_t row,
+                             const bool wide)
+{
+    const int64_t end = s->row_start[row + 1];
+    int64_t k = s->row_start[row];
+    float sum[4] = {0};
+    for (; k + 4 <= end; k += 4)
+        for (int i = 0; i < 4; i++)
+            sum[i] += s->value[k + i] * x[column_at(s->column, k + i, wide)];
+    for (; k < end; k++)
+        sum[0] += s->value[k] * x[column_at(s->column, k, wide)];
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+// y (VL) += the sums of the rows from row on.
+ALWAYS_INLINE void short_rows(float *y, const float *x, const struct cpu_sparse_rows *s,
+                              int64_t row, const bool wide)
+{
+    const int64_t *start = s->row_start + row, first = start[0];
+    float product[PRODUCTS + VL];
+    vf sum[VL] = {{0}};
+    vi lane;
+    int64_t most = 0;
+    for (int i = 0; i < VL; i++) {
+        lane[i] = i;
+        most = start[i + 1] - start[i] > most ? start[i + 1] - start[i] : most;
+    }
+    for (int64_t k = first; k < start[VL]; k++)
+        product[k - first] = s->value[k] * x[column_at(s->column, k, wide)];
+    memset(product + (start[VL] - first), 0, VL * sizeof *product);
+    for (int64_t done = 0; done < most; done += VL)
+        for (int i = 0; i < VL; i++) {
+            const int64_t left = start[i + 1] - start[i] - done;
+            const vf here = vf_load(product + (start[i] - first + (left > 0 ? done : 0)));
+            sum[i] += vf_first(here, lane, (int32_t)left);
+        }
+    vf_store(y, vf_load(y) + vf_sum_each(sum));
+}
+
 ALWAYS_INLINE void one_token(float *y, const float *x, const struct cpu_sparse_rows *s,
                              const bool wide)
 {
-    for (int64_t row = s->first; row < s->last; row++, y++) {
-        const int64_t end = s->row_start[row + 1];
-        int64_t k = s->row_start[row];
-        float sum[4] = {0};
-        for (; k + 4 <= end; k += 4)
-            for (int i = 0; i < 4; i++)
-                sum[i] += s->value[k + i] * x[column_at(s->column, k + i, wide)];
-        for (; k < end; k++)
-            sum[0] += s->value[k] * x[column_at(s->column, k, wide)];
-        *y += (sum[0] + sum[1]) + (sum[2] + sum[3]);
+    int64_t row = s->first;
+    for (; row + VL <= s->last; row += VL, y += VL) {
+        if (s->row_start[row + VL] - s->row_start[row] <= PRODUCTS) {
+            short_rows(y, x, s, row, wide);
+            continue;
+        }
+        for (int i = 0; i < VL; i++)
+            y[i] += long_row(x, s, row + i, wide);
     }
+    for (; row < s->last; row++, y++)
+        *y += long_row(x, s, row, wide);
 }
 
 static void rows_one(float *y, const float *x, const struct cpu_sparse_rows *s)

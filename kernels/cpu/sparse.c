@@ -8,12 +8,6 @@
 #define CACHE_BYTES (640 << 10) // of the second-level cache, for packed tiles
 #define MAX_CHUNKS  4           // of the tokens, each with its own sums of dvalues
 
-// Share i of n things in so many shares: [share(n, shares, i), share(n, shares, i + 1)).
-static int64_t share(int64_t n, int64_t shares, int64_t i)
-{
-    return n * i / shares;
-}
-
 static int64_t divide_up(int64_t n, int64_t by)
 {
     return (n + by - 1) / by;
@@ -100,11 +94,12 @@ static void forward_one(const struct slt_ctx *ctx, float *y, const float *x,
                         struct cpu_sparse_rows all, int64_t rows)
 {
     const struct cpu_sparse_kernels *kernels = ctx->isa->sparse;
+    const int64_t unit = 16, units = divide_up(rows, unit); // rows that are summed up together
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int i = 0; i < ctx->threads; i++) {
         struct cpu_sparse_rows s = all;
-        s.first = share(rows, ctx->threads, i);
-        s.last = share(rows, ctx->threads, i + 1);
+        s.first = cpu_share(units, ctx->threads, i) * unit;
+        s.last = cpu_at_most(cpu_share(units, ctx->threads, i + 1) * unit, rows);
         kernels->rows_one(y + s.first, x, &s);
     }
 }
@@ -133,13 +128,13 @@ void cpu_sparse_forward(struct slt_ctx *ctx, struct slt_act y, struct slt_act x,
     for (int i = 0; i < ctx->threads; i++) {
         float *packed = (float *)(ctx->work + (uint64_t)i * packed_stride);
         int64_t packed_tile = -1;
-        const int64_t last = share(tiles * shares, ctx->threads, i + 1);
-        for (int64_t task = share(tiles * shares, ctx->threads, i); task < last; task++) {
+        const int64_t last = cpu_share(tiles * shares, ctx->threads, i + 1);
+        for (int64_t task = cpu_share(tiles * shares, ctx->threads, i); task < last; task++) {
             const int64_t t = task / shares * tile, left = x.tokens - t;
             const int64_t tokens = left < tile ? left : tile;
             struct cpu_sparse_rows mine = all;
-            mine.first = share(s.rows, shares, task % shares);
-            mine.last = share(s.rows, shares, task % shares + 1);
+            mine.first = cpu_share(s.rows, shares, task % shares);
+            mine.last = cpu_share(s.rows, shares, task % shares + 1);
             if (packed_tile != t)
                 kernels->pack(packed, tile, cpu_act(x) + t, ld, s.cols, tokens);
             packed_tile = t;
@@ -230,10 +225,10 @@ static void walk_chunk(const struct backward *b, int64_t chunk, int64_t number, 
 {
     const struct by_columns *c = &b->by_columns;
     const int64_t tile = b->layout.tile, tiles = divide_up(b->tokens, tile);
-    const int64_t first = share(c->cols, b->shares, number);
-    const int64_t last = share(c->cols, b->shares, number + 1);
-    const int64_t from = share(tiles, b->layout.chunks, chunk);
-    const int64_t to = share(tiles, b->layout.chunks, chunk + 1);
+    const int64_t first = cpu_share(c->cols, b->shares, number);
+    const int64_t last = cpu_share(c->cols, b->shares, number + 1);
+    const int64_t from = cpu_share(tiles, b->layout.chunks, chunk);
+    const int64_t to = cpu_share(tiles, b->layout.chunks, chunk + 1);
     for (int64_t t = from * tile; t < to * tile; t += tile)
         for (int64_t block = 0; block < c->blocks; block++) {
             const int64_t row = block * c->block, left = c->rows - row;
@@ -276,7 +271,7 @@ static void run_backward(struct backward *b, const struct cpu_sparse_rows *s)
     {
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < threads; i++)
-            count_columns(c, s, share(c->cols, threads, i), share(c->cols, threads, i + 1));
+            count_columns(c, s, cpu_share(c->cols, threads, i), cpu_share(c->cols, threads, i + 1));
 #pragma omp single
         {
             c->start[0] = c->start[1] = 0;
@@ -285,18 +280,18 @@ static void run_backward(struct backward *b, const struct cpu_sparse_rows *s)
         }
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < threads; i++)
-            place_columns(c, s, share(c->cols, threads, i), share(c->cols, threads, i + 1));
+            place_columns(c, s, cpu_share(c->cols, threads, i), cpu_share(c->cols, threads, i + 1));
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < threads; i++) {
             float *packed = (float *)(b->packed + (uint64_t)i * b->layout.packed_stride);
-            const int64_t last = share(tasks, threads, i + 1);
-            for (int64_t task = share(tasks, threads, i); task < last; task++)
+            const int64_t last = cpu_share(tasks, threads, i + 1);
+            for (int64_t task = cpu_share(tasks, threads, i); task < last; task++)
                 walk_chunk(b, task / b->shares, task % b->shares, packed);
         }
 #pragma omp for schedule(static)
         for (int64_t i = 0; i < threads; i++)
             if (b->dvalues)
-                store_sums(b, share(b->nnz, threads, i), share(b->nnz, threads, i + 1));
+                store_sums(b, cpu_share(b->nnz, threads, i), cpu_share(b->nnz, threads, i + 1));
     }
 }
 

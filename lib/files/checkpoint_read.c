@@ -391,6 +391,23 @@ int slt_checkpoint_read(struct slt_checkpoint_reader *reader, void *data, size_t
     return remember(r, rc, &local, err);
 }
 
+int slt_checkpoint_read_codes(struct slt_checkpoint_reader *reader, void *codes, size_t bytes,
+                              const float **absmax, struct slt_error *err)
+{
+    struct slt_checkpoint_reader *r = reader;
+    if (r->failure.code != 0)
+        return slt_error_copy(err, &r->failure);
+    if (!r->decoding || bytes > r->left)
+        return slt_error_set(err, SLT_ERR_RANGE, "'%s': %zu bytes of codes wanted, %llu left",
+                             r->name, bytes, r->decoding ? (unsigned long long)r->left : 0);
+    struct slt_error local = {0};
+    const int rc = slt_archive_in_read(r->archive, codes, bytes, &local);
+    *absmax = r->dequantizer.absmax;
+    r->left -= rc == 0 ? bytes : 0;
+    r->values_left = 0;
+    return remember(r, rc, &local, err);
+}
+
 int slt_checkpoint_verify(struct slt_checkpoint_reader *reader, struct slt_error *err)
 {
     enum slt_section section;

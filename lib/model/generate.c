@@ -30,8 +30,11 @@ int slt_generator_create(struct slt_generator **generator, struct slt_device *de
                          const struct slt_sampling *sampling, struct slt_error *err)
 {
     const struct slt_config *c = slt_checkpoint_config(reader);
-    const struct slt_model_shape shape = {
-        .batch = 1, .seq = capacity < PREFILL ? capacity : PREFILL, .cache = capacity, .logits = 1};
+    const struct slt_model_shape shape = {.batch = 1,
+                                          .seq = capacity < PREFILL ? capacity : PREFILL,
+                                          .cache = capacity,
+                                          .logits = 1,
+                                          .codes = true};
     struct slt_generator *g = calloc(1, sizeof *g);
     int more, rc;
     if (g == NULL)

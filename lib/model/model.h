@@ -46,6 +46,8 @@ struct slt_model_shape {
     enum slt_route route;         // auto, or forced for all groups
     enum slt_recompute recompute; // in training
     bool bf16;                    // weights but those of norms are kept in BF16; dtype is F32
+    bool codes;                   // without training: weights of a model in int8 stay in its codes,
+                                  // where the device computes with them
     bool unpacks;                 // weights in BF16 are asked for in F32 (slt_model_unpack)
     unsigned trains;              // bits 1 << role that are trained; 0: all
     int64_t projected;            // the most rows of a projector that a gradient is lent with, or 0
@@ -74,6 +76,7 @@ struct slt_model {
     struct slt_config config;
     enum slt_dtype dtype;        // of gradients, norms and sums
     enum slt_dtype weight_dtype; // of all other weights: dtype, or BF16
+    bool coded;                  // weights that can be are in I8
     enum slt_dtype act_dtype;    // of activations: dtype, or BF16 where the backend computes with
                                  // BF16 weights as they are
     struct slt_memory memory;

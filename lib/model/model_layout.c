@@ -110,7 +110,7 @@ static int reserve_group(struct slt_model *m, const struct slt_group *g, int64_t
                          int64_t projected, struct slt_error *err)
 {
     struct slt_op_shape s = {.tokens = t, .in = g->shape.in, .out = g->rows};
-    s.nnz = projected * max64(g->shape.in, g->rows);
+    s.nnz = m->coded ? g->rows * g->shape.in : projected * max64(g->shape.in, g->rows);
     int rc = reserve_workspace(m, SLT_OP_LINEAR, s, err);
     s.nnz = g->support.nnz;
     if (rc == 0 && s.nnz > 0)
@@ -203,6 +203,9 @@ int slt_model_prepare(struct slt_model **model, const struct slt_device *device,
     m->weight_dtype = shape->bf16 ? SLT_BF16 : dtype;
     m->act_dtype =
         slt_model_computes_in(m, SLT_OP_LINEAR, m->weight_dtype) ? m->weight_dtype : dtype;
+    m->coded = shape->codes && config->quantization.type == SLT_QUANT_INT8 &&
+               slt_model_computes_in(m, SLT_OP_LINEAR, SLT_I8) &&
+               slt_model_computes_in(m, SLT_OP_EMBEDDING, SLT_I8);
     m->training = shape->training;
     m->trains = shape->trains != 0 ? shape->trains : ~0u;
     m->recompute = shape->training ? shape->recompute : SLT_RECOMPUTE_NONE;

@@ -3,9 +3,11 @@
 #include <string.h>
 
 #include "core/bfloat.h"
+#include "core/least.h"
 #include "files/param_tensors.h"
 #include "model/model.h"
 #include "model/support.h"
+#include "slt/quantize.h"
 
 #define RUN 4096 // BF16 elements that are converted at once on the host
 
@@ -72,10 +74,39 @@ static int take_values(void *user, const float *values, int64_t count, struct sl
     return 0;
 }
 
+// The codes of a quantized tensor, and the scales of its blocks.
+static int load_codes(struct slt_model *m, const struct slt_param *p,
+                      struct slt_checkpoint_reader *reader, struct slt_error *err)
+{
+    enum { CHUNK = 1 << 20 };
+    const struct slt_tensor t = m->part[p->part].value;
+    const int64_t count = p->info.rows * p->info.cols;
+    const float *absmax = NULL;
+    char *codes = malloc(CHUNK);
+    int rc = codes != NULL ? 0
+                           : slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a buffer for '%s'",
+                                           slt_checkpoint_name(reader));
+    for (int64_t at = 0, n; rc == 0 && at < count; at += n) {
+        n = slt_least(count - at, CHUNK);
+        if ((rc = slt_checkpoint_read_codes(reader, codes, (size_t)n, &absmax, err)) == 0)
+            m->ops->write(m->ctx, t.buffer, t.offset + (uint64_t)(p->first + at), codes,
+                          (uint64_t)n);
+    }
+    const uint64_t first = (uint64_t)(p->first / t.block) * sizeof *absmax;
+    const int64_t blocks = slt_quant_blocks(&m->config.quantization, count);
+    if (rc == 0)
+        m->ops->write(m->ctx, t.buffer, t.absmax + first, absmax,
+                      (uint64_t)blocks * sizeof *absmax);
+    free(codes);
+    return rc;
+}
+
 static int load_tensor(struct slt_model *m, const struct slt_param *p,
                        struct slt_checkpoint_reader *reader, struct slt_error *err)
 {
     struct loading l = {.model = m, .param = p, .at = p->first};
+    if (m->part[p->part].value.dtype == SLT_I8)
+        return load_codes(m, p, reader, err);
     return slt_values_read(reader, p->info.rows * p->info.cols, take_values, &l, NULL, err);
 }
 

@@ -2,17 +2,35 @@
 #include "config/linear_kind.h"
 #include "model/bands.h"
 #include "model/layout.h"
+#include "slt/quantize.h"
 #include "slt/support.h"
+
+// A part, whose values are kept in the codes of the file if coded is set.
+static int add_part_coded(struct slt_model *m, enum slt_role role, int64_t rows, int64_t cols,
+                          bool coded)
+{
+    struct slt_part *part = &m->part[m->part_count];
+    const int64_t block = m->config.quantization.block;
+    *part =
+        (struct slt_part){.role = role, .unit = m->part_count, .frozen = !(m->trains >> role & 1)};
+    part->value = slt_memory_tensor(&m->memory, SLT_REGION_WEIGHTS,
+                                    coded                   ? SLT_I8
+                                    : role == SLT_ROLE_NORM ? m->dtype
+                                                            : m->weight_dtype,
+                                    rows, cols);
+    if (coded) {
+        const struct slt_tensor absmax =
+            slt_memory_tensor(&m->memory, SLT_REGION_WEIGHTS, SLT_F32, 1,
+                              slt_quant_blocks(&m->config.quantization, rows * cols));
+        part->value.absmax = absmax.offset;
+        part->value.block = block;
+    }
+    return m->part_count++;
+}
 
 static int add_part(struct slt_model *m, enum slt_role role, int64_t rows, int64_t cols)
 {
-    m->part[m->part_count] = (struct slt_part){
-        .role = role,
-        .unit = m->part_count,
-        .frozen = !(m->trains >> role & 1),
-        .value = slt_memory_tensor(&m->memory, SLT_REGION_WEIGHTS,
-                                   role == SLT_ROLE_NORM ? m->dtype : m->weight_dtype, rows, cols)};
-    return m->part_count++;
+    return add_part_coded(m, role, rows, cols, m->coded && role != SLT_ROLE_NORM);
 }
 
 // ---- Groups ----
@@ -74,6 +92,25 @@ static struct slt_tensor *tensor_of(struct slt_group *g, enum slt_role role, int
     }
 }
 
+// Elements of member i in its group's tensor of a role with as many in every layout.
+static int64_t factor_elements(const struct slt_group *g, enum slt_role role, int i)
+{
+    const int64_t in = g->shape.in, out = g->shape.out[i];
+    return role == SLT_ROLE_WEIGHT   ? out * in
+           : role == SLT_ROLE_LORA_A ? g->rank * in
+                                     : out * g->rank;
+}
+
+// Whether a group's tensor can be kept in codes: products of sparse matrices take none, and every
+// member's blocks have to be blocks of the stacked tensor.
+static bool can_be_coded(const struct slt_model *m, const struct slt_group *g, enum slt_role role)
+{
+    bool can = m->coded && role != SLT_ROLE_SPARSE;
+    for (int i = 0; can && i + 1 < g->shape.members; i++)
+        can = factor_elements(g, role, i) % m->config.quantization.block == 0;
+    return can;
+}
+
 static void layout_group(struct slt_model *m, struct slt_group *g, int64_t layer, int kind,
                          int64_t tokens)
 {
@@ -96,7 +133,7 @@ static void layout_group(struct slt_model *m, struct slt_group *g, int64_t layer
         int *part;
         stacked_shape(&rows, &cols, g, t->role);
         struct slt_tensor *tensor = tensor_of(g, t->role, &part);
-        *part = add_part(m, t->role, rows, cols);
+        *part = add_part_coded(m, t->role, rows, cols, can_be_coded(m, g, t->role));
         *tensor = m->part[*part].value;
         m->part[*part].unit = g->first_part;
         m->part[*part].frozen |= t->frozen;
@@ -109,21 +146,12 @@ static void layout_group(struct slt_model *m, struct slt_group *g, int64_t layer
 
 // ---- The whole ----
 
-// Elements that another member's tensor has, of the role of a parameter.
-static int64_t member_elements(const struct slt_param_info *p, const struct slt_group *g,
-                               int member)
+// Elements of member i of a group in the part that a parameter lies in.
+static int64_t member_elements(const struct slt_param_info *p, const struct slt_group *g, int i)
 {
-    const int64_t out = g->shape.out[member], in = g->shape.in;
-    switch (p->role) {
-    case SLT_ROLE_WEIGHT:
-        return out * in;
-    case SLT_ROLE_LORA_A:
-        return g->rank * in;
-    case SLT_ROLE_LORA_B:
-        return out * g->rank;
-    default:
-        return slt_support_count(&p->form.support, p->form.density, out, in);
-    }
+    return p->role == SLT_ROLE_SPARSE || p->role == SLT_ROLE_INDEX
+               ? slt_support_count(&p->form.support, p->form.density, g->shape.out[i], g->shape.in)
+               : factor_elements(g, p->role, i);
 }
 
 // The part that holds a parameter, and where in it.

@@ -74,8 +74,8 @@ static struct slt_tensor tensor_with(const struct backend *b, enum slt_dtype dty
 }
 
 // values in the type that weights have.
-static struct slt_tensor weight_with(const struct backend *b, int64_t rows, int64_t cols,
-                                     const float *values)
+static inline struct slt_tensor weight_with(const struct backend *b, int64_t rows, int64_t cols,
+                                            const float *values)
 {
     if (b->compute != SLT_BF16)
         return tensor_with(b, SLT_F32, rows, cols, values);
@@ -111,7 +111,7 @@ static float *act_values(const struct backend *b, struct slt_act act)
     return v;
 }
 
-static float *tensor_values(const struct backend *b, struct slt_tensor t)
+static inline float *tensor_values(const struct backend *b, struct slt_tensor t)
 {
     const int64_t n = t.rows * t.cols;
     float *v = malloc((size_t)(n + 1) * sizeof *v);

@@ -91,16 +91,18 @@ static void test_limits(const struct slt_ops *ops, enum slt_dtype dtype, const s
 #define TEST_LIMITS(ops, dtype, limits)                                                            \
     test_limits(ops, dtype, limits, sizeof limits / sizeof *limits)
 
-// Of each type, whether a backend computes in it and whether it has bands in it (SLT_DTYPE_COUNT:
-// in none).
+// Of each type, whether a backend computes in it, whether it has bands in it (SLT_DTYPE_COUNT: in
+// none), and whether it takes weights in codes.
 static void test_types(const struct slt_ops *ops, enum slt_dtype own, enum slt_dtype other,
-                       enum slt_dtype in_bands)
+                       enum slt_dtype in_bands, bool codes)
 {
     struct device d = device_open(ops, own, 1);
     for (int type = 0; type < SLT_DTYPE_COUNT; type++)
         for (int op = 0; op <= SLT_OP_ADAM; op++) {
             const struct slt_op_shape shape = {.dtype = (enum slt_dtype)type};
-            const bool can = shape.dtype == own || shape.dtype == other;
+            const bool coded = op == SLT_OP_EMBEDDING || op == SLT_OP_LINEAR;
+            const bool can =
+                shape.dtype == SLT_I8 ? codes && coded : shape.dtype == own || shape.dtype == other;
             const bool want = op == SLT_OP_BANDS ? shape.dtype == in_bands : can;
             CHECK(ops->supports(d.ctx, (enum slt_op)op, &shape) == want, "%s, operation %d in %s",
                   ops->name, op, slt_dtype_name(shape.dtype));
@@ -160,16 +162,16 @@ int main(void)
         const struct slt_ops *ops = slt_cpu_ops(isas[i]);
         if (ops == NULL)
             continue;
-        test_types(ops, SLT_F32, SLT_F32, SLT_F32);
+        test_types(ops, SLT_F32, SLT_F32, SLT_F32, true);
         TEST_LIMITS(ops, SLT_F32, common);
         TEST_LIMITS(ops, SLT_F32, cpu);
     }
-    test_types(&slt_cpu_reference_ops, SLT_F32, SLT_F32, SLT_DTYPE_COUNT);
+    test_types(&slt_cpu_reference_ops, SLT_F32, SLT_F32, SLT_DTYPE_COUNT, true);
     TEST_LIMITS(&slt_cpu_reference_ops, SLT_F32, common);
-    test_types(&slt_cpu_reference_f64_ops, SLT_F64, SLT_F64, SLT_DTYPE_COUNT);
+    test_types(&slt_cpu_reference_f64_ops, SLT_F64, SLT_F64, SLT_DTYPE_COUNT, true);
     TEST_LIMITS(&slt_cpu_reference_f64_ops, SLT_F64, common);
     if (emulated_ops() != NULL) {
-        test_types(emulated_ops(), SLT_F32, SLT_BF16, SLT_BF16);
+        test_types(emulated_ops(), SLT_F32, SLT_BF16, SLT_BF16, false);
         TEST_LIMITS(emulated_ops(), SLT_F32, common);
         TEST_LIMITS(emulated_ops(), SLT_F32, cuda);
         TEST_LIMITS(emulated_ops(), SLT_BF16, cuda);

@@ -59,6 +59,11 @@ slt_checkpoint_tensors(const struct slt_checkpoint_reader *reader, size_t *count
 // Reads the next bytes of the current tensor; fewer than asked for is an error.
 SLT_API int slt_checkpoint_read(struct slt_checkpoint_reader *reader, void *data, size_t bytes,
                                 struct slt_error *err) SLT_CHECK_RESULT;
+// The same of a quantized tensor in place of its values: its codes, and the scales of all its
+// blocks, which the reader owns until the next tensor.
+SLT_API int slt_checkpoint_read_codes(struct slt_checkpoint_reader *reader, void *codes,
+                                      size_t bytes, const float **absmax, struct slt_error *err)
+    SLT_CHECK_RESULT;
 // The text of trainer.json (NUL-terminated, owned by the reader): known once the model's tensors
 // are passed; NULL if none.
 SLT_API const char *slt_checkpoint_trainer(const struct slt_checkpoint_reader *reader);
