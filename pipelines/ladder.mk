@@ -5,7 +5,7 @@
 #           (3 passes); 9m wants 45 M at least.
 # Outputs:  OUT/ladder.tsv: a row for each size and method: mean and deviation of the validation perplexity over SEEDS, the
 #           gap to full-rank with its 95% interval, parameters, passes over the text; OUT/fit.tsv: the gap against size, and
-#           what that says of the paper's sizes. `make ... grid` writes OUT/grid.tsv, the learning rates that LR_<row>
+#           what that says of the paper's sizes; OUT/ladder.svg, the picture of both. `make ... grid` writes OUT/grid.tsv, the learning rates that LR_<row>
 #           below were chosen by: one seed, at the two smallest sizes.
 # Duration: a run of 0.2m takes a minute on one core, of 0.5m five, of 1m fifteen, of 2m three quarters of an hour; make -j
 #           runs as many at once as there are cores. A stopped run goes on where it was.
@@ -19,7 +19,7 @@ SIZES ?= 0.2m 0.5m 1m 2m
 SEEDS ?= 1 2 3
 CORPUS ?=
 VALID ?=
-ROWS ?= full muon galore lowrank sltrain sltrainmuon spectral split
+ROWS ?= full muon galore lowrank sltrain sltrainmuon spectral half halfadam
 GRID_SIZES ?= 0.2m 0.5m
 
 # ---- Sizes: hidden, intermediate, heads, layers; steps of 4096 tokens that make 20 for each weight of the linears ----
@@ -34,7 +34,8 @@ STEPS_1m := 4900
 STEPS_2m := 9076
 STEPS_9m := 43740
 
-# ---- Rows: baselines; the published method; with other steps; with less rank and more positions; then more of these ----
+# ---- Rows ----
+# Baselines; the published method, and with another step; half of the linears' weights with both steps and other starts.
 INIT_full := --method full
 INIT_muon := --method full
 INIT_galore := --method full
@@ -42,41 +43,50 @@ INIT_lowrank := --method lowrank
 INIT_sltrain := --method sltrain
 INIT_sltrainmuon := --method sltrain
 INIT_spectral := --method sltrain
-SPLIT := --method sltrain --budget 0.425 --density 0.128
-INIT_split := $(SPLIT)
-INIT_half := --method sltrain --budget 0.5 --density 0.128
-INIT_dense1 := --method sltrain --budget 0.5 --density 0.1 --dense-layers first
-INIT_svd := $(SPLIT) --start svd
-INIT_rows := $(SPLIT) --support rows
-INIT_channels := $(SPLIT) --support channels
-INIT_block1 := $(SPLIT) --support block:16x1
-INIT_block16 := $(SPLIT) --support block:16x16
+HALF := --method sltrain --budget 0.5 --density
+INIT_half := $(HALF) 0.128
+INIT_halfadam := $(INIT_half)
+INIT_orthogonal := $(HALF) 0.128 --start orthogonal
+INIT_svd := $(HALF) 0.128 --start svd
+INIT_dense1 := $(HALF) 0.1 --dense-layers first
+# Half of the weights, more and less of them in S; other supports.
+INIT_d005 := $(HALF) 0.005
+INIT_d030 := $(HALF) 0.03
+INIT_d200 := $(HALF) 0.2
+INIT_d300 := $(HALF) 0.3
+INIT_d400 := $(HALF) 0.4
+INIT_rows := $(INIT_half) --support rows
+INIT_channels := $(INIT_half) --support channels
+INIT_block1 := $(INIT_half) --support block:16x1
+INIT_block16 := $(INIT_half) --support block:16x16
 
 TRAIN_galore := --optimizer galore
-MUON := --optimizer muon --lr 8e-3
 TRAIN_muon := --optimizer muon --lr 1.6e-2
 TRAIN_spectral := --optimizer spectral --lr 8e-3
-$(foreach r,sltrainmuon split half dense1 svd rows channels block1 block16,$(eval TRAIN_$(r) := $(MUON)))
+OF_MUON := sltrainmuon half orthogonal svd dense1 d005 d030 d200 d300 d400 rows channels block1 block16
+$(foreach r,$(OF_MUON),$(eval TRAIN_$(r) := --optimizer muon --lr 8e-3))
 # The rate that is tuned where it is not --lr.
-$(foreach r,muon sltrainmuon spectral split half dense1 svd rows channels block1 block16,$(eval RATE_$(r) := spectral-lr))
+$(foreach r,muon spectral $(OF_MUON),$(eval RATE_$(r) := spectral-lr))
 
 # Peak learning rates: the best of the grid at the two smallest sizes together, the same at every size.
 LR_full ?= 4e-3
 LR_galore ?= 2e-2
 LR_lowrank ?= 8e-3
 LR_sltrain ?= 8e-3
-$(foreach r,muon sltrainmuon spectral split half dense1 svd rows channels block1 block16,$(eval LR_$(r) ?= 2e-2))
+LR_halfadam ?= 8e-3
+$(foreach r,muon spectral $(OF_MUON),$(eval LR_$(r) ?= 2e-2))
 GRID_full ?= 2e-3 4e-3 8e-3
 GRID_galore ?= 1e-2 2e-2 4e-2
 GRID_lowrank ?= 4e-3 8e-3 1.6e-2
 GRID_sltrain ?= 4e-3 8e-3 1.6e-2
-$(foreach r,muon sltrainmuon spectral split,$(eval GRID_$(r) ?= 1e-2 2e-2 4e-2))
+GRID_halfadam ?= 4e-3 8e-3 1.6e-2
+$(foreach r,muon sltrainmuon spectral half,$(eval GRID_$(r) ?= 1e-2 2e-2 4e-2))
 
 # ---- Rules ----
 .DELETE_ON_ERROR:
 .PHONY: all grid FORCE
-all: $(OUT)/ladder.tsv $(OUT)/fit.tsv
-	@for table in $^; do column -t -s "$$(printf '\t')" $$table 2>/dev/null || cat $$table; done
+all: $(OUT)/ladder.tsv $(OUT)/fit.tsv $(OUT)/ladder.svg
+	@for table in $(OUT)/ladder.tsv $(OUT)/fit.tsv; do column -t -s "$$(printf '\t')" $$table 2>/dev/null || cat $$table; done
 grid: $(OUT)/grid.tsv
 	@column -t -s "$$(printf '\t')" $< 2>/dev/null || cat $<
 
@@ -129,6 +139,9 @@ $(OUT)/ladder.tsv: $(RUNS:=.eval) FORCE
 
 $(OUT)/fit.tsv: $(RUNS:=.eval) FORCE
 	@pipelines/ladder-table --fit $(RUNS) >$@
+
+$(OUT)/ladder.svg: $(OUT)/ladder.tsv $(OUT)/fit.tsv
+	@pipelines/ladder-picture $^ >$@
 
 $(OUT)/grid.tsv: $(GRID_RUNS:=.eval) FORCE
 	@pipelines/ladder-table $(GRID_RUNS) >$@

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """Training speed of the same models in PyTorch, for tests/bench/gpu: tokens per second of the median step.
 
-usage: gpu_peer.py METHOD HIDDEN INTERMEDIATE HEADS LAYERS VOCAB RANK DENSITY BATCH SEQ STEPS [DEVICE]
+usage: train_peer.py METHOD HIDDEN INTERMEDIATE HEADS LAYERS VOCAB RANK DENSITY BATCH SEQ STEPS [DEVICE]
 
-METHOD full: a LLaMA of nn.Linear layers, compiled, bfloat16, fused AdamW, scaled_dot_product_attention.
+METHOD full: a LLaMA of nn.Linear layers, compiled, scaled_dot_product_attention, AdamW (fused), in bfloat16; on a CPU in
+float32.
 METHOD sltrain: the same in eager mode with linears that do what the method's published implementation does: build
 W = alpha/r B A, add the values of S at its flat int64 positions, multiply; backward forms dW and reads the factors'
 gradients and, by a gather, the values' gradient off it.
@@ -116,10 +117,10 @@ def main():
         return nn.Linear(inputs, outputs, bias=False)
 
     with torch.device(device):
-        model = Llama(d, f, heads, layers, vocab, seq, linear).to(torch.bfloat16)
+        model = Llama(d, f, heads, layers, vocab, seq, linear).to(torch.bfloat16 if device == "cuda" else torch.float32)
         tokens = torch.randint(vocab, (batch, seq + 1))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0, fused=device == "cuda")
-    run = torch.compile(model) if method == "full" and device == "cuda" else model
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0, fused=True)
+    run = torch.compile(model) if method == "full" else model
     times = []
     for _ in range(steps):
         start = time.perf_counter()
