@@ -44,11 +44,11 @@ INIT_sltrain := --method sltrain
 INIT_sltrainmuon := --method sltrain
 INIT_spectral := --method sltrain
 HALF := --method sltrain --budget 0.5 --density
-INIT_half := $(HALF) 0.128
+INIT_half := $(HALF) 0.1
 INIT_halfadam := $(INIT_half)
-INIT_orthogonal := $(HALF) 0.128 --start orthogonal
-INIT_svd := $(HALF) 0.128 --start svd
-INIT_dense1 := $(HALF) 0.1 --dense-layers first
+INIT_orthogonal := $(HALF) 0.1 --start orthogonal
+INIT_svd := $(HALF) 0.1 --start svd
+INIT_dense1 := $(INIT_half) --dense-layers first
 # Half of the weights, more and less of them in S; other supports.
 INIT_d005 := $(HALF) 0.005
 INIT_d030 := $(HALF) 0.03
