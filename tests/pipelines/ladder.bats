@@ -55,6 +55,8 @@ ladder() {
     [ "$(cut -f 1,5,7 "$OUT/ladder.tsv" | tr '\t\n' '  ')" = "size row seeds 0.2m full 2 0.2m sltrain 2 " ]
     [ "$(sed -n 2p "$OUT/ladder.tsv" | cut -f 2,3,13)" = "$(printf '200704\t40960\t1.000')" ]
     awk -F '\t' 'NR > 1 && !($8 > 1 && $8 < 2048 && $13 > 0.4) { exit 1 }' "$OUT/ladder.tsv"
+    grep -q '^<svg ' "$OUT/ladder.svg"
+    grep -q '>sltrain<' "$OUT/ladder.svg"
     before=$(stat -c %Y.%s "$OUT"/0.2m/*.slt)
     ladder SEEDS='1 2' >"$BATS_TEST_TMPDIR/again"
     cmp "$BATS_TEST_TMPDIR/stdout" "$BATS_TEST_TMPDIR/again"
