@@ -20,12 +20,14 @@ struct slt_buffer {
 };
 
 struct cuda_products; // plans of cuBLASLt by shape (linear.cu)
+struct cuda_staging;  // where host memory waits for its copy to the device (memory.cu)
 
 struct slt_ctx {
     int device;
     char name[256], text[400];
     cudaStream_t stream;
     struct cuda_products *products;
+    struct cuda_staging *staging;
     bool reduced; // F32 factors may be rounded to TF32
     char *work;
     uint64_t work_bytes;
@@ -242,10 +244,11 @@ SLT_OPS_OF_ELEMENTS(CUDA_OP)
 SLT_OPS_OF_PRODUCTS(CUDA_OP)
 
 // Workspace.
+#define CUDA_EMBED_CHUNK   1024      // tokens that are ranked by themselves
 #define CUDA_HEAD_CHUNK    2048      // tokens whose logits exist at once
 #define CUDA_BLOCKS_CHUNK  4096      // tokens that are transposed at once
 #define CUDA_GAIN_BLOCKS   512       // partial sums of a gain's gradient
-#define CUDA_NORM_BLOCK    (1 << 16) // elements of a partial sum of squares
+#define CUDA_NORM_BLOCK    (1 << 13) // elements of a partial sum of squares
 #define CUDA_HEAD_DIM_MAX  256
 #define CUDA_NORM_FEATURES 8192 // the most that a norm keeps in registers
 

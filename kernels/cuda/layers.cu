@@ -1,7 +1,8 @@
 // Embedding, residual + RMSNorm, addition, SwiGLU. All are bound by memory: a thread moves 16 bytes
 // at once where rows allow it, and what a norm reads twice stays in registers between.
 //
-// Workspace of the norm's backward: (CUDA_GAIN_BLOCKS, d) partial gradients of the gain.
+// Workspace of the norm's backward: (CUDA_GAIN_BLOCKS, d) partial gradients of the gain; of the
+// embedding's: see there.
 #include "kernels/cuda/cuda.h"
 
 #define NORM_MOST CUDA_NORM_FEATURES
@@ -36,33 +37,150 @@ void cuda_embedding_forward(struct slt_ctx *ctx, struct slt_act y, struct slt_te
     CUDA_TYPED(y.dtype, embed, ctx, y, w, tokens);
 }
 
-// Block b owns the rows v with v % gridDim.x == b: it looks at all tokens in their order and adds
-// the gradients of its own, so that sums are in the order of tokens whatever the grid. Each thread
-// has its own features.
-template <class T>
-static __global__ void embedding_sums(float *dw, float beta, const T *dy, int64_t ld,
-                                      const int32_t *token, int64_t tokens, int64_t vocab,
-                                      int64_t d)
+// Backward: the tokens are put in the order of the vocabulary, those of a piece in their own order,
+// so that a block has the whole sum of a piece and adds it up in the order of tokens. Chunks of
+// tokens are ranked by themselves; what chunks before have of a piece is added up afterwards. All
+// numbers are whole and none depends on who comes first.
+//
+// Workspace, I32: counts (chunks, V), starts (V + 1), ranks (T), order (T).
+//
+// Bytes moved: the counts three times, dy once and dw once or, if it is added to, twice: of 350m
+// with 16,384 tokens 6 + 34 + 131 MB, 51 us at 3.35 TB/s, 36 at 4.8.
+#define CHUNK CUDA_EMBED_CHUNK
+
+struct embed_order {
+    int32_t *count, *start, *rank, *order;
+    const int32_t *token;
+    int64_t tokens, chunks, vocab;
+};
+
+// A block for each chunk, a thread for each of its tokens: how many before it in the chunk are of
+// the same piece. The last one of a piece leaves their number.
+static __global__ void rank_chunk(CUDA_ARGUMENT struct embed_order e)
 {
-    for (int64_t v = blockIdx.x; v < vocab; v += gridDim.x)
-        for (int64_t f = threadIdx.x; f < d; f += blockDim.x)
-            dw[v * d + f] = cuda_blend(beta, &dw[v * d + f], 0);
-    for (int64_t t = 0; t < tokens; t++) {
-        if (token[t] % gridDim.x != blockIdx.x)
-            continue;
-        for (int64_t f = threadIdx.x; f < d; f += blockDim.x)
-            dw[token[t] * d + f] += cuda_value(dy[t * ld + f]);
+    __shared__ int32_t piece[CHUNK];
+    const int64_t t = (int64_t)blockIdx.x * CHUNK + threadIdx.x;
+    const int32_t mine = t < e.tokens ? e.token[t] : -1;
+    int before = 0, behind = 0;
+    piece[threadIdx.x] = mine;
+    __syncthreads();
+    if (t >= e.tokens)
+        return;
+    for (int i = 0; i < (int)threadIdx.x; i++)
+        before += piece[i] == mine;
+    for (int i = (int)threadIdx.x + 1; i < CHUNK; i++)
+        behind += piece[i] == mine;
+    e.rank[t] = before;
+    if (behind == 0)
+        e.count[blockIdx.x * e.vocab + mine] = before + 1;
+}
+
+// A thread for each piece: what each chunk has becomes what the chunks before it have; starts[v] is
+// for now how many there are in all.
+static __global__ void add_chunks(CUDA_ARGUMENT struct embed_order e)
+{
+    const int64_t v = cuda_index();
+    int32_t sum = 0;
+    if (v >= e.vocab)
+        return;
+    for (int64_t c = 0; c < e.chunks; c++) {
+        const int32_t here = e.count[c * e.vocab + v];
+        e.count[c * e.vocab + v] = sum;
+        sum += here;
     }
+    e.start[v] = sum;
+}
+
+// One block: starts[v] becomes the sum of those before it. Each thread has a run of pieces.
+static __global__ void add_pieces(CUDA_ARGUMENT struct embed_order e)
+{
+    __shared__ int32_t sums[CHUNK];
+    const int64_t run = (e.vocab + blockDim.x - 1) / blockDim.x, first = threadIdx.x * run;
+    const int64_t last = first + run < e.vocab ? first + run : e.vocab;
+    int32_t sum = 0, before = 0;
+    for (int64_t v = first; v < last; v++)
+        sum += e.start[v];
+    sums[threadIdx.x] = sum;
+    __syncthreads();
+    for (unsigned i = 0; i < threadIdx.x; i++)
+        before += sums[i];
+    for (int64_t v = first; v < last; v++) {
+        const int32_t here = e.start[v];
+        e.start[v] = before;
+        before += here;
+    }
+    if (threadIdx.x == 0)
+        e.start[e.vocab] = (int32_t)e.tokens;
+}
+
+// A thread for each token: to its place.
+static __global__ void place_tokens(CUDA_ARGUMENT struct embed_order e)
+{
+    const int64_t t = cuda_index();
+    if (t >= e.tokens)
+        return;
+    const int32_t v = e.token[t];
+    e.order[e.start[v] + e.count[t / CHUNK * e.vocab + v] + e.rank[t]] = (int32_t)t;
+}
+
+// A block for each piece. dy is N neighbours at once, dw too.
+template <class T, int N>
+static __global__ void embedding_sums(float *dw, float beta, const T *dy, int64_t ld, int64_t d,
+                                      CUDA_ARGUMENT struct embed_order e)
+{
+    const int64_t v = blockIdx.x, first = e.start[v], last = e.start[v + 1];
+    if (first == last && beta == 1)
+        return;
+    for (int64_t f = threadIdx.x * N; f < d; f += blockDim.x * N) {
+        float sum[N], add[N];
+        for (int i = 0; i < N; i++)
+            sum[i] = cuda_blend(beta, &dw[v * d + f + i], 0);
+        for (int64_t k = first; k < last; k++) {
+            cuda_load<N>(add, &dy[e.order[k] * ld + f]);
+            for (int i = 0; i < N; i++)
+                sum[i] += add[i];
+        }
+        for (int i = 0; i < N; i++)
+            dw[v * d + f + i] = sum[i];
+    }
+}
+
+static struct embed_order order_tokens(struct slt_ctx *ctx, struct slt_tensor tokens, int64_t total,
+                                       int64_t vocab)
+{
+    const int64_t chunks = cuda_blocks(total, CHUNK);
+    int32_t *count = (int32_t *)(void *)ctx->work, *start = count + chunks * vocab;
+    const struct embed_order e = {count,
+                                  start,
+                                  start + vocab + 1,
+                                  start + vocab + 1 + total,
+                                  cuda_pointer<int32_t>(tokens),
+                                  total,
+                                  chunks,
+                                  vocab};
+    cuda_check(ctx,
+               cudaMemsetAsync(count, 0, (size_t)(chunks * vocab) * sizeof *count, ctx->stream),
+               "clearing memory");
+    SLT_LAUNCH(ctx, rank_chunk, (unsigned)chunks, CHUNK, e);
+    SLT_LAUNCH_FLAT(ctx, add_chunks, (unsigned)cuda_blocks(vocab, CUDA_BLOCK), CUDA_BLOCK, e);
+    SLT_LAUNCH(ctx, add_pieces, 1, CHUNK, e);
+    SLT_LAUNCH_FLAT(ctx, place_tokens, (unsigned)cuda_blocks(e.tokens, CUDA_BLOCK), CUDA_BLOCK, e);
+    return e;
 }
 
 template <class T>
 static void embed_backward(struct slt_ctx *ctx, struct slt_tensor dw, double beta,
                            struct slt_act dy, struct slt_tensor tokens)
 {
-    const int64_t blocks = dw.rows < 1024 ? dw.rows : 1024;
-    SLT_LAUNCH_FLAT(ctx, embedding_sums<T>, (unsigned)blocks, CUDA_BLOCK, cuda_tensor(dw),
-                    (float)beta, cuda_act<T>(dy), cuda_ld(dy), cuda_pointer<int32_t>(tokens),
-                    dy.tokens, dw.rows, dw.cols);
+    const struct embed_order e = order_tokens(ctx, tokens, dy.tokens, dw.rows);
+    constexpr int N = 16 / sizeof(T);
+    const unsigned threads = 128;
+    if (cuda_aligned<T>(dy.features, cuda_act<T>(dy)))
+        SLT_LAUNCH_FLAT(ctx, (embedding_sums<T, N>), (unsigned)dw.rows, threads, cuda_tensor(dw),
+                        (float)beta, cuda_act<T>(dy), cuda_ld(dy), dw.cols, e);
+    else
+        SLT_LAUNCH_FLAT(ctx, (embedding_sums<T, 1>), (unsigned)dw.rows, threads, cuda_tensor(dw),
+                        (float)beta, cuda_act<T>(dy), cuda_ld(dy), dw.cols, e);
 }
 
 void cuda_embedding_backward(struct slt_ctx *ctx, struct slt_tensor dw, double beta,

@@ -9,11 +9,14 @@
 #include "kernels/cuda/cuda.h"
 
 #define WORK  ((size_t)32 << 20)
+// What algorithms ask for at most. Finer differences of places would choose among algorithms, which
+// round differently, by where a region of memory happens to begin.
+#define ALIGNMENT 16
 #define SLOTS 1024 // of the table of plans, a power of two; a model needs some dozens
 
 struct key {
     int64_t m, n, k, lda, ldb, ldc; // column-major, as cuBLASLt has them
-    uint32_t align[3];              // of the pointers, in bytes, up to 256
+    uint32_t align[3];              // of the pointers, in bytes, up to ALIGNMENT
     uint8_t transpose[2], type, result, reduced, spare[3];
 };
 
@@ -77,7 +80,7 @@ void cuda_products_free(struct cuda_products *p)
 
 static uint32_t alignment(const void *pointer)
 {
-    uint32_t bytes = 256;
+    uint32_t bytes = ALIGNMENT;
     while ((uintptr_t)pointer % bytes != 0)
         bytes /= 2;
     return bytes;

@@ -41,12 +41,75 @@ void cuda_check_blas(struct slt_ctx *ctx, cublasStatus_t status, const char *wha
 
 int cuda_synchronize(struct slt_ctx *ctx, struct slt_error *err)
 {
-    cuda_check(ctx, cudaStreamSynchronize(ctx->stream), "waiting");
+    // Kernels fail when they run, which is noticed here, whichever it was.
+    cuda_check(ctx, cudaStreamSynchronize(ctx->stream),
+               "an earlier operation (CUDA_LAUNCH_BLOCKING=1 and --eager tell which)");
     const int code = ctx->error.code;
     if (code != 0)
         cuda_error(err, code, "%s", ctx->error.message);
     ctx->error.code = 0;
     return code;
+}
+
+// ---- From the host ----
+
+// An asynchronous copy may read its source after it has returned, unless CUDA has taken the source
+// aside, which it need not. So it is taken aside here, into page-locked memory, slot after slot;
+// a slot is written again only once its last copy is done.
+#define STAGED_BYTES ((uint64_t)256 << 10)
+#define STAGED_SLOTS 16 // more than there are writes in a step, so that those need not wait
+
+struct cuda_staging {
+    char *memory; // (STAGED_SLOTS, STAGED_BYTES)
+    cudaEvent_t copied[STAGED_SLOTS];
+    int next;
+};
+
+static void staging_free(struct cuda_staging *s)
+{
+    if (s == NULL)
+        return;
+    for (int i = 0; i < STAGED_SLOTS; i++)
+        if (s->copied[i] != NULL)
+            cudaEventDestroy(s->copied[i]);
+    cudaFreeHost(s->memory);
+    free(s);
+}
+
+static cudaError_t staging_create(struct cuda_staging **staging)
+{
+    struct cuda_staging *s = (struct cuda_staging *)calloc(1, sizeof *s);
+    if (s == NULL)
+        return cudaErrorMemoryAllocation;
+    cudaError_t status = cudaMallocHost((void **)&s->memory, STAGED_SLOTS * STAGED_BYTES);
+    for (int i = 0; status == cudaSuccess && i < STAGED_SLOTS; i++)
+        status = cudaEventCreateWithFlags(&s->copied[i], cudaEventDisableTiming);
+    if (status == cudaSuccess)
+        *staging = s;
+    else
+        staging_free(s);
+    return status;
+}
+
+void cuda_write(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset, const void *data,
+                uint64_t bytes)
+{
+    struct cuda_staging *s = ctx->staging;
+    cudaError_t status = cudaSuccess;
+    for (uint64_t at = 0, n; status == cudaSuccess && at < bytes; at += n) {
+        const int slot = s->next;
+        char *staged = s->memory + (uint64_t)slot * STAGED_BYTES;
+        n = bytes - at < STAGED_BYTES ? bytes - at : STAGED_BYTES;
+        s->next = (slot + 1) % STAGED_SLOTS;
+        if ((status = cudaEventSynchronize(s->copied[slot])) != cudaSuccess)
+            break;
+        memcpy(staged, (const char *)data + at, n);
+        status = cudaMemcpyAsync(buffer->data + offset + at, staged, n, cudaMemcpyHostToDevice,
+                                 ctx->stream);
+        if (status == cudaSuccess)
+            status = cudaEventRecord(s->copied[slot], ctx->stream);
+    }
+    cuda_check(ctx, status, "copying to the device");
 }
 
 // ---- Context ----
@@ -76,6 +139,7 @@ static int open_device(struct slt_ctx *c, struct slt_error *err)
         (status = cudaGetDeviceProperties(&device, c->device)) != cudaSuccess ||
         (status = cudaDriverGetVersion(&driver)) != cudaSuccess ||
         (status = cudaStreamCreate(&c->stream)) != cudaSuccess ||
+        (status = staging_create(&c->staging)) != cudaSuccess ||
         (status = write_codes(c)) != cudaSuccess)
         return cuda_error(err, SLT_ERR_DEVICE, "cannot use device 'cuda': %s",
                           cudaGetErrorString(status));
@@ -104,6 +168,7 @@ int cuda_open(struct slt_ctx **ctx, const struct slt_ops_options *options, struc
 void cuda_close(struct slt_ctx *ctx)
 {
     cuda_products_free(ctx->products);
+    staging_free(ctx->staging);
     if (ctx->codes != NULL)
         cudaFree(ctx->codes);
     if (ctx->stream != NULL)
@@ -159,16 +224,6 @@ void cuda_buffer_free(struct slt_ctx *ctx, struct slt_buffer *buffer)
         return;
     cuda_check(ctx, cudaFree(buffer->data), "freeing memory");
     free(buffer);
-}
-
-void cuda_write(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset, const void *data,
-                uint64_t bytes)
-{
-    if (bytes > 0)
-        cuda_check(ctx,
-                   cudaMemcpyAsync(buffer->data + offset, data, bytes, cudaMemcpyHostToDevice,
-                                   ctx->stream),
-                   "copying to the device");
 }
 
 void cuda_read(struct slt_ctx *ctx, void *data, struct slt_buffer *buffer, uint64_t offset,

@@ -17,7 +17,10 @@ uint64_t cuda_work_bytes(struct slt_ctx *ctx, enum slt_op op, const struct slt_o
     (void)ctx;
     const int64_t chunk = s->tokens < CUDA_HEAD_CHUNK ? s->tokens : CUDA_HEAD_CHUNK;
     const int64_t gains = s->tokens < CUDA_GAIN_BLOCKS ? s->tokens : CUDA_GAIN_BLOCKS;
+    const int64_t ranked = cuda_blocks(s->tokens, CUDA_EMBED_CHUNK);
     switch (op) {
+    case SLT_OP_EMBEDDING: // counts, starts, ranks, order
+        return (uint64_t)((ranked + 1) * s->out + 1 + 2 * s->tokens) * sizeof(int32_t);
     case SLT_OP_LINEAR:
         return factor_bytes(s);
     case SLT_OP_HEAD_LOSS:

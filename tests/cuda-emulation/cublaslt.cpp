@@ -181,8 +181,11 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, co
         (uintptr_t)c % algo->align[2] != 0 || work == nullptr || work_bytes == 0)
         return CUBLAS_STATUS_INVALID_VALUE;
     const float times = *(const float *)alpha, keep = *(const float *)beta;
+    // What describes the product may be gone when it is run.
+    const auto how = *product;
+    const auto a_shape = *a_layout, b_shape = *b_layout, c_shape = *c_layout;
     emulation::submit(
-        [=]() { multiply(product, times, a, a_layout, b, b_layout, keep, d, c_layout); });
+        [=]() { multiply(&how, times, a, &a_shape, b, &b_shape, keep, d, &c_shape); });
     return CUBLAS_STATUS_SUCCESS;
 }
 

@@ -249,13 +249,20 @@ void launch(dim3 grid, dim3 size, bool flat, const std::function<void()> &kernel
 // ---- Streams ----
 
 static std::vector<std::function<void()>> *recorded; // of the capture that goes on
+static std::vector<std::function<void()>> queued;    // that nobody has waited for
 
+// Nothing runs before somebody waits for it: what the host changes or frees too early, where a
+// stream may still read it, is found out.
 void submit(std::function<void()> work)
 {
-    if (recorded != nullptr)
-        recorded->push_back(std::move(work));
-    else
+    (recorded != nullptr ? *recorded : queued).push_back(std::move(work));
+}
+
+static void run_queued()
+{
+    for (const std::function<void()> &work : queued)
         work();
+    queued.clear();
 }
 
 // What may not happen while operations are recorded.
@@ -269,6 +276,7 @@ static void forbid(const char *what)
 } // namespace emulation
 
 using emulation::forbid;
+using emulation::run_queued;
 using emulation::submit;
 
 struct emulated_graph {
@@ -305,7 +313,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph)
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t)
 {
     for (const std::function<void()> &work : exec->work)
-        work();
+        submit(work);
     return cudaSuccess;
 }
 
@@ -363,13 +371,38 @@ cudaError_t cudaStreamCreate(cudaStream_t *stream)
 
 cudaError_t cudaStreamDestroy(cudaStream_t)
 {
+    run_queued();
     return cudaSuccess;
 }
 
 cudaError_t cudaStreamSynchronize(cudaStream_t)
 {
     forbid("a wait");
+    run_queued();
     return cudaSuccess;
+}
+
+// An event is done once all that was queued is.
+cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned)
+{
+    *event = event;
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventDestroy(cudaEvent_t)
+{
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t)
+{
+    forbid("an event");
+    return cudaSuccess;
+}
+
+cudaError_t cudaEventSynchronize(cudaEvent_t)
+{
+    return cudaStreamSynchronize(nullptr);
 }
 
 cudaError_t cudaMalloc(void **pointer, size_t bytes)
@@ -390,8 +423,22 @@ cudaError_t cudaFree(void *pointer)
 {
     if (pointer == nullptr)
         return cudaSuccess;
+    run_queued();
     allocated -= allocations.at(pointer);
     allocations.erase(pointer);
+    free(pointer);
+    return cudaSuccess;
+}
+
+cudaError_t cudaMallocHost(void **pointer, size_t bytes)
+{
+    *pointer = malloc(bytes);
+    return *pointer != nullptr ? cudaSuccess : cudaErrorMemoryAllocation;
+}
+
+cudaError_t cudaFreeHost(void *pointer)
+{
+    run_queued();
     free(pointer);
     return cudaSuccess;
 }
@@ -405,6 +452,7 @@ cudaError_t cudaMemGetInfo(size_t *available, size_t *all)
 
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind)
 {
+    run_queued();
     memcpy(to, from, bytes);
     return cudaSuccess;
 }

@@ -181,7 +181,9 @@ static void run_head(struct outcome *o, struct device *d, const struct sample *s
 {
     int32_t *target = host_integers("target", s->tokens, -2, (int32_t)s->vocab);
     const int64_t n = s->vocab * s->d;
-    const struct slt_tensor w = device_weight(d, s->vocab, s->d, random_input("w", n, 1));
+    // Logits of about 2, whatever d is, as those of a model are.
+    const double scale = 3 / sqrt((double)s->d);
+    const struct slt_tensor w = device_weight(d, s->vocab, s->d, random_input("w", n, scale));
     const struct slt_tensor dw = device_tensor(d, s->vocab, s->d, random_input("dw", n, 1e-2));
     const struct slt_tensor targets = device_bytes(d, SLT_I32, s->tokens, target);
     const struct slt_tensor scalars =
@@ -200,6 +202,30 @@ static void run_head(struct outcome *o, struct device *d, const struct sample *s
     keep_act(o, d, "head dx", dx);
     keep(o, d, "head dw", dw);
     free(target);
+}
+
+// The norm of more tensors than a launch passes: of all sizes up to s->d, s->tokens of them, one
+// behind the other in one buffer, absent ones and empty ones among them.
+static void run_norm(struct outcome *o, struct device *d, const struct sample *s)
+{
+    const int64_t most = s->tokens * s->d;
+    const struct slt_tensor all = device_tensor(d, 1, most, random_input("all", most, 1));
+    struct slt_tensor *grads = calloc((size_t)s->tokens, sizeof *grads);
+    double values[SLT_SCALARS] = {0};
+    int64_t used = 0;
+    for (int64_t k = 0; k < s->tokens; k++) {
+        const int64_t n = k % 7 == 3 ? 0 : (k * k * 31 + 5) % s->d;
+        if (k % 5 == 4)
+            continue;
+        grads[k] = slt_tensor_view(
+            all.buffer, all.offset + (uint64_t)used * slt_dtype_size(all.dtype), all.dtype, 1, n);
+        used += n;
+    }
+    const struct slt_tensor scalars = device_bytes(d, SLT_F64, SLT_SCALARS, values);
+    device_work(d, SLT_OP_GRAD_NORM, (struct slt_op_shape){.nnz = used, .out = s->tokens});
+    d->ops->grad_norm(d->ctx, scalars, grads, s->tokens);
+    keep(o, d, "norm of many", scalars);
+    free(grads);
 }
 
 static void run_optimizer(struct outcome *o, struct device *d, const struct sample *s)
@@ -423,6 +449,8 @@ int main(void)
         test(run_optimizer, &plain[i]);
         test(run_direction, &plain[i]);
     }
+    static const struct sample many = {.tokens = 300, .d = 9000};
+    test(run_norm, &many);
     static const struct sample attention[] = {
         {2, 0, 0, {1, 2, 1, 1, 2, 0}},      {9, 0, 0, {3, 3, 2, 2, 6, 0}},
         {64, 0, 0, {1, 64, 2, 1, 16, 0}},   {65, 0, 0, {1, 65, 4, 2, 10, 0}},

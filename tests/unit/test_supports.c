@@ -54,7 +54,7 @@ static const struct limit cuda[] = {
     {SLT_OP_HEAD_LOSS, {.tokens = 9, .in = 256, .out = INT32_MAX}, FIELD(in), 1},
     {SLT_OP_SPARSE, {.tokens = INT32_MAX, .in = 8, .out = 256, .nnz = 7}, FIELD(out), 1},
     {SLT_OP_SPARSE, {.tokens = 256, .in = 8, .out = INT32_MAX, .nnz = 7}, FIELD(tokens), 1},
-    {SLT_OP_GRAD_NORM, {.nnz = (int64_t)INT32_MAX << 16, .out = 3}, FIELD(nnz), 1},
+    {SLT_OP_GRAD_NORM, {.nnz = (int64_t)INT32_MAX << 13, .out = 3}, FIELD(nnz), 1},
     {SLT_OP_ADAM, {.nnz = THREADS, .out = 3}, FIELD(nnz), 1},
     {SLT_OP_ADAM, {.nnz = 64LL * INT32_MAX, .in = 64}, FIELD(nnz), 1},
 };
