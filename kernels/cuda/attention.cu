@@ -19,21 +19,44 @@ struct rotation {
     float sign;         // -1 turns back
 };
 
-// A thread for each pair (f, f + half) of q and k heads of each token; n pairs.
-template <class T>
-static __global__ void rotate_pairs(struct cuda_rows<T> x, struct rotation r, int64_t n)
+// A block for each ROTATED tokens: their angles go through shared memory, since the table has the
+// positions of a feature next to each other and a token wants its features. A thread turns N
+// neighbours of both halves of a head at once.
+//
+// Bytes moved: q and k are read and written once: of a layer of 350m with 16,384 tokens in BF16
+// 134 MB, 40 us at 3.35 TB/s, 28 at 4.8.
+#define ROTATED 32
+
+template <class T, int N>
+static __global__ void rotate_rows(struct cuda_rows<T> x, CUDA_ARGUMENT struct rotation r,
+                                   int64_t tokens)
 {
-    const int64_t i = cuda_index(), half = r.dim / 2;
-    if (i >= n)
-        return;
-    const int64_t f = i % half, h = i / half % r.heads, t = i / half / r.heads;
-    const int64_t position = r.first + t % r.seq;
-    const float c = r.rope[f * r.positions + position];
-    const float s = r.sign * r.rope[(half + f) * r.positions + position];
-    T *row = x.base + t * x.ld + h * r.dim;
-    const float a = cuda_value(row[f]), b = cuda_value(row[half + f]);
-    cuda_set(&row[f], a * c - b * s);
-    cuda_set(&row[half + f], b * c + a * s);
+    __shared__ __align__(16) float angle[ROTATED * (CUDA_HEAD_DIM_MAX + 4)];
+    const int64_t first = (int64_t)blockIdx.x * ROTATED;
+    const int here = tokens - first < ROTATED ? (int)(tokens - first) : ROTATED;
+    const int half = r.dim / 2, ld = r.dim + 4, packs = half / N;
+    for (int i = threadIdx.x; i < ROTATED * r.dim; i += blockDim.x) {
+        const int t = i % ROTATED, f = i / ROTATED;
+        if (t < here)
+            angle[t * ld + f] = r.rope[f * r.positions + r.first + (first + t) % r.seq];
+    }
+    __syncthreads();
+    for (int i = threadIdx.x; i < here * r.heads * packs; i += blockDim.x) {
+        const int f = i % packs * N, h = i / packs % r.heads, t = i / packs / r.heads;
+        const float *c = &angle[t * ld + f], *s = c + half;
+        T *row = x.base + (first + t) * x.ld + h * r.dim + f;
+        float a[N], b[N];
+        cuda_load<N>(a, row);
+        cuda_load<N>(b, row + half);
+#pragma unroll
+        for (int k = 0; k < N; k++) {
+            const float sine = r.sign * s[k], turned = a[k] * c[k] - b[k] * sine;
+            b[k] = b[k] * c[k] + a[k] * sine;
+            a[k] = turned;
+        }
+        cuda_store<N>(row, a);
+        cuda_store<N>(row + half, b);
+    }
 }
 
 template <class T>
@@ -43,9 +66,12 @@ static void rotate(struct slt_ctx *ctx, struct slt_act x, struct slt_tensor rope
     const cuda_rows<T> rows = {cuda_act<T>(x), cuda_ld(x)};
     const struct rotation r = {cuda_tensor(rope),           rope.ld,         a.seq, a.position,
                                (int)(a.heads + a.kv_heads), (int)a.head_dim, sign};
-    const int64_t n = x.tokens * r.heads * (a.head_dim / 2);
-    SLT_LAUNCH_FLAT(ctx, rotate_pairs<T>, (unsigned)cuda_blocks(n, CUDA_BLOCK), CUDA_BLOCK, rows, r,
-                    n);
+    const unsigned blocks = (unsigned)cuda_blocks(x.tokens, ROTATED);
+    constexpr int N = 16 / sizeof(T);
+    if (cuda_aligned<T>(a.head_dim / 2, rows.base))
+        SLT_LAUNCH(ctx, (rotate_rows<T, N>), blocks, CUDA_BLOCK, rows, r, x.tokens);
+    else
+        SLT_LAUNCH(ctx, (rotate_rows<T, 1>), blocks, CUDA_BLOCK, rows, r, x.tokens);
 }
 
 // ---- Tiles ----

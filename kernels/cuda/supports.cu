@@ -12,15 +12,13 @@ static bool fits(int64_t a, int64_t b, int64_t each)
     return (double)a * (double)b <= (double)each * GRID_X;
 }
 
-// Rows in registers; grids of tiles of queries, heads, sequences; a thread for each pair of
-// features of q and k, and a warp of four for each query.
+// Rows in registers; grids of tiles of queries, heads, sequences; a warp of four for each query.
 static bool attention_fits(const struct slt_op_shape *s)
 {
     const struct slt_attention *a = &s->attention;
     const int64_t tokens = s->tokens > 0 ? s->tokens : a->batch * a->seq;
     return a->head_dim <= CUDA_HEAD_DIM_MAX && a->heads <= GRID_Y && a->kv_heads <= GRID_Y &&
-           a->batch <= GRID_Y && fits(tokens, 1, 128 / CUDA_WARP) &&
-           fits(tokens, (a->heads + a->kv_heads) * (a->head_dim / 2), CUDA_BLOCK);
+           a->batch <= GRID_Y && fits(tokens, 1, 128 / CUDA_WARP);
 }
 
 // cuBLASLt is relied on for extents of 32 bits; a factor may be copied, a thread for each element.

@@ -47,7 +47,6 @@ static const struct limit cuda[] = {
      {.tokens = 4LL * INT32_MAX, .attention = {1, 9, 32, 32, 2, 0}},
      FIELD(tokens),
      1},
-    {SLT_OP_ATTENTION, {.tokens = INT32_MAX, .attention = {1, 9, 4, 4, 64, 0}}, FIELD(tokens), 1},
     {SLT_OP_LINEAR, {.tokens = INT32_MAX, .in = 8, .out = 8}, FIELD(tokens), 1},
     {SLT_OP_LINEAR, {.tokens = 9, .in = INT32_MAX, .out = 256}, FIELD(out), 1},
     {SLT_OP_LINEAR, {.tokens = 9, .in = 8, .out = 8, .nnz = THREADS}, FIELD(nnz), 1},
