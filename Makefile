@@ -79,7 +79,7 @@ say = $(if $(V)$(findstring s,$(filter-out --%,$(firstword $(MAKEFLAGS)))),,@pri
 # Not on the list of `make help`: the steps of others, once what they need is installed.
 .PHONY: check-run check-asan-run
 
-.PHONY: all deps check check-unit check-bats check-man check-asan check-gpu bench bench-gpu demo install deb uninstall clean help FORCE
+.PHONY: all deps check check-unit check-bats check-man check-asan check-gpu bench bench-gpu demo install deb portable uninstall clean help FORCE
 
 ## all: build the library and the tools (the default)
 all: $(BUILD)/libslt.a $(BUILD)/libslt.so $(CUDA_LIB) $(TOOL_BIN) $(BUILD)/slt.pc \
@@ -291,6 +291,11 @@ install: all
 ## deb: Debian packages of it in $(BUILD)/deb
 deb: all
 	BUILD=$(BUILD) VERSION=$(VERSION) tools/make-deb $(BUILD)/deb
+
+## portable: one archive in $(BUILD)/portable that runs wherever it is unpacked, without root
+portable: all
+	tests/install-deps patchelf xz-utils binutils
+	BUILD=$(BUILD) VERSION=$(VERSION) tools/make-portable $(BUILD)/portable
 
 ## uninstall: remove what install put there
 uninstall:

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "device/library.h"
 #include "device/memory.h"
 #include "slt/device.h"
 
@@ -23,31 +24,27 @@ static const struct slt_ops *cpu_backend(const char *name)
 typedef const struct slt_ops *table_fn(void);
 
 // The library is never closed: its table lives as long as the process.
-static int cuda_backend(const struct slt_ops **ops, struct slt_error *err)
+static int cuda_backend(const struct slt_ops **ops, struct slt_library *library,
+                        struct slt_error *err)
 {
     static const char *const places[] = {"", "slt/"};
     Dl_info self;
-    void *library = NULL;
-    char folder[PATH_MAX] = "", path[PATH_MAX + 32], reason[300] = "libslt-cuda.so is not there";
+    char folder[PATH_MAX] = "", path[PATH_MAX + 32];
+    *library = (struct slt_library){.reason = "libslt-cuda.so is not there"};
     if (dladdr((void *)(intptr_t)slt_device_open, &self) != 0 && self.dli_fname != NULL)
         snprintf(folder, sizeof folder, "%s", self.dli_fname);
     char *slash = strrchr(folder, '/');
-    if (slash == NULL)
-        return slt_error_set(err, SLT_ERR_DEVICE, "cannot use device 'cuda': %s", reason);
-    slash[1] = '\0';
-    for (size_t i = 0; library == NULL && i < sizeof places / sizeof *places; i++) {
+    if (slash != NULL)
+        slash[1] = '\0';
+    for (size_t i = 0;
+         slash != NULL && library->handle == NULL && i < sizeof places / sizeof *places; i++) {
         snprintf(path, sizeof path, "%s%slibslt-cuda.so", folder, places[i]);
-        if (access(path, F_OK) != 0)
-            continue;
-        library = dlopen(path, RTLD_NOW | RTLD_LOCAL);
-        if (library == NULL) {
-            const char *why = dlerror();
-            snprintf(reason, sizeof reason, "%s", why != NULL ? why : "it cannot be loaded");
-        }
+        if (access(path, F_OK) == 0)
+            slt_library_open(library, path);
     }
-    void *symbol = library != NULL ? dlsym(library, "slt_cuda_ops") : NULL;
+    void *symbol = library->handle != NULL ? dlsym(library->handle, "slt_cuda_ops") : NULL;
     if (symbol == NULL)
-        return slt_error_set(err, SLT_ERR_DEVICE, "cannot use device 'cuda': %s", reason);
+        return slt_error_set(err, SLT_ERR_DEVICE, "cannot use device 'cuda': %s", library->reason);
     table_fn *table;
     memcpy(&table, &symbol, sizeof table);
     *ops = table();
@@ -94,11 +91,15 @@ static int open_named(struct slt_device **device, const char *name,
                       const struct slt_ops_options *options, struct slt_error *err)
 {
     const bool any = strcmp(name, "auto") == 0;
-    const struct slt_ops *ops;
+    const struct slt_ops *ops = NULL;
     if (any ? has_driver() : strcmp(name, "cuda") == 0) {
-        int rc = cuda_backend(&ops, err);
+        struct slt_library library;
+        int rc = cuda_backend(&ops, &library, err);
         if (rc == 0)
             rc = open_with(device, ops, options, err);
+        if (rc == 0 && library.found[0] != '\0')
+            snprintf((*device)->text + strlen((*device)->text),
+                     sizeof(*device)->text - strlen((*device)->text), ", %s", library.found);
         if (rc == 0 || !any)
             return rc;
     }

@@ -11,7 +11,7 @@ struct slt_device {
     const struct slt_ops *ops;
     struct slt_ctx *ctx;
     int threads; // of the host, 0: all
-    char text[160];
+    char text[600];
 };
 
 struct slt_memory {

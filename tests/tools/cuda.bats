@@ -172,3 +172,29 @@ losses() { sed -n 's/.*"loss":\([^,]*\),.*/\1/p' "$1"; }
     [[ $output == *"cannot use device 'cuda': "*"slt/libslt-cuda.so"* ]]
     bare/slt-eval --data "$DATA/valid.tok" --limit 100 "$DATA/full.slt" >/dev/null
 }
+
+@test "a library that the backend needs is found in CUDA's folders and Python's packages, or the sentence says where it was looked for" {
+    emulated
+    cp -a "$DATA/bin" bin
+    needed=libneeded-by-a-backend.so.7
+    python=venv/lib/python3.99/site-packages/nvidia/some/lib
+    mkdir -p home/lib64 $python
+    echo 'int needed(void) { return 1; }' >needed.c
+    cc -shared -fPIC -Wl,-soname,$needed -o home/lib64/$needed needed.c
+    c++ -shared -o bin/libslt-cuda.so "$BIN"/emulation/*.o -Wl,--no-as-needed "$PWD/home/lib64/$needed"
+    run bin/slt-train "${TRAIN[@]}" --device cuda -o a.slt "$DATA/full.slt"
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ $output == *"cannot use device 'cuda': $needed is neither where the loader looks nor in \$CUDA_HOME/lib64, "* ]]
+    CUDA_HOME=$PWD/home bin/slt-train -v "${TRAIN[@]}" --device cuda -o a.slt "$DATA/full.slt" 2>said
+    grep -q "emulated on the CPU.*, $PWD/home/lib64/$needed" said
+    # What is named but cannot be loaded is passed over.
+    mv home/lib64/$needed $python
+    echo broken >home/lib64/$needed
+    CUDA_HOME=$PWD/home VIRTUAL_ENV=$PWD/venv bin/slt-train -v "${TRAIN[@]}" --device cuda -o b.slt "$DATA/full.slt" 2>said
+    grep -q "emulated on the CPU.*, $PWD/$python/$needed" said
+    cmp a.slt b.slt
+    # No folder that depends on where the program was started.
+    run env CUDA_HOME=home VIRTUAL_ENV=venv bin/slt-train "${TRAIN[@]}" --device cuda -o c.slt "$DATA/full.slt"
+    [ "$status" -eq 1 ]
+}
