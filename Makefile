@@ -30,7 +30,7 @@ DEB_PACKAGES := gcc g++ make pkg-config libdnnl-dev libsentencepiece-dev libarch
 	liblzma-dev zlib1g-dev libjansson-dev libsimdjson-dev libpcre2-dev libutf8proc-dev libssl-dev liblapacke-dev \
 	libblas-dev libopenblas0-serial gnuplot-nox bats mandoc
 # What tests compress and pack with, besides.
-TEST_PACKAGES := bzip2 lz4 xz-utils zip zstd
+TEST_PACKAGES := binutils bzip2 cpio lz4 patchelf xz-utils zip zstd
 
 LIB_SRC := $(wildcard lib/*/*.c) $(filter-out kernels/cpu/simd_%.c,$(wildcard kernels/*.c kernels/cpu/*.c))
 LIB_CC_SRC := $(wildcard lib/*/*.cc)
@@ -292,9 +292,9 @@ install: all
 deb: all
 	BUILD=$(BUILD) VERSION=$(VERSION) tools/make-deb $(BUILD)/deb
 
-## portable: one archive in $(BUILD)/portable that runs wherever it is unpacked, without root
-portable: all
-	tests/install-deps patchelf xz-utils binutils
+## portable: an archive in $(BUILD)/portable that runs wherever it is unpacked, and one with its checks for a GPU
+portable: all $(UNIT_BIN)
+	tests/install-deps patchelf xz-utils binutils cpio
 	BUILD=$(BUILD) VERSION=$(VERSION) tools/make-portable $(BUILD)/portable
 
 ## uninstall: remove what install put there

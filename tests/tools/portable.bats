@@ -1,0 +1,87 @@
+# The archives that run where nothing is installed: what is in them, the programs out of them, and the checks for a GPU, with
+# the emulation in its place.
+
+setup_file() {
+    load common
+    command -v patchelf cpio >/dev/null || skip "no patchelf or cpio"
+    cd "$BATS_FILE_TMPDIR"
+    make_text text
+    (cd "$ROOT" && BUILD=$BIN VERSION=1.2.3 LEVEL=0 tools/make-portable "$BATS_FILE_TMPDIR/out")
+    for archive in out/*.tar.xz; do tar -xJf "$archive"; done
+}
+
+setup() {
+    load common
+    TREE=$BATS_FILE_TMPDIR/slt-1.2.3-$(uname -m)
+    cd "$BATS_TEST_TMPDIR"
+}
+
+# COMMAND...: as where nothing else is installed: with no variables, and if this is root in a root of glibc alone.
+bare() {
+    if [ -d "$BATS_TEST_TMPDIR/root/proc/self" ]; then
+        env -i PATH="/$(basename "$TREE")/bin" "$(command -v chroot || echo /usr/sbin/chroot)" root "$@"
+    else
+        (cd root/work && env -i PATH="$TREE/bin" "$@")
+    fi
+}
+
+@test "text to a perplexity with the programs of the archive, in a root that has glibc and nothing else" {
+    mkdir -p root/work root/proc root/tmp root/lib64
+    cp -a "$TREE" root
+    for library in $(ldd "$TREE/bin/slt-train" | grep -oE '/[^ ]*/(libc|libm|libpthread|libdl|librt|ld-linux-x86-64)\.so[.0-9]*'); do
+        mkdir -p "root$(dirname "$library")"
+        cp -L "$library" "root$library"
+    done
+    mount -t proc proc root/proc 2>/dev/null || echo "no root of its own: not allowed here"
+    cp "$BATS_FILE_TMPDIR/text" root/work
+    echo '{"vocab_size": 512, "hidden_size": 32, "intermediate_size": 44, "num_hidden_layers": 2, "num_attention_heads": 2}' \
+        >root/work/tiny.json
+    [ -d root/proc/self ] && at=/work || at=$PWD/root/work
+    status=0
+    bare slt-tokenize -q --train-tokenizer $at/spm.model --vocab-size 512 --document blank --valid-output $at/valid.tok \
+        --valid-fraction 0.1 -o $at/train.tok $at/text &&
+        bare slt-init -q --config $at/tiny.json --tokenizer $at/spm.model --start svd -o $at/init.slt &&
+        bare slt-train -q --data $at/train.tok --steps 3 --batch 4 --seq 24 --lr 1e-3 -o $at/out.slt $at/init.slt &&
+        bare slt-quantize -q -o $at/small.slt $at/out.slt &&
+        bare slt-eval -q --data $at/valid.tok $at/small.slt >report &&
+        bare slt-generate -q -n 5 --prompt 'static int' $at/small.slt >generated || status=$?
+    umount root/proc 2>/dev/null || true
+    [ "$status" -eq 0 ]
+    cat report generated
+    [ "$(value_of perplexity <report | cut -d . -f 1)" -gt 100 ]
+    [[ $(cat generated) == "static int"* ]]
+}
+
+@test "no library comes from elsewhere, no file asks for a glibc that the README does not name, and licences are there" {
+    for file in "$TREE"/bin/* "$TREE"/lib/*.so*; do
+        ldd "$file" | awk -v tree="$TREE" '$2 == "=>" && index($3, tree "/") != 1 &&
+            $1 !~ /^(libc|libm|libpthread|libdl|librt|libresolv|libutil)\.so/ { print FILENAME $0; bad = 1 } END { exit bad }'
+    done
+    glibc=$(sed -n 's/.*with glibc \(2\.[0-9]*\) or newer.*/\1/p' "$TREE/README")
+    find "$TREE" -type f -exec objdump -T {} + 2>/dev/null | grep -o 'GLIBC_2\.[0-9]*' | sort -uV | tail -n 1 | grep -qx "GLIBC_$glibc"
+    for package in slt libarchive13 zlib1g libgcc-s1 libstdc++6; do
+        [ -s "$TREE/share/licenses/$package" ] || { ls "$TREE/share/licenses"; false; }
+    done
+    [ -s "$TREE/share/man/man1/slt-train.1" ]
+}
+
+@test "the checks for a GPU say a line for each finding, and fail where one fails" {
+    cp "$BIN/emulation/libslt-cuda.so" "$TREE-tests/build"
+    mkdir bin
+    printf '#!/bin/sh\necho "a GPU, 1.0, 1 MiB"\n' >bin/nvidia-smi
+    chmod +x bin/nvidia-smi
+    run env PATH="$PWD/bin:$PATH" "$TREE-tests/tests/gpu-checks" out smoke
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [ "$(cut -f 1-3 out/findings.tsv | tr '\t\n' ' ,')" = "smoke gpu ok,smoke device ok,smoke recorded ok,smoke precompiled ok," ]
+    grep -q 'a GPU, 1.0' out/smoke-gpu.txt
+    printf '#!/bin/sh\necho "no driver" >&2\nexit 9\n' >bin/nvidia-smi
+    SLT_EMULATION_DEVICES=0 PATH="$PWD/bin:$PATH" run "$TREE-tests/tests/gpu-checks" bad smoke
+    echo "$output"
+    [ "$status" -eq 1 ]
+    grep -q "^smoke.gpu.failed (9).[0-9]*.no driver$" bad/findings.tsv
+    grep -q "^smoke.device.failed (1).[0-9]*.slt-train: cannot use device 'cuda'" bad/findings.tsv
+    run "$TREE-tests/tests/gpu-checks" out nonsense
+    [ "$status" -eq 2 ]
+    [[ $output == *"no stage 'nonsense'"* ]]
+}
