@@ -70,6 +70,7 @@ bare() {
     mkdir bin
     printf '#!/bin/sh\necho "a GPU, 1.0, 1 MiB"\n' >bin/nvidia-smi
     chmod +x bin/nvidia-smi
+    unset BUILD # its own
     run env PATH="$PWD/bin:$PATH" "$TREE-tests/tests/gpu-checks" out smoke
     echo "$output"
     [ "$status" -eq 0 ]
