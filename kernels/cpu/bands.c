@@ -59,9 +59,9 @@ static void walk_tokens(struct slt_ctx *ctx, token_function *function, struct sl
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int64_t i = 0; i < ctx->threads; i++) {
         const int64_t last =
-            cpu_at_most(cpu_share(units, ctx->threads, i + 1) * TOKENS_UNIT, to.tokens);
+            slt_least(cpu_share(units, ctx->threads, i + 1) * TOKENS_UNIT, to.tokens);
         for (int64_t t = cpu_share(units, ctx->threads, i) * TOKENS_UNIT; t < last; t += tile)
-            function(cpu_act(to) + t, cpu_act(from) + t, cpu_at_most(last - t, tile), b);
+            function(cpu_act(to) + t, cpu_act(from) + t, slt_least(last - t, tile), b);
     }
 }
 
@@ -82,7 +82,7 @@ static void sample(struct slt_ctx *ctx, float *dvalues, float beta, struct slt_a
         const struct cpu_bands mine = share_of(*b, ctx->threads, i);
         for (int64_t t = 0; t < x.tokens; t += DOT_TOKENS)
             ctx->isa->bands->backward_values(dvalues, t == 0 ? beta : 1, cpu_act(dy) + t,
-                                             cpu_act(x) + t, cpu_at_most(x.tokens - t, DOT_TOKENS),
+                                             cpu_act(x) + t, slt_least(x.tokens - t, DOT_TOKENS),
                                              &mine);
     }
 }

@@ -15,15 +15,15 @@ static int64_t slab_ld(int64_t features)
 // Rows of weights in codes that are decoded at once.
 static int64_t decoded_rows(int64_t rows, int64_t in)
 {
-    return cpu_at_most(rows, in < DECODED ? DECODED / (in > 0 ? in : 1) : 1);
+    return slt_least(rows, in < DECODED ? DECODED / (in > 0 ? in : 1) : 1);
 }
 
 uint64_t cpu_linear_work_bytes(struct slt_ctx *ctx, const struct slt_op_shape *shape)
 {
     const int64_t most = shape->in > shape->out ? shape->in : shape->out;
-    const int64_t ld = slab_ld(cpu_at_most(most, SLAB));
+    const int64_t ld = slab_ld(slt_least(most, SLAB));
     const uint64_t backward = cpu_piece((uint64_t)(shape->tokens * ld), sizeof(float)) +
-                              cpu_piece((uint64_t)(cpu_at_most(most, CHUNK) * ld), sizeof(float));
+                              cpu_piece((uint64_t)(slt_least(most, CHUNK) * ld), sizeof(float));
     const uint64_t dots = cpu_piece((uint64_t)(CPU_DOT_TOKENS * most), sizeof(float));
     // Which of its weights are in codes, and how they are shaped, is not known.
     const uint64_t decoded =
@@ -41,7 +41,7 @@ static void transpose(struct slt_ctx *ctx, float *to, int64_t ld_to, float beta,
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int64_t c = 0; c < cols; c += step)
         kernels->transpose(to + c * ld_to, ld_to, beta, from + c, ld_from, rows,
-                           cpu_at_most(cols - c, step));
+                           slt_least(cols - c, step));
 }
 
 static struct cpu_coded coded_of(struct slt_tensor w)
@@ -71,7 +71,7 @@ static void forward_dots(struct slt_ctx *ctx, struct slt_act y, float beta, stru
 #pragma omp parallel for schedule(static) num_threads(ctx->threads) if (out * in > 1 << 15)
     for (int64_t row = 0; row < out; row += step) {
         const struct cpu_dots dots = {.first = row,
-                                      .rows = cpu_at_most(out - row, step),
+                                      .rows = slt_least(out - row, step),
                                       .in = in,
                                       .tokens = x.tokens,
                                       .y = cpu_act(y),
@@ -96,7 +96,7 @@ static void forward_decoded(struct slt_ctx *ctx, struct slt_act y, double beta, 
     float *decoded = (float *)ctx->work;
     assert(ctx->work_bytes >= (uint64_t)(rows * in) * sizeof(float));
     for (int64_t first = 0; first < w.rows; first += rows) {
-        const struct cpu_product p = {.m = cpu_at_most(w.rows - first, rows),
+        const struct cpu_product p = {.m = slt_least(w.rows - first, rows),
                                       .n = x.tokens,
                                       .k = in,
                                       .c = cpu_act(y) + first * ld,
@@ -168,13 +168,13 @@ void cpu_linear_backward_weight(struct slt_ctx *ctx, struct slt_tensor dw, doubl
     const bool flip = dy.features < x.features;
     const struct slt_act few = flip ? dy : x, many = flip ? x : dy;
     const int64_t t = x.tokens, ld = cpu_act_ld(t);
-    const int64_t slab = cpu_at_most(few.features, SLAB), ld_slab = slab_ld(slab);
+    const int64_t slab = slt_least(few.features, SLAB), ld_slab = slab_ld(slab);
     assert(ctx->work_bytes >=
-           (uint64_t)((t + cpu_at_most(many.features, CHUNK)) * ld_slab) * sizeof(float));
+           (uint64_t)((t + slt_least(many.features, CHUNK)) * ld_slab) * sizeof(float));
     float *turned = (float *)ctx->work;
     float *product = (float *)(ctx->work + cpu_piece((uint64_t)(t * ld_slab), sizeof(float)));
     for (int64_t i = 0; i < few.features; i += slab) {
-        const int64_t n = cpu_at_most(few.features - i, slab);
+        const int64_t n = slt_least(few.features - i, slab);
         struct cpu_product p = {.m = many.features,
                                 .n = n,
                                 .k = t,
@@ -195,7 +195,7 @@ void cpu_linear_backward_weight(struct slt_ctx *ctx, struct slt_tensor dw, doubl
         p.ldc = ld_slab;
         p.beta = 0;
         for (int64_t k = 0; k < many.features; k += CHUNK) {
-            p.m = cpu_at_most(many.features - k, CHUNK);
+            p.m = slt_least(many.features - k, CHUNK);
             p.a = cpu_act(many) + k * ld;
             cpu_sgemm(ctx, &p);
             transpose(ctx, cpu_tensor(dw) + i * dw.ld + k, dw.ld, (float)beta, product, ld_slab,

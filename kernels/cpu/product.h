@@ -4,6 +4,7 @@
 #ifndef SLT_KERNELS_CPU_PRODUCT_H
 #define SLT_KERNELS_CPU_PRODUCT_H
 
+#include "core/least.h"
 #include "kernels/cpu/cpu.h"
 
 // Tokens of a packed tile of x in the forward product: wide, or narrow where the many columns of a
@@ -17,11 +18,6 @@ enum { CPU_DOT_TOKENS = 4 };
 static inline int64_t cpu_share(int64_t n, int64_t shares, int64_t i)
 {
     return n * i / shares;
-}
-
-static inline int64_t cpu_at_most(int64_t n, int64_t limit)
-{
-    return n < limit ? n : limit;
 }
 
 // Rows [first, last) of a sparse matrix.

@@ -37,6 +37,14 @@ static inline vf vf_load(const float *p)
     return v;
 }
 
+// The first n floats at p, zeros behind them: what lies there may be NaN, or not be there.
+static inline vf vf_load_first(const float *p, int64_t n)
+{
+    float lanes[VL] = {0};
+    memcpy(lanes, p, (size_t)n * sizeof *p);
+    return vf_load(lanes);
+}
+
 static inline void vf_store(float *p, vf v)
 {
     memcpy(p, &v, sizeof v);

@@ -179,14 +179,6 @@ static void backward_input(float *dx, const float *dy, int64_t tokens, const str
 
 // ---- Backward: dvalues = dy x^T ----
 
-// The first n floats at from, zeros behind them: what lies there may be NaN.
-ALWAYS_INLINE vf first_lanes(const float *from, int64_t n)
-{
-    float lanes[VL] = {0};
-    memcpy(lanes, from, (size_t)n * sizeof *from);
-    return vf_load(lanes);
-}
-
 // dvalues (DOT_ROWS, columns), rows ld apart, = beta dvalues + the sums across the lanes of sum.
 ALWAYS_INLINE void store_sums(float *dvalues, int64_t ld, float beta,
                               const vf sum[DOT_ROWS][DOT_COLUMNS], const int columns)
@@ -234,7 +226,7 @@ ALWAYS_INLINE void dot_block(float *dvalues, float beta, const struct cpu_bands 
     for (int r = 0; r < DOT_ROWS && t < tokens; r++)
         for (int c = 0; c < columns; c++)
             sum[r][c] +=
-                first_lanes(dy + r * ld + t, tokens - t) * first_lanes(from[c] + t, tokens - t);
+                vf_load_first(dy + r * ld + t, tokens - t) * vf_load_first(from[c] + t, tokens - t);
     store_sums(dvalues, here->count, beta, sum, columns);
 }
 

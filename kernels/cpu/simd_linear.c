@@ -23,14 +23,7 @@
 // The same of weights in codes, one row at a time.
 #define CODED_PARTS_OF(tokens) ((tokens) <= 2 ? 4 : 2)
 
-// The first n values at from, zeros behind them.
-ALWAYS_INLINE vf first_floats(const float *from, int64_t n)
-{
-    float lanes[VL] = {0};
-    memcpy(lanes, from, (size_t)n * sizeof *from);
-    return vf_load(lanes);
-}
-
+// The first n codes at from as floats, zeros behind them.
 ALWAYS_INLINE vf first_codes(const int8_t *from, int64_t n)
 {
     int8_t lanes[VL] = {0};
@@ -57,9 +50,9 @@ ALWAYS_INLINE void dot_floats(vf *sum, const struct cpu_dots *d, int64_t row, co
     for (; i < in; i += VL) {
         const int64_t n = in - i < VL ? in - i : VL;
         for (int r = 0; r < rows; r++) {
-            const vf here = first_floats(w + r * ld + i, n);
+            const vf here = vf_load_first(w + r * ld + i, n);
             for (int t = 0; t < tokens; t++)
-                part[r][t][0] += here * first_floats(x + t * in + i, n);
+                part[r][t][0] += here * vf_load_first(x + t * in + i, n);
         }
     }
     for (int r = 0; r < rows; r++)
@@ -92,7 +85,7 @@ ALWAYS_INLINE void dot_codes(vf *sum, const struct cpu_dots *d, int64_t row, con
             const int64_t n = end - i < VL ? end - i : VL;
             const vf here = first_codes(code + i, n);
             for (int t = 0; t < tokens; t++)
-                part[t][0] += here * first_floats(x + t * in + i, n);
+                part[t][0] += here * vf_load_first(x + t * in + i, n);
         }
         for (int t = 0; t < tokens; t++) {
             for (int p = 1; p < parts; p++)

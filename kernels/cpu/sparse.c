@@ -99,7 +99,7 @@ static void forward_one(const struct slt_ctx *ctx, float *y, const float *x,
     for (int i = 0; i < ctx->threads; i++) {
         struct cpu_sparse_rows s = all;
         s.first = cpu_share(units, ctx->threads, i) * unit;
-        s.last = cpu_at_most(cpu_share(units, ctx->threads, i + 1) * unit, rows);
+        s.last = slt_least(cpu_share(units, ctx->threads, i + 1) * unit, rows);
         kernels->rows_one(y + s.first, x, &s);
     }
 }

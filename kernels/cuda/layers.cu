@@ -123,7 +123,7 @@ static __global__ void place_tokens(CUDA_ARGUMENT struct embed_order e)
     e.order[e.start[v] + e.count[t / CHUNK * e.vocab + v] + e.rank[t]] = (int32_t)t;
 }
 
-// A block for each piece. dy is N neighbours at once, dw too.
+// A block for each piece, a thread for N neighbours, which dy is read by at once.
 template <class T, int N>
 static __global__ void embedding_sums(float *dw, float beta, const T *dy, int64_t ld, int64_t d,
                                       CUDA_ARGUMENT struct embed_order e)

@@ -323,14 +323,16 @@ static __device__ int nearest_v(const float *map, const float *power, float x)
     return nearest_from(map, 1 + place_in_decade(x, power, 2), x);
 }
 
-// The code keeps the sign.
+// The code keeps the sign of m.
+static __device__ int with_sign(const float *map, int code, float m)
+{
+    return signbit(map[code]) == signbit(m) ? code : m > 0 ? code + 1 : code - 1;
+}
+
 static __device__ int nearest_m(const float *map, const float *power, float x, float m)
 {
     const int half = SLT_CODES_8BIT / 2, place = place_in_decade(fabsf(x), power, 1);
-    int code = nearest_from(map, x < 0 ? half - 2 - place : half + place, x);
-    if (signbit(map[code]) != signbit(m))
-        code += m > 0 ? 1 : -1;
-    return code;
+    return with_sign(map, nearest_from(map, x < 0 ? half - 2 - place : half + place, x), m);
 }
 
 #define CODED_BLOCK  256 // elements of the blocks of moments that a warp has in registers
@@ -433,8 +435,8 @@ static __global__ void adam_coded_warps(struct item<P, uint8_t> t, struct code_b
     }
 }
 
-// The same for blocks of moments of any size: a block of threads for each; the moments are worked out twice, as
-// the new maxima are known only after all of them.
+// The same for blocks of moments of any size: a block of threads for each; the moments are worked
+// out twice, as the new maxima are known only after all of them.
 template <class P>
 static __global__ void adam_codes(struct item<P, uint8_t> t, struct code_blocks blocks,
                                   struct update u, const double *scalars, int64_t n)
@@ -473,10 +475,8 @@ static __global__ void adam_codes(struct item<P, uint8_t> t, struct code_blocks 
                 t.master[i] = p;
             store_some<1>(t.param + i, &p, i, 1, t.rounding, 0);
         }
-        int code = slt_codes_nearest(m_map, SLT_CODES_8BIT, top_m > 0 ? m / top_m : 0);
-        if (signbit(m_map[code]) != signbit(m)) // the code keeps the sign
-            code += m > 0 ? 1 : -1;
-        t.m[i] = (uint8_t)code;
+        const int code = slt_codes_nearest(m_map, SLT_CODES_8BIT, top_m > 0 ? m / top_m : 0);
+        t.m[i] = (uint8_t)with_sign(m_map, code, m);
         if (has_v)
             t.v[i] = slt_codes_nearest(v_map, SLT_CODES_8BIT, top_v > 0 ? v / top_v : 0);
     }

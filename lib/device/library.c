@@ -87,9 +87,7 @@ void slt_library_open(struct slt_library *l, const char *path)
         return;
     const char *error = dlerror();
     snprintf(l->reason, sizeof l->reason, "%s", error != NULL ? error : "it cannot be loaded");
-    char first[sizeof l->reason];
-    memcpy(first, l->reason, sizeof first);
-    if (!missing_library(missing, sizeof missing, first) || !open_missing(l, missing))
+    if (!missing_library(missing, sizeof missing, l->reason) || !open_missing(l, missing))
         return;
     l->handle = dlopen(path, RTLD_NOW | RTLD_LOCAL);
     error = l->handle == NULL ? dlerror() : NULL;

@@ -3,7 +3,7 @@
 
 setup_file() {
     load common
-    command -v patchelf cpio >/dev/null || skip "no patchelf or cpio"
+    command -v patchelf >/dev/null && command -v cpio >/dev/null || skip "no patchelf or cpio"
     cd "$BATS_FILE_TMPDIR"
     make_text text
     (cd "$ROOT" && BUILD=$BIN VERSION=1.2.3 LEVEL=0 tools/make-portable "$BATS_FILE_TMPDIR/out")
@@ -21,22 +21,22 @@ bare() {
     if [ -d "$BATS_TEST_TMPDIR/root/proc/self" ]; then
         env -i PATH="/$(basename "$TREE")/bin" "$(command -v chroot || echo /usr/sbin/chroot)" root "$@"
     else
-        (cd root/work && env -i PATH="$TREE/bin" "$@")
+        (cd root/data && env -i PATH="$TREE/bin" "$@")
     fi
 }
 
 @test "text to a perplexity with the programs of the archive, in a root that has glibc and nothing else" {
-    mkdir -p root/work root/proc root/tmp root/lib64
+    mkdir -p root/data root/proc root/tmp root/lib64
     cp -a "$TREE" root
     for library in $(ldd "$TREE/bin/slt-train" | grep -oE '/[^ ]*/(libc|libm|libpthread|libdl|librt|ld-linux-x86-64)\.so[.0-9]*'); do
         mkdir -p "root$(dirname "$library")"
         cp -L "$library" "root$library"
     done
     mount -t proc proc root/proc 2>/dev/null || echo "no root of its own: not allowed here"
-    cp "$BATS_FILE_TMPDIR/text" root/work
+    cp "$BATS_FILE_TMPDIR/text" root/data
     echo '{"vocab_size": 512, "hidden_size": 32, "intermediate_size": 44, "num_hidden_layers": 2, "num_attention_heads": 2}' \
-        >root/work/tiny.json
-    [ -d root/proc/self ] && at=/work || at=$PWD/root/work
+        >root/data/tiny.json
+    [ -d root/proc/self ] && at=/data || at=$PWD/root/data
     status=0
     bare slt-tokenize -q --train-tokenizer $at/spm.model --vocab-size 512 --document blank --valid-output $at/valid.tok \
         --valid-fraction 0.1 -o $at/train.tok $at/text &&
