@@ -1,4 +1,5 @@
 // slt-plan: parameters, memory and arithmetic of a training run, before there is one.
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -26,6 +27,8 @@ struct answer {
     struct slt_plan plan;
     struct slt_estimate paper;
     struct slt_flops flops;
+    struct slt_work work;
+    bool on_gpu;
 };
 
 // A size that the library refuses was asked for by an option.
@@ -56,7 +59,8 @@ static int compute(struct answer *a, const struct options *o)
     if (o->common.verbose > 0)
         cli_say("%s", slt_device_describe(device));
     int code = 0;
-    if (slt_estimate_run(&a->plan, &a->flops, device, &a->config, &o->train, &err) != 0 ||
+    a->on_gpu = strcmp(slt_device_name(device), "cuda") == 0;
+    if (slt_estimate_run(&a->plan, &a->flops, &a->work, device, &a->config, &o->train, &err) != 0 ||
         count_paper(a, o, &err) != 0)
         code = refuse(&err);
     slt_device_close(device);
@@ -80,6 +84,35 @@ static void report_flops(struct cli_report *r, const struct slt_flops *f)
     }
     cli_report_whole(r, "flops_per_token", (int64_t)f->model);
     cli_report_whole(r, "computed_flops_per_token", (int64_t)f->computed);
+}
+
+static double round_to(double x, int digits)
+{
+    const double unit = pow(10, digits);
+    return round(x * unit) / unit;
+}
+
+// Milliseconds of a step on each GPU that there are numbers of, by parts.
+static void report_times(struct cli_report *r, const struct answer *a, int64_t tokens)
+{
+    const struct slt_gpu *gpu;
+    char name[64];
+    for (size_t i = 0; (gpu = slt_gpu_row(i)) != NULL; i++) {
+        double all = 0;
+        for (int k = 0; k < SLT_STEP_PARTS; k++) {
+            const double seconds = slt_gpu_seconds(gpu, &a->work, (enum slt_step_part)k);
+            snprintf(name, sizeof name, "predicted_%s_%s_ms", gpu->name,
+                     slt_step_part_name((enum slt_step_part)k));
+            cli_report_real(r, name, round_to(1e3 * seconds, 2));
+            all += seconds;
+        }
+        snprintf(name, sizeof name, "predicted_%s_ms", gpu->name);
+        cli_report_real(r, name, round_to(1e3 * all, 2));
+        snprintf(name, sizeof name, "predicted_%s_tokens_per_second", gpu->name);
+        cli_report_real(r, name, round_to((double)tokens / all, 0));
+        snprintf(name, sizeof name, "predicted_%s_mfu", gpu->name);
+        cli_report_real(r, name, round_to((double)tokens / all * a->flops.model / gpu->flops, 3));
+    }
 }
 
 static int plan(struct options *o, slt_stop_flag *stop)
@@ -108,6 +141,8 @@ static int plan(struct options *o, slt_stop_flag *stop)
     cli_report_whole(r, "paper_index", (int64_t)a.paper.index);
     cli_report_whole(r, "paper", (int64_t)slt_estimate_total(&a.paper));
     report_flops(r, &a.flops);
+    if (a.on_gpu && o->train.precision != SLT_PRECISION_F32)
+        report_times(r, &a, o->train.batch * o->train.seq);
     if (o->memory > 0) {
         cli_report_whole(r, "memory", o->memory);
         cli_report_text(r, "fits", slt_plan_total(&a.plan) <= (uint64_t)o->memory ? "yes" : "no");

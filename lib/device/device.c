@@ -128,6 +128,11 @@ uint64_t slt_device_available(const struct slt_device *device)
     return device->ops->available != NULL ? device->ops->available(device->ctx) : UINT64_MAX;
 }
 
+const char *slt_device_name(const struct slt_device *device)
+{
+    return device->ops->name;
+}
+
 const char *slt_device_describe(const struct slt_device *device)
 {
     return device->text;

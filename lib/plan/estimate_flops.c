@@ -1,4 +1,5 @@
 // FLOPs of training per token, from the routes that the model's own layout chooses.
+#include "plan/estimate_time.h"
 #include "slt/estimate.h"
 #include "train/trainer.h"
 
@@ -20,9 +21,9 @@ static void count(struct slt_flops *f, const struct slt_model *m)
         slt_model_route(f->route[k], m, (enum slt_group_kind)k);
 }
 
-int slt_estimate_run(struct slt_plan *plan, struct slt_flops *flops, struct slt_device *device,
-                     const struct slt_config *config, const struct slt_train_options *options,
-                     struct slt_error *err)
+int slt_estimate_run(struct slt_plan *plan, struct slt_flops *flops, struct slt_work *work,
+                     struct slt_device *device, const struct slt_config *config,
+                     const struct slt_train_options *options, struct slt_error *err)
 {
     struct slt_trainer *t;
     int rc = slt_trainer_prepare(&t, device, config, options, SLT_F32, err);
@@ -30,6 +31,7 @@ int slt_estimate_run(struct slt_plan *plan, struct slt_flops *flops, struct slt_
         return rc;
     *plan = t->plan;
     count(flops, t->model);
+    slt_work_count(work, t->model, &t->plan, options->batch / options->micro_batch);
     slt_trainer_free(t);
     return 0;
 }

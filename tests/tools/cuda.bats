@@ -136,6 +136,28 @@ losses() { sed -n 's/.*"loss":\([^,]*\),.*/\1/p' "$1"; }
     done
 }
 
+@test "a plan for a GPU predicts the time of a step by parts, for two GPUs, in bfloat16" {
+    emulated
+    plan=(slt-plan --preset 60m --device cuda --batch 64 --micro-batch 64)
+    export SLT_EMULATION_DEVICES=0
+    "${plan[@]}" --precision bf16 | grep '^predicted' >both
+    [ "$(wc -l <both)" -eq 20 ]
+    for gpu in h100 h200; do
+        sed -n "s/^predicted_${gpu}_//p" both | awk -F '\t' '
+            { v[$1] = $2 }
+            $1 ~ /_ms$/ { sum += $2 }
+            function near(a, b) { return a > .995 * b && a < 1.005 * b }
+            END { exit !(NR == 10 && near(sum, v["ms"]) && near(v["tokens_per_second"], 64 * 256 / v["ms"] * 1e3) &&
+                         v["mfu"] > .1 && v["mfu"] < .62) }'
+    done
+    # More memory rate, the same arithmetic.
+    value() { awk -F '\t' -v n="$1" '$1 == n { print $2 }' both; }
+    [ "$(value predicted_h100_norms_ms)" != "$(value predicted_h200_norms_ms)" ]
+    [ "$(value predicted_h100_products_ms)" = "$(value predicted_h200_products_ms)" ]
+    [ -z "$("${plan[@]}" | grep '^predicted')" ]
+    [ -z "$(slt-plan --preset 60m --device cpu --precision bf16 | grep '^predicted')" ]
+}
+
 @test "a plan's routes are those of the run, in its precision" {
     emulated
     routes() { sed -nE 's/.*(qkv|o|gate_up|down): (dense|factored) route/\1 \2/p' "$1"; }

@@ -134,6 +134,7 @@ static void test_flops(struct slt_device *device)
     const double linears = l * (4 * d * d + 3 * d * f), rest = 6 * 32000 * d + l * 6 * 256 * d;
     struct slt_train_options o;
     struct slt_flops flops;
+    struct slt_work work;
     struct slt_plan plan;
     struct slt_error err;
     slt_train_defaults(&o);
@@ -149,7 +150,7 @@ static void test_flops(struct slt_device *device)
         for (int dense = 0; dense < 2; dense++) {
             double want = rest;
             o.route = dense ? SLT_ROUTE_DENSE : SLT_ROUTE_FACTORED;
-            CHECK_OK(slt_estimate_run(&plan, &flops, device, &c, &o, &err), err);
+            CHECK_OK(slt_estimate_run(&plan, &flops, &work, device, &c, &o, &err), err);
             if (method == SLT_FULL)
                 want += 6 * linears;
             else if (dense)
@@ -228,6 +229,7 @@ static void test_mixed(struct slt_device *device)
     const uint64_t own = base + (uint64_t)(dense + 23 * factors) + nnz;
     struct slt_train_options o;
     struct slt_flops flops;
+    struct slt_work work;
     struct slt_plan plan;
     struct slt_estimate e;
     struct slt_error err;
@@ -236,7 +238,7 @@ static void test_mixed(struct slt_device *device)
     o.micro_batch = 8;
     o.route = SLT_ROUTE_FACTORED;
     CHECK_OK(slt_train_resolve(&o, &err), err);
-    CHECK_OK(slt_estimate_run(&plan, &flops, device, &c, &o, &err), err);
+    CHECK_OK(slt_estimate_run(&plan, &flops, &work, device, &c, &o, &err), err);
     const double rest = 6 * 32000 * d + 24 * 6 * 256 * d;
     const double want = rest + 6 * (dense + 23 * factors + (double)nnz);
     CHECK(plan.parameters == own, "%llu parameters, not %llu", (unsigned long long)plan.parameters,
@@ -246,7 +248,7 @@ static void test_mixed(struct slt_device *device)
     CHECK(strcmp(flops.route[SLT_GROUP_O], "0:full 1-23:factored") == 0, "%s",
           flops.route[SLT_GROUP_O]);
     o.route = SLT_ROUTE_DENSE;
-    CHECK_OK(slt_estimate_run(&plan, &flops, device, &c, &o, &err), err);
+    CHECK_OK(slt_estimate_run(&plan, &flops, &work, device, &c, &o, &err), err);
     const double built = rest + 6 * 24 * dense + 8 * 23 * (256 * (dense - d * d) + 64 * d * d) / t;
     CHECK(fabs(flops.computed - built) < 1e-9 * built, "%.17g, not %.17g", flops.computed, built);
     CHECK_OK(slt_estimate_paper(&e, &c, SLT_OPTIMIZER_ADAMW, 256, &err), err);
@@ -262,6 +264,48 @@ static void test_mixed(struct slt_device *device)
     CHECK_OK(slt_estimate_memory(&e, &c, SLT_SCHEME_RELORA, SLT_ACCOUNT_PAPER, &err), err);
     const uint64_t full = base + (uint64_t)(24 * dense);
     CHECK(e.weights == 2 * (full + own - nnz) && e.moments == 4 * (own - nnz), "relora");
+}
+
+// 350m in two micro-batches of 8 sequences of 256, F32: by hand what its parts move and compute.
+static void test_work(struct slt_device *device)
+{
+    const double d = 1024, f = 2736, l = 24, v = 32000, t = 2048;
+    const double linears = l * (4 * d * d + 3 * d * f), attention = l * t * 256 * d;
+    struct slt_config c = preset("350m");
+    struct slt_train_options o;
+    struct slt_flops flops;
+    struct slt_plan plan;
+    struct slt_work w[2];
+    struct slt_error err;
+    slt_train_defaults(&o);
+    o.steps = 1;
+    o.batch = 16;
+    o.micro_batch = 8;
+    CHECK_OK(slt_train_resolve(&o, &err), err);
+    c.method = SLT_FULL;
+    c.rank = 0;
+    for (int block = 0; block < 2; block++) {
+        o.recompute = block ? SLT_RECOMPUTE_BLOCK : SLT_RECOMPUTE_NONE;
+        CHECK_OK(slt_estimate_run(&plan, &flops, &w[block], device, &c, &o, &err), err);
+    }
+    CHECK(w[0].flops[SLT_STEP_PRODUCTS] == 2 * t * (6 * linears + 6 * v * d), "products");
+    CHECK(w[1].flops[SLT_STEP_PRODUCTS] == 2 * t * (8 * linears + 6 * v * d), "products again");
+    CHECK(w[0].flops[SLT_STEP_ATTENTION] == 2 * 7 * attention &&
+              w[1].flops[SLT_STEP_ATTENTION] == 2 * 9 * attention,
+          "attention");
+    CHECK(w[0].bytes[SLT_STEP_ACTIVATION] == 2 * 4 * l * t * 8 * f, "activation");
+    CHECK(w[0].bytes[SLT_STEP_NORMS] == 2 * 4 * t * d * 8 * (2 * l + 1), "norms");
+    CHECK(w[1].bytes[SLT_STEP_NORMS] == 2 * 4 * t * d * (12 * 2 * l + 8), "norms again");
+    CHECK(w[0].bytes[SLT_STEP_LOSS] == 2 * (t * v * 24 + 12 * t * d + 8 * v * d), "loss");
+    CHECK(w[0].bytes[SLT_STEP_SPARSE] == 0 && w[0].flops[SLT_STEP_SPARSE] == 0, "sparse");
+    CHECK(w[0].bytes[SLT_STEP_UPDATE] == 8 * 4 * (double)plan.parameters, "%.17g bytes in updates",
+          w[0].bytes[SLT_STEP_UPDATE]);
+    // What takes longer counts: a GPU that computes in no time waits for its memory.
+    const struct slt_gpu gpu = {"none", 1e12, 1e30}, other = {"none", 1e30, 1e12};
+    CHECK(slt_gpu_seconds(&gpu, &w[0], SLT_STEP_NORMS) == w[0].bytes[SLT_STEP_NORMS] / .85e12 &&
+              slt_gpu_seconds(&other, &w[0], SLT_STEP_PRODUCTS) ==
+                  w[0].flops[SLT_STEP_PRODUCTS] / .62e12,
+          "seconds");
 }
 
 // The marks at their limits.
@@ -302,6 +346,7 @@ int main(void)
     test_flops(device);
     test_runs();
     test_mixed(device);
+    test_work(device);
     test_marks();
     slt_device_close(device);
     return TEST_END();

@@ -20,6 +20,8 @@ SLT_API int slt_device_open_to_plan(struct slt_device **device, const char *name
                                     struct slt_error *err) SLT_CHECK_RESULT;
 // Bytes that a run may allocate on the device now; UINT64_MAX where that is not known (a CPU).
 SLT_API uint64_t slt_device_available(const struct slt_device *device);
+// "cpu", "cpu-reference" or "cuda": what "auto" has become, too.
+SLT_API const char *slt_device_name(const struct slt_device *device);
 // One line for people: name, instruction set, threads. Owned by the device.
 SLT_API const char *slt_device_describe(const struct slt_device *device);
 SLT_API void slt_device_close(struct slt_device *device);

@@ -122,10 +122,45 @@ struct slt_flops {
     char route[SLT_GROUP_KINDS][SLT_ROUTE_TEXT];
 };
 
-// What slt_train would allocate and compute, with options as slt_train_resolve left them.
-SLT_API int slt_estimate_run(struct slt_plan *plan, struct slt_flops *flops,
+// ---- Time on a GPU ----
+
+// What a step moves and computes, by parts, as the kernels of the CUDA backend do it: each reads
+// and writes its operands once, and what is small stays away.
+enum slt_step_part {
+    SLT_STEP_PRODUCTS,   // dense and low-rank ones, with those of the head
+    SLT_STEP_SPARSE,     // S: its own products, or W built and its gradient read off
+    SLT_STEP_ATTENTION,  // with the rotation
+    SLT_STEP_NORMS,      // with the additions to the residual stream
+    SLT_STEP_ACTIVATION, // SwiGLU
+    SLT_STEP_LOSS,       // cross-entropy, and the embedding
+    SLT_STEP_UPDATE,     // norm of the gradients, and the optimizer's step
+    SLT_STEP_PARTS
+};
+
+struct slt_work {
+    double bytes[SLT_STEP_PARTS], flops[SLT_STEP_PARTS]; // of an optimizer step
+};
+
+struct slt_gpu {
+    const char *name;
+    double bytes, flops; // per second, as its data sheet has them: memory, dense BF16 products
+};
+
+// "products", "sparse", ...
+SLT_API const char *slt_step_part_name(enum slt_step_part part);
+// Row number index, or NULL after the last one: H100, H200.
+SLT_API const struct slt_gpu *slt_gpu_row(size_t index);
+// Seconds that a part is predicted to take in BF16: the longer of its bytes at 85% of the memory's
+// rate and its FLOPs at 62% of the peak, as large GEMM have it; at 35% in attention.
+SLT_API double slt_gpu_seconds(const struct slt_gpu *gpu, const struct slt_work *work,
+                               enum slt_step_part part);
+
+// ---- A run ----
+
+// What slt_train would allocate, compute and move, with options as slt_train_resolve left them.
+SLT_API int slt_estimate_run(struct slt_plan *plan, struct slt_flops *flops, struct slt_work *work,
                              struct slt_device *device, const struct slt_config *config,
-                             const struct slt_train_options *options,
-                             struct slt_error *err) SLT_CHECK_RESULT;
+                             const struct slt_train_options *options, struct slt_error *err)
+    SLT_CHECK_RESULT;
 
 #endif
