@@ -26,7 +26,7 @@
 #include "slt/error.h"
 #include "slt/random.h"
 
-#define SLT_OPS_VERSION 6u
+#define SLT_OPS_VERSION 7u
 
 struct slt_ctx;    // a device, its stream, workspace and first error
 struct slt_buffer; // device memory of one region
@@ -193,6 +193,7 @@ struct slt_ops {
     uint32_t version; // SLT_OPS_VERSION
     const char *name; // "cpu", "cpu-reference", "cuda"
     struct slt_route_cost route_cost;
+    int64_t micro_tokens; // of a micro-batch: with more the backend is hardly faster
 
     // ---- Device and memory ----
     int (*open)(struct slt_ctx **ctx, const struct slt_ops_options *options,
@@ -210,8 +211,8 @@ struct slt_ops {
     // The workspace of all operations; the caller keeps the buffer.
     void (*set_workspace)(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset,
                           uint64_t bytes);
-    // Bytes that can be allocated. Absent (NULL) where that is not known.
-    uint64_t (*available)(struct slt_ctx *ctx);
+    // Bytes that can be allocated, and that there are in all. Absent (NULL) where that is not known.
+    void (*available)(struct slt_ctx *ctx, uint64_t *available, uint64_t *all);
     // region names the memory in messages ("weights"). Memory is zeroed, and aligned to 64 bytes or
     // more.
     int (*buffer_create)(struct slt_ctx *ctx, struct slt_buffer **buffer, const char *region,

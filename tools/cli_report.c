@@ -70,6 +70,7 @@ void cli_report_real(struct cli_report *r, const char *name, double value)
 
 void cli_report_plan(struct cli_report *r, const struct slt_plan *plan)
 {
+    cli_report_whole(r, "micro_batch", plan->micro_batch);
     cli_report_whole(r, "parameters", (int64_t)plan->parameters);
     for (int i = 0; i < SLT_REGIONS; i++)
         cli_report_whole(r, slt_region_name((enum slt_region)i), (int64_t)plan->bytes[i]);

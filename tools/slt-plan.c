@@ -54,7 +54,8 @@ static int compute(struct answer *a, const struct options *o)
 {
     struct slt_error err;
     struct slt_device *device;
-    if (slt_device_open_to_plan(&device, o->device, (int)o->threads, &err) != 0)
+    if (slt_device_open_to_plan(&device, o->device, (int)o->threads, (uint64_t)o->memory, &err) !=
+        0)
         return cli_error(&err);
     if (o->common.verbose > 0)
         cli_say("%s", slt_device_describe(device));

@@ -43,6 +43,7 @@ const struct slt_ops TABLE = {
     .version = SLT_OPS_VERSION,
     .name = "cpu-reference",
     .route_cost = {3, 0, 0, 0},
+    .micro_tokens = 4096,
     .open = cpu_open,
     SLT_OPS_OF_DEVICE(CPU_ROW)   // memory.c
     SLT_OPS_OF_BACKEND(REF_ROW)  // above

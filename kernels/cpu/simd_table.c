@@ -35,6 +35,7 @@ const struct slt_ops SIMD(cpu_ops) = {
     .version = SLT_OPS_VERSION,
     .name = "cpu",
     .route_cost = {ROUTE_COST},
+    .micro_tokens = 4096,
     .open = open,
     SLT_OPS_OF_DEVICE(CPU_ROW)    // memory.c
     SLT_OPS_OF_BACKEND(CPU_ROW)   // backend.c

@@ -191,11 +191,12 @@ void cuda_set_workspace(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t
 
 // ---- Buffers ----
 
-uint64_t cuda_available(struct slt_ctx *ctx)
+void cuda_available(struct slt_ctx *ctx, uint64_t *available, uint64_t *all)
 {
-    size_t available = 0, all = 0;
-    cuda_check(ctx, cudaMemGetInfo(&available, &all), "asking for its free memory");
-    return available;
+    size_t free_bytes = 0, all_bytes = 0;
+    cuda_check(ctx, cudaMemGetInfo(&free_bytes, &all_bytes), "asking for its free memory");
+    *available = free_bytes;
+    *all = all_bytes;
 }
 
 int cuda_buffer_create(struct slt_ctx *ctx, struct slt_buffer **buffer, const char *region,
@@ -213,9 +214,11 @@ int cuda_buffer_create(struct slt_ctx *ctx, struct slt_buffer **buffer, const ch
     }
     (void)cudaGetLastError(); // it is reported here
     free(b);
+    uint64_t available, all;
+    cuda_available(ctx, &available, &all);
     return cuda_error(err, SLT_ERR_MEMORY,
                       "cannot allocate %llu bytes on the GPU for %s: %llu are free",
-                      (unsigned long long)bytes, region, (unsigned long long)cuda_available(ctx));
+                      (unsigned long long)bytes, region, (unsigned long long)available);
 }
 
 void cuda_buffer_free(struct slt_ctx *ctx, struct slt_buffer *buffer)

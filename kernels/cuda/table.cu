@@ -51,6 +51,7 @@ static struct slt_ops make_table()
     t.route_cost.band_position = 40; // tensor cores at the speed of the second-level cache
     t.route_cost.order = 0;
     t.route_cost.element = 100;
+    t.micro_tokens = 16384; // products of a thousand rows fill the multiprocessors a few times over
 #define CUDA_ROW(op) t.op = cuda_##op;
     CUDA_ROW(open)
     SLT_OPS_OF_DEVICE(CUDA_ROW)

@@ -117,15 +117,38 @@ int slt_device_open(struct slt_device **device, const char *name, int threads,
 }
 
 int slt_device_open_to_plan(struct slt_device **device, const char *name, int threads,
-                            struct slt_error *err)
+                            uint64_t bytes, struct slt_error *err)
 {
     const struct slt_ops_options options = {.threads = threads, .to_plan = true};
-    return open_named(device, name, &options, err);
+    int rc = open_named(device, name, &options, err);
+    if (rc == 0) {
+        (*device)->to_plan = true;
+        (*device)->planned = bytes > 0 ? bytes : UINT64_MAX;
+    }
+    return rc;
+}
+
+static void ask_memory(const struct slt_device *d, uint64_t *available, uint64_t *all)
+{
+    *available = *all = UINT64_MAX;
+    if (d->ops->available != NULL && d->to_plan)
+        *available = *all = d->planned;
+    else if (d->ops->available != NULL)
+        d->ops->available(d->ctx, available, all);
 }
 
 uint64_t slt_device_available(const struct slt_device *device)
 {
-    return device->ops->available != NULL ? device->ops->available(device->ctx) : UINT64_MAX;
+    uint64_t available, all;
+    ask_memory(device, &available, &all);
+    return available;
+}
+
+uint64_t slt_device_memory(const struct slt_device *device)
+{
+    uint64_t available, all;
+    ask_memory(device, &available, &all);
+    return all;
 }
 
 const char *slt_device_name(const struct slt_device *device)

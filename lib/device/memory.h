@@ -11,6 +11,8 @@ struct slt_device {
     const struct slt_ops *ops;
     struct slt_ctx *ctx;
     int threads; // of the host, 0: all
+    bool to_plan;
+    uint64_t planned; // with it: bytes of the device
     char text[600];
 };
 

@@ -8,8 +8,6 @@
 
 #include "train/options.h"
 
-#define MICRO_TOKENS 4096 // a micro-batch that is left to us holds at most so many tokens
-
 // ---- Who has a say ----
 
 static bool has_codes(const struct slt_train_options *o)
@@ -77,8 +75,8 @@ static const struct slt_train_option table[] = {
     {"steps", 0, "steps", WHOLE(steps, 1, 1e15, 0), sequences, "", "optimizer steps", false, ALL},
     {"batch", 'b', "batch", WHOLE(batch, 1, 1 << 24, 32), sequences, NULL, "sequences per step",
      true, ALL},
-    {"micro-batch", 0, "micro_batch", WHOLE(micro_batch, 1, 1 << 24, 0), sequences,
-     "as many as make 4096 tokens", "sequences at once", true, ALL},
+    {"micro-batch", 0, "micro_batch", WHOLE(micro_batch, 1, 1 << 24, 0), sequences, "the device's",
+     "sequences at once", true, ALL},
     {"seq", 0, "seq", WHOLE(seq, 2, 1 << 20, 256), sequences, NULL, "tokens of a sequence", true,
      ALL},
     {"layout", 0, "layout", CHOICE(packing, "packed|document"), sequences, NULL,
@@ -283,12 +281,6 @@ static int64_t share_of(int64_t steps, double ratio)
 static void choose_open(struct slt_train_options *o)
 {
     struct slt_optimizer_options *p = &o->optimizer;
-    if (o->micro_batch == 0 && o->batch > 0 && o->seq > 0) {
-        o->micro_batch = 1;
-        for (int64_t m = 1; m <= o->batch && m * o->seq <= MICRO_TOKENS; m++)
-            if (o->batch % m == 0)
-                o->micro_batch = m;
-    }
     if (o->schedule.warmup == 0 && o->schedule.warmup_ratio > 0)
         o->schedule.warmup = share_of(o->steps, o->schedule.warmup_ratio);
     if (is_stable(o) && o->schedule.decay_steps == 0)
@@ -341,7 +333,7 @@ int slt_train_resolve(struct slt_train_options *o, struct slt_error *err)
                              "a warm-up of %lld steps and a decay of %lld are more than %lld steps",
                              (long long)o->schedule.warmup, (long long)o->schedule.decay_steps,
                              (long long)o->steps);
-    if (o->batch % o->micro_batch != 0)
+    if (o->micro_batch > 0 && o->batch % o->micro_batch != 0)
         return slt_error_set(err, SLT_ERR_RANGE,
                              "a batch of %lld is no multiple of the micro-batch of %lld",
                              (long long)o->batch, (long long)o->micro_batch);

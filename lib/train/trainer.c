@@ -53,19 +53,16 @@ static struct slt_model_shape shape_of(const struct slt_train_options *o,
         .projected = slt_optimizer_projects(&o->optimizer, config, norm_is_whole(o))};
 }
 
-int slt_trainer_prepare(struct slt_trainer **trainer, const struct slt_device *device,
-                        const struct slt_config *config, const struct slt_train_options *options,
-                        enum slt_dtype dtype, struct slt_error *err)
+static int prepare(struct slt_trainer **trainer, const struct slt_device *device,
+                   const struct slt_config *config, const struct slt_train_options *options,
+                   enum slt_dtype dtype, struct slt_error *err)
 {
-    int rc = slt_train_check_model(options, config, err);
-    if (rc != 0)
-        return rc;
     struct slt_trainer *t = calloc(1, sizeof *t);
     if (t == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a trainer");
     t->options = *options;
     const struct slt_model_shape shape = shape_of(options, config);
-    rc = slt_model_prepare(&t->model, device, config, dtype, &shape, layout_extra, t, err);
+    int rc = slt_model_prepare(&t->model, device, config, dtype, &shape, layout_extra, t, err);
     if (rc != 0) {
         slt_trainer_free(t);
         return rc;
@@ -75,8 +72,44 @@ int slt_trainer_prepare(struct slt_trainer **trainer, const struct slt_device *d
     if (t->model->config.max_position_embeddings < options->seq)
         t->model->config.max_position_embeddings = options->seq;
     t->plan = slt_model_plan(t->model);
+    t->plan.micro_batch = options->micro_batch;
     *trainer = t;
     return 0;
+}
+
+// The largest divisor of the batch that is at most m, and at least 1.
+static int64_t divisor(int64_t batch, int64_t m)
+{
+    m = m < batch ? m : batch;
+    while (m > 1 && batch % m != 0)
+        m--;
+    return m > 1 ? m : 1;
+}
+
+// A micro-batch that is left open has at most as many tokens as the device is served by, and takes
+// no more of its memory than what usually is free; that is the same from run to run, as what others
+// leave free is not.
+int slt_trainer_prepare(struct slt_trainer **trainer, const struct slt_device *device,
+                        const struct slt_config *config, const struct slt_train_options *options,
+                        enum slt_dtype dtype, struct slt_error *err)
+{
+    struct slt_train_options o = *options;
+    struct slt_trainer *t = NULL;
+    const uint64_t memory = slt_device_memory(device) / 10 * 9;
+    int rc = slt_train_check_model(options, config, err);
+    if (rc != 0)
+        return rc;
+    if (options->micro_batch > 0)
+        return prepare(trainer, device, config, options, dtype, err);
+    o.micro_batch = divisor(o.batch, device->ops->micro_tokens / o.seq);
+    while ((rc = prepare(&t, device, config, &o, dtype, err)) == 0 && o.micro_batch > 1 &&
+           slt_plan_total(&t->plan) > memory) {
+        slt_trainer_free(t);
+        o.micro_batch = divisor(o.batch, o.micro_batch - 1);
+    }
+    if (rc == 0)
+        *trainer = t;
+    return rc;
 }
 
 int slt_trainer_allocate(struct slt_trainer *t, struct slt_tokens *tokens, struct slt_error *err)

@@ -97,7 +97,7 @@ losses() { sed -n 's/.*"loss":\([^,]*\),.*/\1/p' "$1"; }
         "full --precision bf16 --optimizer galore --galore-rank 4"; do
         read -r model more <<<"$how"
         # shellcheck disable=SC2206 # several words
-        run=("${TRAIN[@]}" --device cuda $more)
+        run=("${TRAIN[@]}" --device cuda --micro-batch 4 $more)
         plan=$(slt-train "${run[@]}" --dry-run "$DATA/$model.slt" | value_of total)
         [ "$plan" -gt 500000 ]
         SLT_EMULATION_MEMORY=$((plan + own)) slt-train "${run[@]}" -o a.slt "$DATA/$model.slt"
@@ -108,7 +108,7 @@ losses() { sed -n 's/.*"loss":\([^,]*\),.*/\1/p' "$1"; }
         [ ! -e b.slt ]
     done
     # What is said to fit does.
-    run=("${TRAIN[@]}" --device cuda "$DATA/full.slt")
+    run=("${TRAIN[@]}" --device cuda --micro-batch 4 "$DATA/full.slt")
     less=$(slt-train "${run[@]}" --recompute block --micro-batch 1 --dry-run | value_of total)
     SLT_EMULATION_MEMORY=$((less + own)) run slt-train "${run[@]}" -o b.slt
     [ "$status" -eq 1 ]
@@ -134,6 +134,35 @@ losses() { sed -n 's/.*"loss":\([^,]*\),.*/\1/p' "$1"; }
             grep -E '^(weights|activations|workspace|index|total)' >plan
         diff run plan
     done
+}
+
+@test "a micro-batch that is not given is the device's, as far as its memory goes" {
+    emulated
+    export SLT_EMULATION_DEVICES=0
+    plan() { slt-plan --preset 60m --batch 512 "$@"; }
+    [ "$(plan --device cpu | value_of micro_batch)" = 16 ]
+    [ "$(plan --device cuda | value_of micro_batch)" = 64 ]
+    [ "$(plan --device cuda --batch 60 | value_of micro_batch)" = 60 ]
+    [ "$(plan --device cuda --batch 81 | value_of micro_batch)" = 27 ]
+    [ "$(plan --device cuda --seq 20000 | value_of micro_batch)" = 1 ]
+    # As large as fits in nine tenths: the next divisor does not.
+    plan --device cuda --memory 4G >small
+    [ "$(value_of micro_batch <small)" = 32 ]
+    [ "$(value_of total <small)" -lt 3600000000 ]
+    [ "$(plan --device cuda --micro-batch 64 | value_of total)" -gt 3600000000 ]
+    [ "$(plan --device cuda --memory 1M | value_of micro_batch)" = 1 ]
+    # The memory of a GPU that is there decides alike.
+    unset SLT_EMULATION_DEVICES
+    large=(slt-train "${TRAIN[@]}" --device cuda --seq 256 --batch 64 --dry-run "$DATA/full.slt")
+    whole=$("${large[@]}" | value_of total)
+    [ "$("${large[@]}" | value_of micro_batch)" = 64 ]
+    [ "$(SLT_EMULATION_MEMORY=$((whole * 9 / 10)) "${large[@]}" | value_of micro_batch)" = 32 ]
+    # A state of a run with another one is not gone on from.
+    run=("${TRAIN[@]}" --device cuda --checkpoint-every 2 --keep 4 -o run.slt)
+    slt-train "${run[@]}" --micro-batch 2 "$DATA/full.slt" && rm run.slt
+    run slt-train "${run[@]}" --resume "$DATA/full.slt"
+    [ "$status" -eq 2 ]
+    [[ $output == *"--micro-batch (4, was 2)"* ]]
 }
 
 @test "a plan for a GPU predicts the time of a step by parts, for two GPUs, in bfloat16" {

@@ -129,7 +129,7 @@ END
             '--recompute block --per-layer --micro-batch 8' '--recompute cheap'; do
             slt-train --dry-run --steps 3 --data train.tok $run init.slt | sed 1d >theirs
             slt-plan --config tiny.json $how $run | sed -n '/^tokens_per_step/,/^total/p' >ours
-            [ "$(wc -l <ours)" -eq 9 ]
+            [ "$(wc -l <ours)" -eq 10 ]
             cmp ours theirs
         done
     done

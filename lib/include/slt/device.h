@@ -15,11 +15,14 @@ struct slt_device;
 // demands it. SLT_ERR_DEVICE with the reason if it cannot be used.
 SLT_API int slt_device_open(struct slt_device **device, const char *name, int threads,
                             struct slt_error *err) SLT_CHECK_RESULT;
-// As slt_device_open, for plans only: a GPU need not be there, and nothing can be computed.
+// As slt_device_open, for plans only: a GPU need not be there, and nothing can be computed. bytes: of
+// its memory, 0: not known.
 SLT_API int slt_device_open_to_plan(struct slt_device **device, const char *name, int threads,
-                                    struct slt_error *err) SLT_CHECK_RESULT;
-// Bytes that a run may allocate on the device now; UINT64_MAX where that is not known (a CPU).
+                                    uint64_t bytes, struct slt_error *err) SLT_CHECK_RESULT;
+// Bytes that a run may allocate on the device now, and that it has in all; UINT64_MAX where that is
+// not known (a CPU).
 SLT_API uint64_t slt_device_available(const struct slt_device *device);
+SLT_API uint64_t slt_device_memory(const struct slt_device *device);
 // "cpu", "cpu-reference" or "cuda": what "auto" has become, too.
 SLT_API const char *slt_device_name(const struct slt_device *device);
 // One line for people: name, instruction set, threads. Owned by the device.

@@ -20,6 +20,7 @@ enum slt_region {
 struct slt_plan {
     uint64_t bytes[SLT_REGIONS];
     uint64_t parameters;
+    int64_t micro_batch; // of a run: sequences at once, for which the bytes are
 };
 
 // "weights", "gradients", ...

@@ -19,7 +19,7 @@ enum slt_train_only { SLT_TRAIN_ALL, SLT_TRAIN_SPARSE, SLT_TRAIN_FACTORS };
 struct slt_train_options {
     int64_t steps;       // optimizer steps
     int64_t batch;       // sequences per optimizer step
-    int64_t micro_batch; // sequences per forward and backward pass; divides batch; 0: chosen
+    int64_t micro_batch; // sequences per forward and backward pass; divides batch; 0: the device's
     int64_t seq;         // tokens of a sequence
     enum slt_packing packing;
     double lr; // peak learning rate
@@ -37,9 +37,9 @@ struct slt_train_options {
 
 // The defaults: packed, cosine to 0.1, AdamW (0.9, 0.999, 1e-8), no decay, no clipping.
 SLT_API void slt_train_defaults(struct slt_train_options *options);
-// Chooses what options leave open (micro_batch, eps, relora_prune_fraction) and checks all of them
-// and their combination, once, before they are given to any other function; SLT_ERR_RANGE names the
-// one that is wrong.
+// Chooses what options leave open (eps, relora_prune_fraction, but not micro_batch, which depends on
+// the device) and checks all of them and their combination, once, before they are given to any
+// other function; SLT_ERR_RANGE names the one that is wrong.
 SLT_API int slt_train_resolve(struct slt_train_options *options,
                               struct slt_error *err) SLT_CHECK_RESULT;
 
