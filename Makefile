@@ -135,12 +135,18 @@ $(BUILD)/libslt-cuda.so: $(CUDA_SRC:%.cu=$(BUILD)/%.o) $(BUILD)/lib/core/codes.o
 	$(Q)$(NVCC) -shared -cudart static -o $@ $^ -lcublasLt
 
 # The same sources as host C++, see tests/cuda-emulation/cuda_runtime.h.
-EMULATION_C := $(CXX) -std=c++17 -O2 -g -fPIC -fvisibility=hidden -MMD -MP -Wall -Wextra -Wno-unused-parameter \
+EMULATION_C := $(CXX) -std=c++17 -O2 -ftree-vectorize -g -fPIC -fvisibility=hidden -MMD -MP -Wall -Wextra -Wno-unused-parameter \
 	-Wno-unknown-pragmas -Itests/cuda-emulation -I. -Ilib -Ilib/include
 $(BUILD)/emulation/%.o: kernels/cuda/%.cu $(BUILD)/flags.stamp
 	@mkdir -p $(@D)
 	$(call say,CXX,'$< (emulated)')
 	$(Q)$(EMULATION_C) -x c++ -c -o $@ $<
+
+# With what a kernel asks of memory counted, see tests/cuda-emulation/counters.cpp.
+$(BUILD)/emulation/counted/%.o: kernels/cuda/%.cu $(BUILD)/flags.stamp
+	@mkdir -p $(@D)
+	$(call say,CXX,'$< (emulated, counted)')
+	$(Q)$(EMULATION_C) -fsanitize=thread --param tsan-instrument-func-entry-exit=0 -fno-tree-sra -fno-threadsafe-statics -x c++ -c -o $@ $<
 
 $(BUILD)/emulation/%.o: tests/cuda-emulation/%.cpp $(BUILD)/flags.stamp
 	@mkdir -p $(@D)
@@ -153,7 +159,10 @@ $(BUILD)/emulation/codes.o: lib/core/codes.c $(BUILD)/flags.stamp
 	$(Q)$(CC) -std=c11 -O2 -fPIC -fvisibility=hidden -Ilib -c -o $@ $<
 
 EMULATION := $(BUILD)/emulation/libslt-cuda.so
-$(EMULATION): $(patsubst kernels/cuda/%.cu,$(BUILD)/emulation/%.o,$(CUDA_SRC)) \
+COUNTED := $(BUILD)/emulation/counted/libslt-cuda.so
+$(EMULATION): $(patsubst kernels/cuda/%.cu,$(BUILD)/emulation/%.o,$(CUDA_SRC))
+$(COUNTED): $(patsubst kernels/cuda/%.cu,$(BUILD)/emulation/counted/%.o,$(CUDA_SRC))
+$(EMULATION) $(COUNTED): \
 		$(patsubst tests/cuda-emulation/%.cpp,$(BUILD)/emulation/%.o,$(wildcard tests/cuda-emulation/*.cpp)) \
 		$(BUILD)/emulation/codes.o
 	$(call say,LINK,$@)
@@ -223,7 +232,7 @@ check: deps
 	tests/install-deps $(TEST_PACKAGES)
 	$(MAKE) check-run
 
-check-run: all $(UNIT_BIN) $(EMULATION)
+check-run: all $(UNIT_BIN) $(EMULATION) $(COUNTED)
 	BUILD=$(BUILD) tests/run-all
 
 ## check-unit: the C unit tests only
@@ -231,7 +240,7 @@ check-unit: $(UNIT_BIN) $(EMULATION)
 	BUILD=$(BUILD) tests/run-all unit
 
 ## check-bats: the tests of the tools only
-check-bats: all $(EMULATION)
+check-bats: all $(EMULATION) $(COUNTED)
 	BUILD=$(BUILD) tests/run-all bats
 
 ## check-man: lint the manual pages and compare them with the programs

@@ -1,6 +1,10 @@
 // Products in plain loops. What the real library refuses or answers with garbage is refused here:
 // shapes that do not fit each other, and pointers less aligned than the algorithm was chosen for.
 #include "cublasLt.h"
+#include <algorithm>
+#include <vector>
+
+#include "counters.h"
 #include "cuda_bf16.h"
 
 struct emulated_blas {
@@ -143,30 +147,56 @@ static double factor(const void *data, cudaDataType type, int64_t i, bool reduce
     return reduced ? (double)__uint_as_float((__float_as_uint(x) + 0x1000u) & ~0x1fffu) : (double)x;
 }
 
+// op(x) by rows of its second index: at[r * cols + c], or, transposed, of x (cols, rows).
+static std::vector<double> unpacked(const void *x, const emulated_layout *l, bool by_rows,
+                                    bool reduced)
+{
+    std::vector<double> at(l->rows * l->cols);
+    for (uint64_t j = 0; j < l->cols; j++)
+        for (uint64_t i = 0; i < l->rows; i++)
+            at[by_rows ? i * l->cols + j : j * l->rows + i] =
+                factor(x, l->type, (int64_t)i + (int64_t)j * l->ld, reduced);
+    return at;
+}
+
+// Sums of 8 rows at once, each in the order of k.
 static void multiply(const emulated_product *p, float alpha, const void *a,
                      const emulated_layout *a_layout, const void *b,
                      const emulated_layout *b_layout, float beta, void *c,
                      const emulated_layout *c_layout)
 {
-    const int64_t m = (int64_t)c_layout->rows, n = (int64_t)c_layout->cols;
-    const int64_t k = (int64_t)(p->transpose[0] ? a_layout->rows : a_layout->cols);
-    for (int64_t j = 0; j < n; j++)
-        for (int64_t i = 0; i < m; i++) {
-            double sum = 0;
-            for (int64_t l = 0; l < k; l++)
-                sum += factor(a, a_layout->type,
-                              p->transpose[0] ? l + i * a_layout->ld : i + l * a_layout->ld,
-                              p->reduced) *
-                       factor(b, b_layout->type,
-                              p->transpose[1] ? j + l * b_layout->ld : l + j * b_layout->ld,
-                              p->reduced);
-            const int64_t at = i + j * c_layout->ld;
-            const double old = beta == 0 ? 0 : (double)beta * factor(c, c_layout->type, at, false);
-            if (c_layout->type == CUDA_R_16BF)
-                ((__nv_bfloat16 *)c)[at] = __float2bfloat16_rn((float)((double)alpha * sum + old));
-            else
-                ((float *)c)[at] = (float)((double)alpha * sum + old);
+    const uint64_t m = c_layout->rows, n = c_layout->cols, ld = (uint64_t)c_layout->ld;
+    const uint64_t k = p->transpose[0] ? a_layout->rows : a_layout->cols;
+    const size_t size = c_layout->type == CUDA_R_16BF ? sizeof(__nv_bfloat16) : sizeof(float);
+    constexpr uint64_t N = 8;
+    // (k, m) and (n, k)
+    const std::vector<double> left = unpacked(a, a_layout, p->transpose[0], p->reduced);
+    const std::vector<double> right = unpacked(b, b_layout, p->transpose[1], p->reduced);
+    std::vector<double> panel(k * N); // N columns of left, zeros beyond the last
+    emulation::count_other("(product)");
+    for (uint64_t j = 0; j < n; j++)
+        emulation::count_written((char *)c + j * ld * size, m * size);
+    for (uint64_t i = 0; i < m; i += N) {
+        const uint64_t here = std::min(N, m - i);
+        for (uint64_t l = 0; l < k; l++)
+            std::copy_n(&left[l * m + i], here, &panel[l * N]);
+        for (uint64_t j = 0; j < n; j++) {
+            double sum[N] = {};
+            for (uint64_t l = 0; l < k; l++)
+                for (uint64_t e = 0; e < N; e++)
+                    sum[e] += panel[l * N + e] * right[j * k + l];
+            for (uint64_t e = 0; e < here; e++) {
+                const int64_t at = (int64_t)(i + e + j * ld);
+                const double old =
+                    beta == 0 ? 0 : (double)beta * factor(c, c_layout->type, at, false);
+                const float value = (float)((double)alpha * sum[e] + old);
+                if (c_layout->type == CUDA_R_16BF)
+                    ((__nv_bfloat16 *)c)[at] = __float2bfloat16_rn(value);
+                else
+                    ((float *)c)[at] = value;
+            }
         }
+    }
 }
 
 cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t product, const void *alpha,

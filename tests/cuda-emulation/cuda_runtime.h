@@ -44,7 +44,8 @@ uint64_t shuffle(uint64_t value, unsigned lane_mask); // the value of the lane a
 // What each lane of the warp shows: valid until exchanged is called, which all of them do.
 void exchange(const void *mine, const void **all);
 void exchanged();
-void launch(dim3 grid, dim3 block, bool flat, const std::function<void()> &kernel);
+void launch(const char *what, dim3 grid, dim3 block, bool flat,
+            const std::function<void()> &kernel);
 // Runs what a stream is asked for, or records it between the calls of a capture.
 void submit(std::function<void()> work);
 
@@ -86,17 +87,17 @@ namespace emulation
 // As a launch does: the arguments are converted and copied now, the kernel runs when its turn
 // comes.
 template <class... P, class... A>
-void start(void (*kernel)(P...), dim3 grid, dim3 block, bool flat, A... arguments)
+void start(const char *what, void (*kernel)(P...), dim3 grid, dim3 block, bool flat, A... arguments)
 {
     const std::tuple<P...> copies(static_cast<P>(arguments)...);
-    submit([=]() { launch(grid, block, flat, [&]() { std::apply(kernel, copies); }); });
+    submit([=]() { launch(what, grid, block, flat, [&]() { std::apply(kernel, copies); }); });
 }
 } // namespace emulation
 
 #define SLT_LAUNCH(ctx, kernel, grid, block, ...)                                                  \
-    ((void)(ctx), emulation::start(kernel, grid, block, false, __VA_ARGS__))
+    ((void)(ctx), emulation::start(#kernel, kernel, grid, block, false, __VA_ARGS__))
 #define SLT_LAUNCH_FLAT(ctx, kernel, grid, block, ...)                                             \
-    ((void)(ctx), emulation::start(kernel, grid, block, true, __VA_ARGS__))
+    ((void)(ctx), emulation::start(#kernel, kernel, grid, block, true, __VA_ARGS__))
 
 // ---- Runtime ----
 

@@ -14,11 +14,16 @@
 #include <ucontext.h>
 #include <vector>
 
+#include "counters.h"
 #include "cuda_runtime.h"
+
+// Beside shared memory, which kernels have among the data of this file's neighbours, these are no
+// memory that a kernel could count as its own.
+#define EMULATION_STATE __attribute__((section(".data.emulation")))
 
 namespace emulation
 {
-dim3 block, grid_size, block_size, *thread;
+EMULATION_STATE dim3 block(0), grid_size(0), block_size(0), *thread = nullptr;
 
 namespace
 {
@@ -218,9 +223,10 @@ uint64_t shuffle(uint64_t value, unsigned lane_mask)
     return result;
 }
 
-void launch(dim3 grid, dim3 size, bool flat, const std::function<void()> &kernel)
+void launch(const char *what, dim3 grid, dim3 size, bool flat, const std::function<void()> &kernel)
 {
     const char *name = getenv("SLT_EMULATION_ORDER");
+    uint64_t number = 0;
     std::vector<unsigned> list;
     dim3 index;
     order = name != nullptr ? name : "forward";
@@ -230,20 +236,22 @@ void launch(dim3 grid, dim3 size, bool flat, const std::function<void()> &kernel
     body = &kernel;
     if (!flat)
         make_fibers(threads);
+    count_kernel(what, (uint64_t)grid.x * grid.y * grid.z);
     for (block.z = 0; block.z < grid.z; block.z++)
         for (block.y = 0; block.y < grid.y; block.y++)
             for (block.x = 0; block.x < grid.x; block.x++) {
-                if (!flat) {
+                count_block(number++);
+                if (!flat)
                     run_block();
-                    continue;
-                }
-                thread = &index;
-                put_in_order(list, threads);
+                thread = flat ? &index : nullptr;
+                put_in_order(list, flat ? threads : 0);
                 for (unsigned i : list) {
                     index = dim3(i % size.x, i / size.x % size.y, i / size.x / size.y);
                     kernel();
                 }
+                count_block_end();
             }
+    count_kernel_end();
 }
 
 // ---- Streams ----
@@ -415,6 +423,7 @@ cudaError_t cudaMalloc(void **pointer, size_t bytes)
         return cudaErrorMemoryAllocation;
     memset(*pointer, 0xff, bytes); // NaN: nobody may count on zeros
     allocations[*pointer] = bytes;
+    emulation::count_memory(*pointer, bytes);
     allocated += bytes;
     return cudaSuccess;
 }
@@ -426,6 +435,7 @@ cudaError_t cudaFree(void *pointer)
     run_queued();
     allocated -= allocations.at(pointer);
     allocations.erase(pointer);
+    emulation::count_no_memory(pointer);
     free(pointer);
     return cudaSuccess;
 }
@@ -450,10 +460,17 @@ cudaError_t cudaMemGetInfo(size_t *available, size_t *all)
     return cudaSuccess;
 }
 
+static void copy(void *to, const void *from, size_t bytes)
+{
+    emulation::count_read(from, bytes, "a copy");
+    emulation::count_written(to, bytes);
+    memmove(to, from, bytes);
+}
+
 cudaError_t cudaMemcpy(void *to, const void *from, size_t bytes, cudaMemcpyKind)
 {
     run_queued();
-    memcpy(to, from, bytes);
+    copy(to, from, bytes);
     return cudaSuccess;
 }
 
@@ -462,7 +479,7 @@ cudaError_t cudaMemcpyAsync(void *to, const void *from, size_t bytes, cudaMemcpy
 {
     if (kind != cudaMemcpyDeviceToDevice)
         forbid("a copy to or from the host");
-    submit([=]() { memmove(to, from, bytes); });
+    submit([=]() { copy(to, from, bytes); });
     return cudaSuccess;
 }
 
@@ -473,14 +490,18 @@ cudaError_t cudaMemcpy2DAsync(void *to, size_t to_pitch, const void *from, size_
         forbid("a copy to or from the host");
     submit([=]() {
         for (size_t i = 0; i < height; i++)
-            memcpy((char *)to + i * to_pitch, (const char *)from + i * from_pitch, width);
+            copy((char *)to + i * to_pitch, (const char *)from + i * from_pitch, width);
     });
     return cudaSuccess;
 }
 
 cudaError_t cudaMemsetAsync(void *to, int value, size_t bytes, cudaStream_t)
 {
-    submit([=]() { memset(to, value, bytes); });
+    submit([=]() {
+        emulation::count_other("(memset)");
+        emulation::count_written(to, bytes);
+        memset(to, value, bytes);
+    });
     return cudaSuccess;
 }
 
