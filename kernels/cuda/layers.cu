@@ -257,8 +257,10 @@ static __global__ void rmsnorm_rows(CUDA_ARGUMENT struct norm_pass<T> a)
         const int64_t f = feature<N>(k);
         if (f >= d)
             continue;
+        float g[N];
+        cuda_load<N>(g, &a.g[f]);
         for (int i = 0; i < N; i++)
-            v[k * N + i] *= inverse * a.g[f + i];
+            v[k * N + i] *= inverse * g[i];
         cuda_store<N>(&a.y[t * a.ldy + f], &v[k * N]);
     }
 }
@@ -279,8 +281,9 @@ static void norm_forward(struct slt_ctx *ctx, struct slt_act y, struct slt_act z
                          struct slt_tensor rstd, struct slt_act x, struct slt_act r,
                          struct slt_tensor g, double eps)
 {
-    const bool wide =
-        cuda_aligned<T>(y.features, cuda_act<T>(y), cuda_act<T>(z), cuda_act<T>(x), cuda_act<T>(r));
+    const bool wide = cuda_aligned<T>(y.features, cuda_act<T>(y), cuda_act<T>(z), cuda_act<T>(x),
+                                      cuda_act<T>(r)) &&
+                      cuda_aligned(y.features, cuda_tensor(g));
     WITH_NORM(T, wide, y.features, norm_rows, ctx, y, z, rstd, x, r, g, eps);
 }
 
@@ -322,11 +325,13 @@ static __global__ void rmsnorm_backward_rows(CUDA_ARGUMENT struct norm_gradient<
             if (f >= d)
                 continue;
             cuda_load<N>(&grad[k * N], &a.dy[t * a.ldy + f]);
+            float g[N];
             cuda_load<N>(&normed[k * N], &a.z[t * a.ldz + f]);
+            cuda_load<N>(g, &a.g[f]);
             for (int i = k * N; i < (k + 1) * N; i++) {
                 normed[i] *= inverse;
                 gain[i] += grad[i] * normed[i];
-                grad[i] *= a.g[f + i - k * N];
+                grad[i] *= g[i - k * N];
                 dot += grad[i] * normed[i];
             }
         }
@@ -345,9 +350,8 @@ static __global__ void rmsnorm_backward_rows(CUDA_ARGUMENT struct norm_gradient<
     }
 #pragma unroll
     for (int k = 0; k < E / N; k++)
-        for (int i = 0; a.partial != NULL && i < N; i++)
-            if (feature<N>(k) < d)
-                a.partial[blockIdx.x * d + feature<N>(k) + i] = gain[k * N + i];
+        if (a.partial != NULL && feature<N>(k) < d)
+            cuda_store<N>(&a.partial[blockIdx.x * d + feature<N>(k)], &gain[k * N]);
 }
 
 // dg of 32 features by a block of 32 x 8 threads: each row of threads sums every eighth partial
@@ -387,7 +391,8 @@ static void norm_backward(struct slt_ctx *ctx, struct slt_act dx, struct slt_ten
                           struct slt_tensor g)
 {
     const int64_t d = z.features, run = cuda_blocks(z.tokens, CUDA_GAIN_BLOCKS);
-    const bool wide = cuda_aligned<T>(d, cuda_act<T>(dx), cuda_act<T>(dy), cuda_act<T>(z));
+    const bool wide = cuda_aligned<T>(d, cuda_act<T>(dx), cuda_act<T>(dy), cuda_act<T>(z)) &&
+                      cuda_aligned(d, cuda_tensor(g));
     float *partial = dg.buffer != NULL ? (float *)(void *)ctx->work : NULL;
     WITH_NORM(T, wide, d, backward_rows, ctx, dx, partial, dy, z, rstd, g, run);
     if (partial != NULL)
