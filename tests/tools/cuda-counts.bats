@@ -27,12 +27,14 @@ setup() {
 }
 
 @test "kernels that stream move little more than they cannot do without" {
+    # A thread that has 32 bytes in F32 moves its sector twice, half of it each time, and norms read their gains again for
+    # each token: both from caches. What is strided moves eight times as much.
     awk -F '\t' '
         NR == 1 { for (i = 1; i <= NF; i++) at[$i] = i; next }
         $1 ~ /^(swiglu|rotate|rmsnorm_rows|rmsnorm_backward|block_squares|adam_elements.*8>|embedding_sums)/ {
             seen++
-            if ($at["read moved"] > 2.1 * $at["read distinct"] ||
-                ($at["write moved"] > 1.1 * $at["write distinct"] && $at["written"] > 100000)) {
+            if ($at["read moved"] > 2.75 * $at["read distinct"] ||
+                ($at["write moved"] > 2.1 * $at["write distinct"] && $at["written"] > 100000)) {
                 print
                 bad = 1
             }
