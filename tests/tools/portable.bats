@@ -138,3 +138,59 @@ END
     [ "$status" -eq 2 ]
     [[ $output == *"no stage 'nonsense'"* ]]
 }
+
+# NAME: a program of that name, from stdin, that the checks find first.
+stand_in() {
+    mkdir -p bin
+    { echo '#!/bin/sh' && cat; } >"bin/$1"
+    chmod +x "bin/$1"
+}
+
+@test "each stage of the checks for a GPU runs, at small sizes and with stand-ins for what takes long" {
+    cp -a "$TREE-tests" .
+    ln -s "$TREE" .
+    checks=$PWD/$(basename "$TREE")-tests
+    cp "$BIN/emulation/libslt-cuda.so" "$checks/build"
+    for test in linear sparse operations train; do
+        echo 'echo "1 passed, 0 failed"' | stand_in "test_$test"
+    done
+    mv bin/test_* "$checks/build/tests"
+    printf '@test "a test of the programs" { slt-init --version; }\n' >"$checks/tests/tools/cuda.bats"
+    echo 'echo "a GPU"' | stand_in nvidia-smi
+    echo '[ "$1" = -c ] || echo "1000 0.5"' | stand_in python3
+    stand_in ncu <<'END'
+while [ ! -x "$1" ]; do shift; done
+echo "==PROF== Connected"
+"$@" || exit
+echo '"ID","Kernel Name","Block Size","Metric Name","Metric Unit","Metric Value"'
+echo '"0","add","(256, 1, 1)","gpu__time_duration.sum","ns","1,500"'
+echo '"1","scale","(256, 1, 1)","gpu__time_duration.sum","ns","4,000"'
+echo '"2","add","(256, 1, 1)","gpu__time_duration.sum","ns","1,500"'
+END
+    unset BUILD # its own
+    export PATH=$PWD/bin:$PATH PRESETS=nano MODEL='--vocab-size 64' STEPS=1 SEQ=8 BATCHES=1 PROFILES=nano:1
+    export PLANS=$'nano --method sltrain --optimizer adam8bit --per-layer\nnano --method full --optimizer galore'
+    export RUN_PRESET=nano RUN_BATCH=2 RUN_VOCAB=512 MINUTES=0.01
+    run "$checks/tests/gpu-checks" out
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [ "$(cut -f 1-3 out/findings.tsv | sed '/^smoke/d' | tr '\t\n' ' ,')" = "linear linear ok,linear sparse ok,train operations ok,\
+train train ok,tools tools ok,speed speed ok,profile nano-full ok,profile nano-sltrain ok,profile routes ok,peers peers ok,\
+memory memory ok,run full ok,run sltrain ok," ]
+    [ "$(tr '\t' ' ' <out/profile-nano-full.tsv)" = $'scale 1 4.0\nadd 2 3.0' ]
+    grep -qx $'all\t3\t7.0' out/profile-nano-full.txt
+    grep -q '^nano.PyTorch, galore, without 0.5 s for its projectors.8.1000.' out/gpu-a-GPU-peers.tsv
+    awk -F '\t' '$1 == "nano" { rows++; bad += $8 == "" || $8 != $9 } END { exit bad > 0 || rows != 2 }' out/gpu-a-GPU-memory.tsv
+    grep -q '"loss":' out/run-sltrain.jsonl
+    echo 'echo "No module named torch" >&2; exit 1' | stand_in python3
+    run "$checks/tests/gpu-checks" out peers
+    echo "$output"
+    [ "$status" -eq 0 ]
+    [ "$output" = $'peers\tpeers\tleft out\t0\tno PyTorch: No module named torch' ]
+    PLANS=$'nano --method sltrain --rank 0\nnano --method full' run "$checks/tests/gpu-checks" out memory
+    echo "$output"
+    [ "$status" -eq 1 ]
+    [[ $output == $'memory\tmemory\tfailed (1)'* ]]
+    grep -q "^nano --method sltrain --rank 0: slt-plan: --rank '0' is outside" out/memory-memory.txt
+    grep -q '^nano.--method full, one step' out/gpu-a-GPU-memory.tsv
+}
