@@ -7,7 +7,7 @@ METHOD full: a LLaMA of nn.Linear layers, each layer compiled (which takes as lo
 AdamW (fused), in bfloat16; on a CPU in float32.
 METHOD galore: the same with the method's published optimizer: linears of layers are updated by Adam on their gradients'
 projections to RANK, one after the other. The seconds of finding all projectors, which happens once in 200 steps, are
-printed behind the speed of the steps between.
+printed behind the speed of the steps between; they are those of one linear of each shape, as often as there are such.
 METHOD sltrain: the same in eager mode with linears that do what the method's published implementation does: build
 W = alpha/r B A, add the values of S at its flat int64 positions, multiply; backward forms dW and reads the factors'
 gradients and, by a gather, the values' gradient off it.
@@ -125,14 +125,19 @@ class Galore:
     def __init__(self, layers, others, rank, lr=1e-4, scale=0.25):
         self.rank, self.lr, self.scale = rank, lr, scale
         self.states = [{"p": p, "projects": p in layers, "step": 0} for p in [*layers, *others]]
-        self.refresh_seconds = 0.0
+        self.projectors, self.refresh_seconds = {}, 0.0
 
     def refresh(self, state):
-        now = time.perf_counter()
-        state["projector"] = Projector(state["p"].grad, self.rank)
-        if state["p"].is_cuda:
-            torch.cuda.synchronize()
-        self.refresh_seconds += time.perf_counter() - now
+        grad = state["p"].grad
+        if grad.shape not in self.projectors:
+            for _ in range(2):  # the first one sets a library up
+                now = time.perf_counter()
+                projector = Projector(grad, self.rank)
+                if grad.is_cuda:
+                    torch.cuda.synchronize()
+                self.projectors[grad.shape] = projector, time.perf_counter() - now
+        state["projector"], seconds = self.projectors[grad.shape]
+        self.refresh_seconds += seconds
 
     @torch.no_grad()
     def step(self):

@@ -107,6 +107,10 @@ END
         ldd "$file" | awk -v tree="$TREE" '$2 == "=>" && index($3, tree "/") != 1 &&
             $1 !~ /^(libc|libm|libpthread|libdl|librt|libresolv|libutil)\.so/ { print FILENAME $0; bad = 1 } END { exit bad }'
     done
+    for file in "$TREE-tests"/build/{tests,bench}/*; do
+        ldd "$file" | awk '$2 == "=>" { print $3 }' | xargs realpath | awk -v tree="$TREE" -v file="$file" 'index($0, tree "/") != 1 &&
+            !/\/(libc|libm|libpthread|libdl|librt)[-.0-9]*\.so/ { print file, $0; bad = 1 } END { exit bad }'
+    done
     grep -q 'with glibc 2\.34 or newer' "$TREE/README"
     find "$TREE" "$TREE-tests" -type f -exec objdump -p {} + 2>/dev/null | grep -o 'GLIBC_[2A].*' | sort -uV | tail -n 1 >newest
     cat newest
