@@ -223,16 +223,17 @@ $(BUILD)/bench/%.o: tests/bench/%.c $(BUILD)/flags.stamp | $(BUILD)/deps.stamp
 	$(call say,CC,$<)
 	$(Q)$(LIB_C) -Itests/unit -c -o $@ $<
 
+$(BUILD)/bench/bench_speed: $(CLI_OBJ)
 $(BENCH:%=$(BUILD)/bench/%): $(BUILD)/bench/%: $(BUILD)/bench/%.o $(BUILD)/bench/bench.o $(BUILD)/libslt.a
 	$(call say,LINK,$@)
-	$(Q)$(LINK) -o $@ $^ $(LIBS)
+	$(Q)$(LINK) -o $@ $(filter %.o,$^) $(BUILD)/libslt.a $(LIBS)
 
 ## check: install what is missing, build, run every test; the last line is 'N passed, N failed'
 check: deps
 	tests/install-deps $(TEST_PACKAGES)
 	$(MAKE) check-run
 
-check-run: all $(UNIT_BIN) $(EMULATION) $(COUNTED)
+check-run: all $(UNIT_BIN) $(EMULATION) $(COUNTED) $(BUILD)/bench/bench_speed
 	BUILD=$(BUILD) tests/run-all
 
 ## check-unit: the C unit tests only
@@ -240,7 +241,7 @@ check-unit: $(UNIT_BIN) $(EMULATION)
 	BUILD=$(BUILD) tests/run-all unit
 
 ## check-bats: the tests of the tools only
-check-bats: all $(EMULATION) $(COUNTED)
+check-bats: all $(UNIT_BIN) $(EMULATION) $(COUNTED) $(BUILD)/bench/bench_speed
 	BUILD=$(BUILD) tests/run-all bats
 
 ## check-man: lint the manual pages and compare them with the programs
@@ -259,8 +260,8 @@ check-asan-run: all $(UNIT_BIN) $(EMULATION)
 check-gpu: all $(UNIT_BIN)
 	BUILD=$(BUILD) tests/run-all gpu
 
-## bench-gpu: tokens/s, MFU and memory of the models' sizes on the GPU of this machine, into pipelines/results
-bench-gpu: all
+## bench-gpu: tokens/s, MFU and memory of the models' sizes on the GPU of this machine, beside PyTorch, into pipelines/results
+bench-gpu: all $(BUILD)/bench/bench_speed
 	BUILD=$(BUILD) tests/bench/gpu
 
 ## bench: measure speed as ratios in one run (35 minutes; leave the machine alone meanwhile)
@@ -302,7 +303,7 @@ deb: all
 	BUILD=$(BUILD) VERSION=$(VERSION) tools/make-deb $(BUILD)/deb
 
 ## portable: an archive in $(BUILD)/portable that runs wherever it is unpacked, and one with its checks for a GPU
-portable: all $(UNIT_BIN)
+portable: all $(UNIT_BIN) $(BUILD)/bench/bench_speed
 	tests/install-deps patchelf xz-utils binutils cpio
 	BUILD=$(BUILD) VERSION=$(VERSION) tools/make-portable $(BUILD)/portable
 

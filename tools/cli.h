@@ -8,6 +8,7 @@
 #include <stdint.h>
 
 #include "slt/error.h"
+#include "slt/estimate.h"
 #include "slt/plan.h"
 #include "slt/stream.h"
 #include "slt/train.h"
@@ -179,6 +180,11 @@ void cli_report_whole(struct cli_report *report, const char *name, int64_t value
 void cli_report_real(struct cli_report *report, const char *name, double value); // NaN: "nan", null
 // parameters, the bytes of each region by its name, and their total.
 void cli_report_plan(struct cli_report *report, const struct slt_plan *plan);
+// What a step of so many tokens is predicted to take on each GPU that there are numbers of, in
+// milliseconds and by parts, with its tokens per second and their share of the peak; flops: of a
+// token, by the model.
+void cli_report_times(struct cli_report *report, const struct slt_work *work, double flops,
+                      int64_t tokens);
 // Writes what is left and publishes if code is 0; returns the exit code.
 int cli_report_close(struct cli_report *report, int code);
 

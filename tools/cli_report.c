@@ -77,6 +77,34 @@ void cli_report_plan(struct cli_report *r, const struct slt_plan *plan)
     cli_report_whole(r, "total", (int64_t)slt_plan_total(plan));
 }
 
+static double round_to(double x, int digits)
+{
+    const double unit = pow(10, digits);
+    return round(x * unit) / unit;
+}
+
+void cli_report_times(struct cli_report *r, const struct slt_work *work, double flops, int64_t tokens)
+{
+    const struct slt_gpu *gpu;
+    char name[64];
+    for (size_t i = 0; (gpu = slt_gpu_row(i)) != NULL; i++) {
+        double all = 0;
+        for (int k = 0; k < SLT_STEP_PARTS; k++) {
+            const double seconds = slt_gpu_seconds(gpu, work, (enum slt_step_part)k);
+            snprintf(name, sizeof name, "predicted_%s_%s_ms", gpu->name,
+                     slt_step_part_name((enum slt_step_part)k));
+            cli_report_real(r, name, round_to(1e3 * seconds, 2));
+            all += seconds;
+        }
+        snprintf(name, sizeof name, "predicted_%s_ms", gpu->name);
+        cli_report_real(r, name, round_to(1e3 * all, 2));
+        snprintf(name, sizeof name, "predicted_%s_tokens_per_second", gpu->name);
+        cli_report_real(r, name, round_to((double)tokens / all, 0));
+        snprintf(name, sizeof name, "predicted_%s_mfu", gpu->name);
+        cli_report_real(r, name, round_to((double)tokens / all * flops / gpu->flops, 3));
+    }
+}
+
 int cli_report_close(struct cli_report *r, int code)
 {
     struct slt_error err;

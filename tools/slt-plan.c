@@ -1,5 +1,4 @@
 // slt-plan: parameters, memory and arithmetic of a training run, before there is one.
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -87,35 +86,6 @@ static void report_flops(struct cli_report *r, const struct slt_flops *f)
     cli_report_whole(r, "computed_flops_per_token", (int64_t)f->computed);
 }
 
-static double round_to(double x, int digits)
-{
-    const double unit = pow(10, digits);
-    return round(x * unit) / unit;
-}
-
-// Milliseconds of a step on each GPU that there are numbers of, by parts.
-static void report_times(struct cli_report *r, const struct answer *a, int64_t tokens)
-{
-    const struct slt_gpu *gpu;
-    char name[64];
-    for (size_t i = 0; (gpu = slt_gpu_row(i)) != NULL; i++) {
-        double all = 0;
-        for (int k = 0; k < SLT_STEP_PARTS; k++) {
-            const double seconds = slt_gpu_seconds(gpu, &a->work, (enum slt_step_part)k);
-            snprintf(name, sizeof name, "predicted_%s_%s_ms", gpu->name,
-                     slt_step_part_name((enum slt_step_part)k));
-            cli_report_real(r, name, round_to(1e3 * seconds, 2));
-            all += seconds;
-        }
-        snprintf(name, sizeof name, "predicted_%s_ms", gpu->name);
-        cli_report_real(r, name, round_to(1e3 * all, 2));
-        snprintf(name, sizeof name, "predicted_%s_tokens_per_second", gpu->name);
-        cli_report_real(r, name, round_to((double)tokens / all, 0));
-        snprintf(name, sizeof name, "predicted_%s_mfu", gpu->name);
-        cli_report_real(r, name, round_to((double)tokens / all * a->flops.model / gpu->flops, 3));
-    }
-}
-
 static int plan(struct options *o, slt_stop_flag *stop)
 {
     struct slt_error err;
@@ -143,7 +113,7 @@ static int plan(struct options *o, slt_stop_flag *stop)
     cli_report_whole(r, "paper", (int64_t)slt_estimate_total(&a.paper));
     report_flops(r, &a.flops);
     if (a.on_gpu && o->train.precision != SLT_PRECISION_F32)
-        report_times(r, &a, o->train.batch * o->train.seq);
+        cli_report_times(r, &a.work, a.flops.model, o->train.batch * o->train.seq);
     if (o->memory > 0) {
         cli_report_whole(r, "memory", o->memory);
         cli_report_text(r, "fits", slt_plan_total(&a.plan) <= (uint64_t)o->memory ? "yes" : "no");

@@ -11,11 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "bench.h"
 #include "device/memory.h"
-#include "slt/random.h"
 #include "slt/support.h"
 #include "training.h"
 
@@ -34,55 +32,6 @@ struct subject {
     double ratio[MAX_PAIRS]; // of its tokens/s to full rank's
 };
 
-static void die(const struct slt_error *err)
-{
-    fprintf(stderr, "bench_train: %s\n", err->message);
-    exit(1);
-}
-
-// A token file of random ids, long enough for every step to see new ones.
-static void write_tokens(const char *path, uint32_t vocab, int64_t tokens)
-{
-    struct slt_error err;
-    struct slt_output *out;
-    struct slt_tokens_writer *writer;
-    const struct slt_tokens_header header = {.vocab_size = vocab, .eos = 1, .pad = SLT_TOKEN_NONE};
-    const struct slt_random_key key = slt_random_key("bench", "tokens", 1);
-    uint32_t ids[1024];
-    if (slt_output_open(&out, path, NULL, &err) != 0 ||
-        slt_tokens_create(&writer, out, &header, &err) != 0)
-        die(&err);
-    for (int64_t at = 0; at < tokens; at += 1024) {
-        for (uint32_t i = 0; i < 1024; i += 4) {
-            slt_random_block(ids + i, key, (uint64_t)at + i, 0);
-            for (int k = 0; k < 4; k++)
-                ids[i + (uint32_t)k] = 2 + ids[i + (uint32_t)k] % (vocab - 2);
-        }
-        if (slt_tokens_append(writer, ids, 1024, 4096, &err) != 0)
-            die(&err);
-    }
-    if (slt_tokens_finish(writer, NULL, &err) != 0 || slt_output_publish(out, &err) != 0)
-        die(&err);
-}
-
-// Small deterministic weights: the values do not matter for speed as long as they are ordinary
-// numbers.
-static void fill_weights(struct slt_model *m)
-{
-    enum { CHUNK = 1 << 16 };
-    float *values = malloc(CHUNK * sizeof *values);
-    for (int p = 0; p < m->part_count; p++) {
-        const struct slt_tensor t = m->part[p].value;
-        const struct slt_random_key key = slt_random_key("bench", "weights", (uint64_t)p);
-        for (int64_t at = 0; at < t.rows * t.cols; at += CHUNK) {
-            const int64_t left = t.rows * t.cols - at, n = left < CHUNK ? left : CHUNK;
-            slt_random_uniform(values, key, (uint64_t)at, (size_t)n, 0.03f);
-            slt_tensor_write(m, t, at, values, n);
-        }
-    }
-    free(values);
-}
-
 // What the paper trains at the shape of a full-rank configuration.
 static struct slt_config sltrain_config(const struct slt_config *full, const char *support)
 {
@@ -94,7 +43,7 @@ static struct slt_config sltrain_config(const struct slt_config *full, const cha
     c.density = 0.03;
     if (slt_support_parse(&c.support, support, &err) != 0 ||
         slt_support_crc(&c.support_crc, &c, &err) != 0)
-        die(&err);
+        bench_die(&err);
     return c;
 }
 
@@ -109,8 +58,8 @@ static void create(struct subject *s, const struct slt_device *device, struct sl
     options.seq = SEQ;
     options.lr = 1e-4;
     if (make_trainer(&s->trainer, device, &s->config, tokens, &options, &err) != 0)
-        die(&err);
-    fill_weights(s->trainer->model);
+        bench_die(&err);
+    bench_fill_weights(s->trainer->model);
 }
 
 static void step(struct subject *s, int i)
@@ -118,7 +67,7 @@ static void step(struct subject *s, int i)
     struct slt_error err;
     struct slt_train_record record;
     if (slt_trainer_step(s->trainer, &record, NULL, &err) != 0)
-        die(&err);
+        bench_die(&err);
     if (i >= 0) {
         s->seconds[i] = record.seconds;
         s->data[i] = record.data_seconds / record.seconds;
@@ -182,7 +131,6 @@ int main(int argc, char **argv)
 {
     static struct subject full, sparse[SUPPORTS];
     struct slt_error err;
-    struct slt_input *in;
     struct slt_tokens *tokens;
     if (argc != 6 && argc != 7) {
         fprintf(stderr, "usage: bench_train PRESET LAYERS TOKENS THREADS PAIRS [ISA]\n");
@@ -192,18 +140,13 @@ int main(int argc, char **argv)
     const int threads = atoi(argv[4]),
               pairs = atoi(argv[5]) < MAX_PAIRS ? atoi(argv[5]) : MAX_PAIRS;
     struct slt_device device = {.ops = bench_ops(argc > 6 ? argv[6] : NULL), .threads = threads};
-    char path[] = "/tmp/bench-train-XXXXXX";
     if (slt_config_preset(&full.config, argv[1], &err) != 0)
-        die(&err);
+        bench_die(&err);
     if (atoi(argv[2]) > 0)
         full.config.num_hidden_layers = atoi(argv[2]);
-    if (mkstemp(path) < 0)
-        return 1;
-    write_tokens(path, (uint32_t)full.config.vocab_size, 4000000);
-    if (device.ops->open(&device.ctx, &(struct slt_ops_options){.threads = threads}, &err) != 0 ||
-        slt_input_open(&in, path, NULL, &err) != 0 || slt_tokens_open(&tokens, in, &err) != 0)
-        die(&err);
-    unlink(path);
+    tokens = bench_tokens(full.config.vocab_size, 4000000);
+    if (device.ops->open(&device.ctx, &(struct slt_ops_options){.threads = threads}, &err) != 0)
+        bench_die(&err);
     create(&full, &device, tokens, batch);
     for (int k = 0; k < SUPPORTS; k++) {
         sparse[k].config = sltrain_config(&full.config, supports[k]);

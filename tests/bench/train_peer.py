@@ -3,8 +3,11 @@
 
 usage: train_peer.py METHOD HIDDEN INTERMEDIATE HEADS LAYERS VOCAB RANK DENSITY BATCH SEQ STEPS [DEVICE]
 
-METHOD full: a LLaMA of nn.Linear layers, compiled, scaled_dot_product_attention, AdamW (fused), in bfloat16; on a CPU in
-float32.
+METHOD full: a LLaMA of nn.Linear layers, each layer compiled (which takes as long as one), scaled_dot_product_attention,
+AdamW (fused), in bfloat16; on a CPU in float32.
+METHOD galore: the same with the method's published optimizer: linears of layers are updated by Adam on their gradients'
+projections to RANK, one after the other. The seconds of finding all projectors, which happens once in 200 steps, are
+printed behind the speed of the steps between; they are those of one linear of each shape, as often as there are such.
 METHOD sltrain: the same in eager mode with linears that do what the method's published implementation does: build
 W = alpha/r B A, add the values of S at its flat int64 positions, multiply; backward forms dW and reads the factors'
 gradients and, by a gather, the values' gradient off it.
@@ -103,6 +106,62 @@ class Llama(nn.Module):
         return F.cross_entropy(self.head(self.norm(x)).flatten(0, 1).float(), targets.flatten())
 
 
+class Projector:
+    """Onto the first singular vectors of the shorter side, as galore_torch has it."""
+
+    def __init__(self, grad, rank):
+        u, _, vh = torch.linalg.svd(grad.float(), full_matrices=False)
+        self.right = grad.shape[0] >= grad.shape[1]
+        self.basis = (vh[:rank] if self.right else u[:, :rank]).to(grad.dtype)
+
+    def project(self, grad):
+        return grad @ self.basis.T if self.right else self.basis.T @ grad
+
+    def project_back(self, low):
+        return low @ self.basis if self.right else self.basis @ low
+
+
+class Galore:
+    def __init__(self, layers, others, rank, lr=1e-4, scale=0.25):
+        self.rank, self.lr, self.scale = rank, lr, scale
+        self.states = [{"p": p, "projects": p in layers, "step": 0} for p in [*layers, *others]]
+        self.projectors, self.refresh_seconds = {}, 0.0
+
+    def refresh(self, state):
+        grad = state["p"].grad
+        if grad.shape not in self.projectors:
+            for _ in range(2):  # the first one sets a library up
+                now = time.perf_counter()
+                projector = Projector(grad, self.rank)
+                if grad.is_cuda:
+                    torch.cuda.synchronize()
+                self.projectors[grad.shape] = projector, time.perf_counter() - now
+        state["projector"], seconds = self.projectors[grad.shape]
+        self.refresh_seconds += seconds
+
+    @torch.no_grad()
+    def step(self):
+        for s in self.states:
+            grad = s["p"].grad
+            if s["projects"]:
+                if "projector" not in s:
+                    self.refresh(s)
+                grad = s["projector"].project(grad)
+            if s["step"] == 0:
+                s["mean"], s["square"] = torch.zeros_like(grad), torch.zeros_like(grad)
+            s["step"] += 1
+            s["mean"].mul_(0.9).add_(grad, alpha=0.1)
+            s["square"].mul_(0.999).addcmul_(grad, grad, value=0.001)
+            change = s["mean"] / s["square"].sqrt().add_(1e-6)
+            if s["projects"]:
+                change = s["projector"].project_back(change) * self.scale
+            s["p"].add_(change, alpha=-self.lr * (1 - 0.999 ** s["step"]) ** 0.5 / (1 - 0.9 ** s["step"]))
+
+    def zero_grad(self, set_to_none):
+        for s in self.states:
+            s["p"].grad = None
+
+
 def main():
     method = sys.argv[1]
     d, f, heads, layers, vocab, rank = (int(a) for a in sys.argv[2:8])
@@ -119,18 +178,25 @@ def main():
     with torch.device(device):
         model = Llama(d, f, heads, layers, vocab, seq, linear).to(torch.bfloat16 if device == "cuda" else torch.float32)
         tokens = torch.randint(vocab, (batch, seq + 1))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0, fused=True)
-    run = torch.compile(model) if method == "full" else model
+    if method == "galore":
+        linears = {p for layer in model.layers for p in layer.parameters() if p.dim() == 2}
+        optimizer = Galore(linears, [p for p in model.parameters() if p not in linears], rank)
+    else:
+        optimizer = torch.optim.AdamW(model.parameters(), lr=1e-4, weight_decay=0, fused=True)
+    if method != "sltrain":
+        for layer in model.layers:
+            layer.compile()
     times = []
     for _ in range(steps):
         start = time.perf_counter()
-        run(tokens[:, :-1], tokens[:, 1:]).backward()
+        model(tokens[:, :-1], tokens[:, 1:]).backward()
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         if device == "cuda":
             torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
-    print(f"{batch * seq / sorted(times)[len(times) // 2]:.0f}")
+    speed = f"{batch * seq / sorted(times)[len(times) // 2]:.0f}"
+    print(f"{speed} {optimizer.refresh_seconds:.3g}" if method == "galore" else speed)
 
 
 main()
