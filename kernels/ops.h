@@ -108,8 +108,9 @@ struct slt_attention {
 // are F32, or U8 codes of the dynamic maps (core/codes.h), relative to the largest magnitude of
 // their block of elements. Where v is absent, the step is that of SGD with momentum. Where
 // direction is given beside grad, param is not touched: direction = scale * the step that would
-// have been subtracted. Where grad is absent, direction is read: it is the step over the learning
-// rate; without it only weight decay happens.
+// have been subtracted, and may lie in the place of grad. Where grad is absent, direction is read:
+// it is the step over the learning rate; without it only weight decay happens. The items of a step
+// share no other memory, so that a backend may take them in any order, or all at once.
 //
 // A backend that supports SLT_OP_ADAM in BF16 also takes param, m and v in BF16. It computes with
 // them in F32 and rounds what it stores: to nearest even, or with hyper.stochastic as convert does

@@ -80,7 +80,8 @@ struct slt_optimizer {
     struct slt_adam hyper;
     size_t slots;                 // one for each parameter, in the order of files
     struct slt_slot *slot;        // (slots)
-    struct slt_adam_item *item;   // (slots): scratch of a multi-tensor step
+    struct slt_adam_item *item;   // (slots): of the next multi-tensor step
+    int64_t items;                // how many it has so far
     struct slt_tensor scratch[SLT_OPTIMIZER_SCRATCHES]; // of the kind's layout
     // F32: some elements of a BF16 parameter and of its moments, where the backend does not take
     // them as they are
@@ -158,6 +159,11 @@ void slt_optimizer_set(struct slt_optimizer *optimizer, const struct slt_slot *s
 void slt_optimizer_adam(struct slt_optimizer *optimizer, const struct slt_slot *slot,
                         const struct slt_adam_item *item, const struct slt_adam *hyper,
                         int64_t update);
+// The items of the next multi-tensor step, one of a slot at most: add collects them, or takes the
+// step at once where slt_optimizer_adam converts; flush takes it, with optimizer->hyper.
+void slt_optimizer_add(struct slt_optimizer *optimizer, const struct slt_slot *slot,
+                       const struct slt_adam_item *item, int64_t update);
+void slt_optimizer_flush(struct slt_optimizer *optimizer);
 // One multi-tensor step over the slots of parts [first, first + count) that do not step apart.
 int slt_optimizer_step_moments(struct slt_optimizer *optimizer, int first, int count,
                                int64_t update, struct slt_error *err) SLT_CHECK_RESULT;
