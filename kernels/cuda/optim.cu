@@ -51,15 +51,16 @@ static __device__ __forceinline__ float stepped(float p, float *direction, float
 struct step_tensor {
     void *param;
     float *master;
-    const float *grad;
+    const void *grad; // F32, or BF16 as it is said below
     void *m, *v;
     float *m_max, *v_max; // (blocks): of 8-bit moments
-    float *direction;
+    void *direction;      // as grad
     const float *divisors; // (divisor_count)
     double rate;
     int64_t n; // elements
     uint32_t key[2];
-    int divisor_count;
+    short divisor_count;
+    bool bf16_grad, bf16_direction;
 };
 
 #define STEP_TENSORS 36
@@ -140,6 +141,29 @@ static __device__ void store_some(bf16 *to, const float *from, int64_t i, int co
                 to[k] = pack.v[k];
 }
 
+// Elements from i on of a gradient or direction.
+template <int N>
+static __device__ __forceinline__ void load_either(float *to, const void *from, bool is_bf16,
+                                                   int64_t i, int count)
+{
+    if (is_bf16)
+        load_some<N>(to, (const bf16 *)from + i, count);
+    else
+        load_some<N>(to, (const float *)from + i, count);
+}
+
+// A direction is rounded to nearest even.
+template <int N>
+static __device__ __forceinline__ void store_direction(const struct step_tensor &t,
+                                                       const float *from, int64_t i, int count)
+{
+    const struct cuda_rounding nearest = {};
+    if (t.bf16_direction)
+        store_some<N>((bf16 *)t.direction + i, from, i, count, nearest, 0);
+    else
+        store_some<N>((float *)t.direction + i, from, i, count, nearest, 0);
+}
+
 // Elements [i, i + N) of a tensor, of which the first count exist.
 template <class P, class M, int N>
 static __device__ __forceinline__ void
@@ -155,13 +179,13 @@ step_some(const struct step_tensor &t, const struct cuda_rounding &rounding, con
     else if (param != NULL)
         load_some<N>(p, param + i, count);
     if (!given) {
-        load_some<N>(g, t.grad + i, count);
+        load_either<N>(g, t.grad, t.bf16_grad, i, count);
         load_some<N>(m, m_at + i, count);
     }
     if (!given && v_at != NULL)
         load_some<N>(v, v_at + i, count);
     if (given && t.direction != NULL)
-        load_some<N>(direction, t.direction + i, count);
+        load_either<N>(direction, t.direction, t.bf16_direction, i, count);
     for (int k = 0; k < N; k++) {
         if (given) {
             p[k] = stepped(p[k], NULL, r.lr * direction[k], u, r);
@@ -177,7 +201,7 @@ step_some(const struct step_tensor &t, const struct cuda_rounding &rounding, con
     if (!given && v_at != NULL)
         store_some<N>(v_at + i, v, i, count, rounding, 2);
     if (!given && t.direction != NULL) {
-        store_some<N>(t.direction + i, direction, i, count, rounding, 0);
+        store_direction<N>(t, direction, i, count);
         return;
     }
     if (t.master != NULL)
@@ -187,8 +211,9 @@ step_some(const struct step_tensor &t, const struct cuda_rounding &rounding, con
 
 // A block for STEP_BLOCK elements of a tensor, whose rates a thread works out once for all that it
 // has of them. Bytes moved for an element with both moments, in F32: 4 grad, 8 each of param, m, v:
-// of 350m 10.3 GB, 3080 us at 3.35 TB/s, 2150 at 4.8; with all but grad in BF16 16: 5.9 GB, 1760 us,
-// 1230. At most 79 registers, so that 768 threads of a multiprocessor wait for 60 KB at once.
+// of 350m 10.3 GB, 3080 us at 3.35 TB/s, 2150 at 4.8; with all in BF16 14: 5.2 GB, 1540 us, 1070
+// (with grad in F32 16: 1760 us, 1230). At most 80 registers, so that 768 threads of a
+// multiprocessor wait for 60 KB at once.
 template <class P, class M, int N>
 static __global__ void adam_elements(CUDA_ARGUMENT struct step_list list,
                                      CUDA_ARGUMENT struct update u, const double *scalars)
@@ -254,8 +279,8 @@ static __device__ int nearest_m(const float *map, const float *power, float x, f
 
 // A warp for each block of moments, whose maxima it shares, a thread for N = 8 neighbours. Bytes
 // moved for an element in F32 with both moments: 4 grad, 8 param, 4 codes: of 350m 5.9 GB, 1760 us
-// at 3.35 TB/s, 1230 at 4.8; of BF16 weights 4.4 GB, 1320 us, 920. 80 registers, which keeps 20
-// bytes of what does not change from round to round in memory.
+// at 3.35 TB/s, 1230 at 4.8; of BF16 weights and gradients 3.7 GB, 1100 us, 770. 80 registers, which
+// leave 16 to 28 bytes of what does not change from round to round in memory.
 template <class P>
 static __global__ void __launch_bounds__(CODED_RESIDENT)
     adam_coded_warps(CUDA_ARGUMENT struct step_list list, CUDA_ARGUMENT struct update u,
@@ -294,7 +319,7 @@ static __global__ void __launch_bounds__(CODED_RESIDENT)
         float p[N] = {0}, g[N] = {0}, m[N] = {0}, v[N] = {0}, step[N] = {0}, top_m = 0, top_v = 0;
         cuda_pack<uint8_t, N> m_code = {}, v_code = {};
         if (count > 0) {
-            load_some<N>(g, t.grad + i, count);
+            load_either<N>(g, t.grad, t.bf16_grad, i, count);
             if (t.master != NULL)
                 load_some<N>(p, t.master + i, count);
             else if (param != NULL)
@@ -328,7 +353,7 @@ static __global__ void __launch_bounds__(CODED_RESIDENT)
             v_code.v[k] = (uint8_t)nearest_v(v_map, power, top_v > 0 ? v[k] / top_v : 0);
         }
         if (count > 0 && t.direction != NULL) {
-            store_some<N>(t.direction + i, direction, i, count, rounding, 0);
+            store_direction<N>(t, direction, i, count);
         } else if (count > 0) {
             if (t.master != NULL)
                 store_some<N>(t.master + i, p, i, count, rounding, 0);
@@ -383,8 +408,10 @@ static __global__ void adam_codes(CUDA_ARGUMENT struct step_list list,
     float top_m = 0, top_v = 0;
     for (int64_t i = first + threadIdx.x; i < last; i += blockDim.x) {
         float m = m_map[m_at[i]] * old_m, v = has_v ? v_map[v_at[i]] * old_v : 0;
-        (void)(has_v ? adam(&m, &v, t.grad[i] * r.grad, u, r)
-                     : momentum(&m, t.grad[i] * r.grad, u, r));
+        float g;
+        load_either<1>(&g, t.grad, t.bf16_grad, i, 1);
+        g *= r.grad;
+        (void)(has_v ? adam(&m, &v, g, u, r) : momentum(&m, g, u, r));
         top_m = fmaxf(top_m, fabsf(m));
         top_v = fmaxf(top_v, v);
     }
@@ -392,11 +419,15 @@ static __global__ void adam_codes(CUDA_ARGUMENT struct step_list list,
     top_v = cuda_block_max(top_v, slots);
     for (int64_t i = first + threadIdx.x; i < last; i += blockDim.x) {
         float m = m_map[m_at[i]] * old_m, v = has_v ? v_map[v_at[i]] * old_v : 0;
-        const float g = t.grad[i] * r.grad;
+        float g, direction;
+        load_either<1>(&g, t.grad, t.bf16_grad, i, 1);
+        g *= r.grad;
         const float step = has_v ? adam(&m, &v, g, u, r) : momentum(&m, g, u, r);
         float p = t.master != NULL ? t.master[i] : param != NULL ? cuda_value(param[i]) : 0;
-        p = stepped(p, t.direction != NULL ? &t.direction[i] : NULL, step, u, r);
-        if (t.direction == NULL) {
+        p = stepped(p, &direction, step, u, r);
+        if (t.direction != NULL) {
+            store_direction<1>(t, &direction, i, 1);
+        } else {
             if (t.master != NULL)
                 t.master[i] = p;
             store_some<1>(param + i, &p, i, 1, rounding, 0);
@@ -448,17 +479,19 @@ static void list_add(struct step_list *list, const struct slt_adam_item *it, int
     const int64_t n = elements_of(it);
     const struct step_tensor t = {cuda_pointer<void>(it->param),
                                   cuda_tensor(it->master),
-                                  cuda_tensor(it->grad),
+                                  cuda_pointer<void>(it->grad),
                                   cuda_pointer<void>(it->m),
                                   cuda_pointer<void>(it->v),
                                   cuda_tensor(it->m_max),
                                   cuda_tensor(it->v_max),
-                                  cuda_tensor(it->direction),
+                                  cuda_pointer<void>(it->direction),
                                   cuda_tensor(it->divisors),
                                   it->rate,
                                   n,
                                   {it->rounding.word[0], it->rounding.word[1]},
-                                  (int)it->divisors.cols};
+                                  (short)it->divisors.cols,
+                                  it->grad.dtype == SLT_BF16,
+                                  it->direction.dtype == SLT_BF16};
     list->tensor[list->count] = t;
     list->first[list->count + 1] = list->first[list->count] + (unsigned)cuda_blocks(n, each);
     list->count++;

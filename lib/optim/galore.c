@@ -61,11 +61,12 @@ static void plan(const struct slt_optimizer *o, struct slt_slot *slot)
         low_shape(o, p, &rows, &cols);
     slt_slot_add_moments(o, slot, rows, cols);
     if (is_projected(slot))
-        slt_slot_add(slot, "projector", SLT_F32, rank_of(o, p),
-                     projects_right(p) ? p->cols : p->rows);
+        slt_slot_add(slot, "projector", slt_optimizer_is_half(o) ? SLT_BF16 : SLT_F32,
+                     rank_of(o, p), projects_right(p) ? p->cols : p->rows);
 }
 
-// Two scratches, of the range finder; the first then of the projected gradient and its step.
+// Two scratches, of the range finder; then the first is of the projected gradient and its step, the
+// second of a BF16 projector in F32.
 static void layout(struct slt_optimizer *o, struct slt_memory *memory)
 {
     int64_t most = 0;
@@ -134,15 +135,34 @@ static int refresh(struct slt_optimizer *o, const struct slt_slot *slot, struct 
 
 // ---- Steps ----
 
-// A slot's whole gradient in its subspace, in a scratch.
-static struct slt_tensor project(struct slt_optimizer *o, const struct slt_slot *slot)
+// A scratch in the shape of t.
+static struct slt_tensor like(struct slt_tensor scratch, struct slt_tensor t)
 {
-    const struct slt_tensor scratch = o->scratch[0];
-    struct slt_projection in;
-    projection(o, slot, &in);
-    in.low = slt_tensor_view(scratch.buffer, scratch.offset, SLT_F32, in.low.rows, in.low.cols);
-    slt_optimizer_project(o->model, &in, 0, slot->grad);
-    return in.low;
+    return slt_tensor_view(scratch.buffer, scratch.offset, SLT_F32, t.rows, t.cols);
+}
+
+// A projector beside a factor of this type: itself, or a copy.
+static struct slt_tensor projector_in(struct slt_optimizer *o, struct slt_tensor p,
+                                      enum slt_dtype dtype)
+{
+    if (p.dtype == dtype)
+        return p;
+    const struct slt_tensor copy = like(o->scratch[1], p);
+    o->model->ops->convert(o->model->ctx, copy, p, NULL);
+    return copy;
+}
+
+static void project(struct slt_optimizer *o, const struct slt_projection *in, struct slt_tensor g)
+{
+    struct slt_model *m = o->model;
+    const struct slt_tensor p = projector_in(o, in->p, SLT_F32);
+    const struct slt_tensor low = in->low.dtype == SLT_F32 ? in->low : like(o->scratch[0], in->low);
+    if (in->right)
+        m->ops->matmul(m->ctx, low, 0, g, false, p, true, 1);
+    else
+        m->ops->matmul(m->ctx, low, 0, p, false, g, false, 1);
+    if (in->low.dtype != SLT_F32)
+        m->ops->convert(m->ctx, in->low, low, NULL);
 }
 
 // Adam's step in the subspace, which takes the place of the gradient there.
@@ -160,11 +180,11 @@ static void subtract(struct slt_optimizer *o, const struct slt_slot *slot, struc
     struct slt_model *m = o->model;
     struct slt_projection in;
     projection(o, slot, &in);
-    const struct slt_tensor w = slt_optimizer_open(o, slot);
+    const struct slt_tensor w = slt_optimizer_open(o, slot), p = projector_in(o, in.p, step.dtype);
     if (in.right)
-        m->ops->matmul(m->ctx, w, 1, step, false, in.p, false, -1);
+        m->ops->matmul(m->ctx, w, 1, step, false, p, false, -1);
     else
-        m->ops->matmul(m->ctx, w, 1, in.p, true, step, false, -1);
+        m->ops->matmul(m->ctx, w, 1, p, true, step, false, -1);
     slt_optimizer_close(o, slot, w, done);
 }
 
@@ -175,10 +195,13 @@ static int step_whole(struct slt_optimizer *o, const struct slt_slot *slot, int6
     int rc = slt_projector_is_due(o, slot, done) ? refresh(o, slot, slot->grad, done, err) : 0;
     if (rc != 0)
         return rc;
-    const struct slt_tensor low = project(o, slot);
-    const struct slt_adam_item item = low_item(slot, low);
+    struct slt_projection in;
+    projection(o, slot, &in);
+    in.low = like(o->scratch[0], in.low);
+    project(o, &in, slot->grad);
+    const struct slt_adam_item item = low_item(slot, in.low);
     slt_optimizer_adam(o, slot, &item, &o->hyper, done);
-    subtract(o, slot, low, done);
+    subtract(o, slot, in.low, done);
     return 0;
 }
 
@@ -231,8 +254,8 @@ static int step(struct slt_optimizer *o, int first, int count, int64_t done, str
 
 #define TRAITS (SLT_TRAIT_SUBSPACE | SLT_TRAIT_SECOND_MOMENT)
 
-static const struct slt_optimizer_subspace subspace = {accumulates, projection, due_at, gap,
-                                                       refresh};
+static const struct slt_optimizer_subspace subspace = {accumulates, projection, due_at,
+                                                       gap,         refresh,    project};
 
 #define GALORE                                                                                     \
     .eps = 1e-6, .with_codes = SLT_OPTIMIZER_GALORE8BIT, .decay_last = true, .plan = plan,         \

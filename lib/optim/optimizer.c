@@ -106,6 +106,11 @@ static bool has_masters(const struct slt_optimizer *o)
     return o->precision == SLT_PRECISION_BF16_MASTER;
 }
 
+bool slt_optimizer_is_half(const struct slt_optimizer *o)
+{
+    return o->model->act_dtype == SLT_BF16 && !has_masters(o);
+}
+
 enum slt_rate_role slt_rate_role(enum slt_role role)
 {
     switch (role) {
@@ -160,15 +165,6 @@ struct slt_tensor slt_slot_view(const struct slt_optimizer *o, const struct slt_
     return slt_tensor_view(part.buffer,
                            part.offset + (uint64_t)p->first * slt_dtype_size(part.dtype),
                            part.dtype, p->info.rows, p->info.cols);
-}
-
-void slt_optimizer_project(const struct slt_model *m, const struct slt_projection *in, double beta,
-                           struct slt_tensor g)
-{
-    if (in->right)
-        m->ops->matmul(m->ctx, in->low, beta, g, false, in->p, true, 1);
-    else
-        m->ops->matmul(m->ctx, in->low, beta, in->p, false, g, false, 1);
 }
 
 void slt_optimizer_bind(struct slt_optimizer *o, const struct slt_tensor *grad)

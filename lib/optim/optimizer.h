@@ -39,8 +39,8 @@ struct slt_optimizer_subspace {
     // slt_optimizer_projects.
     int64_t (*accumulates)(const struct slt_optimizer_options *options,
                            const struct slt_config *config, bool whole_norm);
-    // The slot's projector, its side, and in low, which has no memory yet, the type and shape of
-    // the projected gradient. False if the slot has no projector.
+    // The slot's projector, its side, and in low, which has no memory yet, the shape of the
+    // projected gradient. False if the slot has no projector.
     bool (*projection)(const struct slt_optimizer *optimizer, const struct slt_slot *slot,
                        struct slt_projection *projection);
     // The first update after the first one, from 1 to the gap, in which the projector is worked out
@@ -49,6 +49,9 @@ struct slt_optimizer_subspace {
     int64_t (*gap)(const struct slt_optimizer *optimizer);
     int (*refresh)(struct slt_optimizer *optimizer, const struct slt_slot *slot,
                    struct slt_tensor gradient, int64_t update, struct slt_error *err);
+    // projection->low = the projection of a whole gradient, F32.
+    void (*project)(struct slt_optimizer *optimizer, const struct slt_projection *projection,
+                    struct slt_tensor gradient);
 };
 
 struct slt_optimizer_kind {
@@ -103,9 +106,6 @@ void slt_optimizer_layout(struct slt_optimizer *optimizer);
 // gradient is to clip (whole_norm).
 int64_t slt_optimizer_projects(const struct slt_optimizer_options *options,
                                const struct slt_config *config, bool whole_norm);
-// low = beta low + the projection of g.
-void slt_optimizer_project(const struct slt_model *model, const struct slt_projection *projection,
-                           double beta, struct slt_tensor g);
 // The slot's own share of a tensor over its part.
 struct slt_tensor slt_slot_view(const struct slt_optimizer *optimizer, const struct slt_slot *slot,
                                 struct slt_tensor part);
@@ -138,6 +138,8 @@ void slt_slot_add_momentum(const struct slt_optimizer *optimizer, struct slt_slo
 // absmax1, absmax2).
 void slt_slot_add_moments(const struct slt_optimizer *optimizer, struct slt_slot *slot,
                           int64_t rows, int64_t cols);
+// Whether the run keeps all in BF16 that serves in it, on a device that computes with it.
+bool slt_optimizer_is_half(const struct slt_optimizer *optimizer);
 // The type of a slot's moments that are no codes.
 enum slt_dtype slt_slot_moment_dtype(const struct slt_optimizer *optimizer,
                                      const struct slt_slot *slot);

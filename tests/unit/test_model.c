@@ -72,7 +72,7 @@ static struct slt_config mixed_config(enum slt_method method)
 static int layout_grads(struct slt_model *model, void *user, struct slt_error *err)
 {
     struct slt_grads *grads = user;
-    if (grads->grad == NULL && slt_grads_init(grads, model, false, NULL, err) != 0)
+    if (grads->grad == NULL && slt_grads_init(grads, model, false, model->dtype, NULL, err) != 0)
         return err->code;
     slt_grads_layout(grads, model);
     return 0;

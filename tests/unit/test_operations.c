@@ -216,7 +216,7 @@ static struct slt_tensor elements(struct slt_tensor t, int64_t at, int64_t n)
 static void run_norm(struct outcome *o, struct device *d, const struct sample *s)
 {
     const int64_t most = s->tokens * s->d;
-    const struct slt_tensor all = device_tensor(d, 1, most, random_input("all", most, 1));
+    const struct slt_tensor all = device_weight(d, 1, most, random_input("all", most, 1));
     struct slt_tensor *grads = calloc((size_t)s->tokens, sizeof *grads);
     double values[SLT_SCALARS] = {0};
     int64_t used = 0;
@@ -270,13 +270,14 @@ static void run_optimizer(struct outcome *o, struct device *d, const struct samp
 
 // A step of more tensors than a launch passes, s->tokens of them of all sizes up to s->d, empty ones
 // among them: one behind the other in one buffer, every second one where vectors may start; every
-// third with coded moments, every fifth with none but the first.
+// third with coded moments, every fifth with none but the first, every fourth with a direction in the
+// place of its gradient.
 static void run_steps(struct outcome *o, struct device *d, const struct sample *s)
 {
     enum { BLOCK = 64 };
     const int64_t most = s->tokens * s->d;
     const struct slt_tensor p = device_weight(d, 1, most, random_input("p", most, 1));
-    const struct slt_tensor g = device_tensor(d, 1, most, random_input("g", most, 1));
+    const struct slt_tensor g = device_weight(d, 1, most, random_input("g", most, 1));
     const struct slt_tensor m = device_weight(d, 1, most, random_input("m", most, 0.1));
     double *some = host_random("v", most, 0.1);
     uint8_t *codes = malloc((size_t)most);
@@ -299,6 +300,8 @@ static void run_steps(struct outcome *o, struct device *d, const struct sample *
                                           .grad = elements(g, at, n),
                                           .m = elements(coded ? code[0] : m, at, n),
                                           .rate = 1 + (double)k / 8};
+        if (k % 4 == 3)
+            items[k].direction = items[k].grad;
         if (!single)
             items[k].v = elements(coded ? code[1] : v, at, n);
         if (coded)
@@ -312,10 +315,15 @@ static void run_steps(struct outcome *o, struct device *d, const struct sample *
                                         [SLT_SCALAR_C2] = 0.001,
                                         [SLT_SCALAR_GRAD_SCALE] = 0.5};
     const struct slt_tensor scalars = device_bytes(d, SLT_F64, SLT_SCALARS, values);
-    const struct slt_adam hyper = {
-        .beta1 = 0.9, .beta2 = 0.999, .eps = 1e-8, .weight_decay = 0.1, .block = BLOCK};
+    const struct slt_adam hyper = {.beta1 = 0.9,
+                                   .beta2 = 0.999,
+                                   .eps = 1e-8,
+                                   .weight_decay = 0.1,
+                                   .scale = 50,
+                                   .block = BLOCK};
     d->ops->adam_step(d->ctx, items, s->tokens, &hyper, scalars);
     keep(o, d, "p of many", p);
+    keep(o, d, "gradients and directions of many", g);
     keep(o, d, "m of many", m);
     keep(o, d, "v of many", v);
     keep(o, d, "maxima of many m", max[0]);
