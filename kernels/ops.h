@@ -108,12 +108,14 @@ struct slt_attention {
 // are F32, or U8 codes of the dynamic maps (core/codes.h), relative to the largest magnitude of
 // their block of elements. Where v is absent, the step is that of SGD with momentum. Where
 // direction is given beside grad, param is not touched: direction = scale * the step that would
-// have been subtracted. Where grad is absent, direction is read: it is the step over the learning
-// rate; without it only weight decay happens.
+// have been subtracted, and may lie in the place of grad. Where grad is absent, direction is read:
+// it is the step over the learning rate; without it only weight decay happens. The items of a step
+// share no other memory, so that a backend may take them in any order, or all at once.
 //
-// A backend that supports SLT_OP_ADAM in BF16 also takes param, m and v in BF16. It computes with
-// them in F32 and rounds what it stores: to nearest even, or with hyper.stochastic as convert does
-// under the item's key, from first = 0 on, in the lanes 4 scalars[UPDATE] + 0, 1, 2 (param, m, v).
+// A backend that supports SLT_OP_ADAM in BF16 also takes param, grad, m, v and a direction beside
+// grad in BF16. It computes with them in F32 and rounds what it stores: to nearest even, or, but for
+// directions, with hyper.stochastic as convert does under the item's key, from first = 0 on, in the
+// lanes 4 scalars[UPDATE] + 0, 1, 2 (param, m, v).
 // With a master (F32) the step is taken on that, and param becomes it rounded.
 struct slt_adam_item {
     struct slt_tensor param, grad, m, v;
@@ -203,8 +205,8 @@ struct slt_ops {
     char *(*describe)(struct slt_ctx *ctx, char *text, size_t size);
     // Whether the backend can do it, forward and backward, in this type and shape; where only
     // shape.dtype is set, whether it can in this type at all: F32; BF16 for weights and
-    // activations, beside gradients, gains, sums and tables in F32; or F64 in the double-precision
-    // reference. I8: whether its forward pass takes weights in I8 beside activations in F32
+    // activations, beside gains, sums and tables in F32 and gradients in F32 or, where it is said,
+    // either; or F64 in the double-precision reference. I8: whether its forward pass takes weights in I8 beside activations in F32
     // (embedding, linear).
     bool (*supports)(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape);
     uint64_t (*work_bytes)(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape);
@@ -325,10 +327,11 @@ struct slt_ops {
     // dx (T, in) = beta dx + alpha dy w.
     void (*linear_backward_input)(struct slt_ctx *ctx, struct slt_act dx, double beta,
                                   struct slt_act dy, struct slt_tensor w, double alpha);
-    // dw (out, in) = beta dw + alpha dy^T x.
+    // dw (out, in) = beta dw + alpha dy^T x. Beside activations in BF16 dw is that or F32.
     void (*linear_backward_weight)(struct slt_ctx *ctx, struct slt_tensor dw, double beta,
                                    struct slt_act dy, struct slt_act x, double alpha);
-    // c (m, n) = beta c + alpha op(a) op(b); op transposes if its flag is set.
+    // c (m, n) = beta c + alpha op(a) op(b); op transposes if its flag is set. Where a or b is
+    // BF16, both are factors in BF16 and c is that or F32.
     void (*matmul)(struct slt_ctx *ctx, struct slt_tensor c, double beta, struct slt_tensor a,
                    bool transpose_a, struct slt_tensor b, bool transpose_b, double alpha);
 
@@ -356,7 +359,7 @@ struct slt_ops {
     // scalars[SKIP] = NORM or LOSS is not finite
     // scalars[SQUARES] += NORM^2, or if SKIP is set scalars[SKIPPED] = 1
     // grads (count): those of a whole step or, call after call, some of them; empty ones are passed
-    // over.
+    // over. In F32 or, where SLT_OP_GRAD_NORM is supported in it, BF16.
     void (*grad_norm)(struct slt_ctx *ctx, struct slt_tensor scalars,
                       const struct slt_tensor *grads, int64_t count);
     // Adam with decoupled weight decay; nothing happens if scalars[SKIP] is set.

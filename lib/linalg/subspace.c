@@ -7,8 +7,10 @@
 
 int64_t slt_subspace_scratch(int64_t m, int64_t n, int64_t r)
 {
-    const int64_t most = m > n ? m : n;
-    return slt_least(r + SLT_SUBSPACE_MARGIN, slt_least(m, n)) * most;
+    const int64_t most = m > n ? m : n, least = m < n ? m : n;
+    const int64_t k = slt_least(r + SLT_SUBSPACE_MARGIN, least);
+    const int64_t turned = r * k + r * least; // of a p in BF16
+    return turned > k * most ? turned : k * most;
 }
 
 static uint64_t bytes_of(int64_t elements)
@@ -26,6 +28,20 @@ static void write_tensor(const struct slt_subspace *s, struct slt_tensor t, cons
     s->ops->write(s->ctx, t.buffer, t.offset, values, bytes_of(t.rows * t.cols));
 }
 
+// Where p is worked out: itself, or behind so many elements of a scratch.
+static struct slt_tensor place_of(struct slt_tensor p, struct slt_tensor scratch, int64_t skipped)
+{
+    return p.dtype == SLT_F32 ? p
+                              : slt_tensor_view(scratch.buffer, scratch.offset + bytes_of(skipped),
+                                                SLT_F32, p.rows, p.cols);
+}
+
+static void round_into(const struct slt_subspace *s, struct slt_tensor p, struct slt_tensor place)
+{
+    if (p.dtype != SLT_F32)
+        s->ops->convert(s->ctx, p, place, NULL);
+}
+
 int slt_subspace_exact(const struct slt_subspace *s, struct slt_tensor p, struct slt_tensor g,
                        bool right, struct slt_error *err)
 {
@@ -40,8 +56,11 @@ int slt_subspace_exact(const struct slt_subspace *s, struct slt_tensor p, struct
     for (int64_t i = 0; rc == 0 && !right && i < r; i++)
         for (int64_t j = 0; j < m; j++)
             turned[i * m + j] = u[j * k + i];
-    if (rc == 0)
-        write_tensor(s, p, right ? v : turned);
+    if (rc == 0) {
+        const struct slt_tensor place = place_of(p, s->scratch[0], 0);
+        write_tensor(s, place, right ? v : turned);
+        round_into(s, p, place);
+    }
     free(a);
     return rc;
 }
@@ -94,7 +113,9 @@ int slt_subspace_randomized(const struct slt_subspace *s, struct slt_tensor p, s
     write_tensor(s, y, host);
     const struct slt_tensor leading = view(s->scratch[1], r, k);
     write_tensor(s, leading, e);
-    s->ops->matmul(s->ctx, p, 0, leading, false, y, false, 1);
+    const struct slt_tensor place = place_of(p, s->scratch[1], r * k);
+    s->ops->matmul(s->ctx, place, 0, leading, false, y, false, 1);
+    round_into(s, p, place);
 out:
     free(host);
     return rc;

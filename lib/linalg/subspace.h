@@ -11,8 +11,7 @@
 struct slt_subspace {
     const struct slt_ops *ops;
     struct slt_ctx *ctx;
-    struct slt_tensor
-        scratch[2];            // F32, each at least slt_subspace_scratch elements; randomized only
+    struct slt_tensor scratch[2]; // F32, each at least slt_subspace_scratch elements
     struct slt_random_key key; // of the random sketch
 };
 
@@ -20,7 +19,8 @@ struct slt_subspace {
 int64_t slt_subspace_scratch(int64_t m, int64_t n, int64_t r);
 
 // p's rows = the leading singular vectors of g (m, n), F32: the right ones, p (r, n), if right,
-// else the left ones, p (r, m). r <= min(m, n). By a full SVD on the host:
+// else the left ones, p (r, m). r <= min(m, n). p is F32, or BF16: then it is the rounding of what
+// is worked out. By a full SVD on the host:
 int slt_subspace_exact(const struct slt_subspace *s, struct slt_tensor p, struct slt_tensor g,
                        bool right, struct slt_error *err) SLT_CHECK_RESULT;
 // By a randomized range finder with one power step (Halko, Martinsson, Tropp 2011, algorithm 4.4

@@ -74,7 +74,7 @@ struct slt_model {
     const struct slt_stack *stack;
     int threads; // of the host
     struct slt_config config;
-    enum slt_dtype dtype;        // of gradients, norms and sums
+    enum slt_dtype dtype;        // of norms, sums and most gradients (train/sink.h)
     enum slt_dtype weight_dtype; // of all other weights: dtype, or BF16
     bool coded;                  // weights that can be are in I8
     enum slt_dtype act_dtype;    // of activations: dtype, or BF16 where the backend computes with

@@ -9,41 +9,49 @@
 #include "model/support.h"
 #include "slt/quantize.h"
 
-#define RUN 4096 // BF16 elements that are converted at once on the host
+#define RUN ((int64_t)1 << 18) // BF16 elements of one copy to the device
+#define FEW 4096               // that are converted at once on the host
 
 void slt_tensor_write(struct slt_model *m, struct slt_tensor t, int64_t first, const void *values,
                       int64_t count)
 {
     const uint64_t size = slt_dtype_size(t.dtype), at = t.offset + (uint64_t)first * size;
     const float *from = values;
-    uint16_t rounded[RUN];
     if (t.dtype != SLT_BF16) {
         m->ops->write(m->ctx, t.buffer, at, values, (uint64_t)count * size);
         return;
     }
-    for (int64_t i = 0; i < count; i += RUN) {
-        const int64_t n = count - i < RUN ? count - i : RUN;
+    uint16_t few[FEW], *many = count > FEW ? malloc((size_t)slt_least(count, RUN) * size) : NULL;
+    uint16_t *rounded = many != NULL ? many : few;
+    const int64_t run = many != NULL ? RUN : FEW;
+    for (int64_t i = 0; i < count; i += run) {
+        const int64_t n = slt_least(count - i, run);
         for (int64_t k = 0; k < n; k++)
             rounded[k] = slt_bf16_nearest(from[i + k]);
         m->ops->write(m->ctx, t.buffer, at + (uint64_t)i * size, rounded, (uint64_t)n * size);
     }
+    free(many);
 }
 
+// BF16 comes in one copy, to the second half of where the values go, and is spread out from there.
 void slt_tensor_read(struct slt_model *m, void *values, struct slt_tensor t, int64_t first,
                      int64_t count)
 {
     const uint64_t size = slt_dtype_size(t.dtype), at = t.offset + (uint64_t)first * size;
-    float *to = values;
-    uint16_t stored[RUN];
     if (t.dtype != SLT_BF16) {
         m->ops->read(m->ctx, values, t.buffer, at, (uint64_t)count * size);
         return;
     }
-    for (int64_t i = 0; i < count; i += RUN) {
-        const int64_t n = count - i < RUN ? count - i : RUN;
-        m->ops->read(m->ctx, stored, t.buffer, at + (uint64_t)i * size, (uint64_t)n * size);
+    float *to = values;
+    const char *stored = (char *)values + (uint64_t)count * size;
+    uint16_t few[FEW];
+    m->ops->read(m->ctx, (char *)values + (uint64_t)count * size, t.buffer, at,
+                 (uint64_t)count * size);
+    for (int64_t i = 0; i < count; i += FEW) {
+        const int64_t n = slt_least(count - i, FEW);
+        memcpy(few, stored + (uint64_t)i * size, (uint64_t)n * size);
         for (int64_t k = 0; k < n; k++)
-            to[i + k] = slt_bf16_value(stored[k]);
+            to[i + k] = slt_bf16_value(few[k]);
     }
 }
 

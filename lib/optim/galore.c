@@ -61,11 +61,12 @@ static void plan(const struct slt_optimizer *o, struct slt_slot *slot)
         low_shape(o, p, &rows, &cols);
     slt_slot_add_moments(o, slot, rows, cols);
     if (is_projected(slot))
-        slt_slot_add(slot, "projector", SLT_F32, rank_of(o, p),
-                     projects_right(p) ? p->cols : p->rows);
+        slt_slot_add(slot, "projector", slt_optimizer_is_half(o) ? SLT_BF16 : SLT_F32,
+                     rank_of(o, p), projects_right(p) ? p->cols : p->rows);
 }
 
-// Two scratches, of the range finder, then of the projected gradient and its step.
+// Two scratches, of the range finder; then the first is of the projected gradient and its step, the
+// second of a BF16 projector in F32.
 static void layout(struct slt_optimizer *o, struct slt_memory *memory)
 {
     int64_t most = 0;
@@ -134,35 +135,94 @@ static int refresh(struct slt_optimizer *o, const struct slt_slot *slot, struct 
 
 // ---- Steps ----
 
-// A scratch in the shape of low.
-static struct slt_tensor low_view(struct slt_tensor scratch, struct slt_tensor low)
+// A scratch in the shape of t.
+static struct slt_tensor like(struct slt_tensor scratch, struct slt_tensor t)
 {
-    return slt_tensor_view(scratch.buffer, scratch.offset, SLT_F32, low.rows, low.cols);
+    return slt_tensor_view(scratch.buffer, scratch.offset, SLT_F32, t.rows, t.cols);
 }
 
-static void update_projected(struct slt_optimizer *o, const struct slt_slot *slot, int64_t done)
+// A projector beside a factor of this type: itself, or a copy.
+static struct slt_tensor projector_in(struct slt_optimizer *o, struct slt_tensor p,
+                                      enum slt_dtype dtype)
+{
+    if (p.dtype == dtype)
+        return p;
+    const struct slt_tensor copy = like(o->scratch[1], p);
+    o->model->ops->convert(o->model->ctx, copy, p, NULL);
+    return copy;
+}
+
+static void project(struct slt_optimizer *o, const struct slt_projection *in, struct slt_tensor g)
+{
+    struct slt_model *m = o->model;
+    const struct slt_tensor p = projector_in(o, in->p, SLT_F32);
+    const struct slt_tensor low = in->low.dtype == SLT_F32 ? in->low : like(o->scratch[0], in->low);
+    if (in->right)
+        m->ops->matmul(m->ctx, low, 0, g, false, p, true, 1);
+    else
+        m->ops->matmul(m->ctx, low, 0, p, false, g, false, 1);
+    if (in->low.dtype != SLT_F32)
+        m->ops->convert(m->ctx, in->low, low, NULL);
+}
+
+// Adam's step in the subspace, which takes the place of the gradient there.
+static struct slt_adam_item low_item(const struct slt_slot *slot, struct slt_tensor low)
+{
+    struct slt_adam_item item = slt_slot_item(slot, low, low);
+    item.direction = low;
+    return item;
+}
+
+// W -= the step, projected back.
+static void subtract(struct slt_optimizer *o, const struct slt_slot *slot, struct slt_tensor step,
+                     int64_t done)
 {
     struct slt_model *m = o->model;
     struct slt_projection in;
     projection(o, slot, &in);
-    in.low = slot->projected ? slot->grad : low_view(o->scratch[0], in.low);
-    if (!slot->projected)
-        slt_optimizer_project(m, &in, 0, slot->grad);
-    struct slt_adam_item item = slt_slot_item(slot, in.low, in.low);
-    const struct slt_adam_item decay = {.param = slot->param,
-                                        .master = slot->master,
-                                        .rate = slot->rate,
-                                        .rounding = slot->rounding};
-    item.direction = low_view(o->scratch[1], in.low);
-    slt_optimizer_adam(o, slot, &item, &o->hyper, done);
-    const struct slt_tensor w = slt_optimizer_open(o, slot);
+    const struct slt_tensor w = slt_optimizer_open(o, slot), p = projector_in(o, in.p, step.dtype);
     if (in.right)
-        m->ops->matmul(m->ctx, w, 1, item.direction, false, in.p, false, -1);
+        m->ops->matmul(m->ctx, w, 1, step, false, p, false, -1);
     else
-        m->ops->matmul(m->ctx, w, 1, in.p, true, item.direction, false, -1);
+        m->ops->matmul(m->ctx, w, 1, p, true, step, false, -1);
     slt_optimizer_close(o, slot, w, done);
-    if (o->hyper.weight_decay != 0)
-        slt_optimizer_adam(o, slot, &decay, &o->hyper, done);
+}
+
+// One after the other, since whole gradients are projected into the same scratch.
+static int step_whole(struct slt_optimizer *o, const struct slt_slot *slot, int64_t done,
+                      struct slt_error *err)
+{
+    int rc = slt_projector_is_due(o, slot, done) ? refresh(o, slot, slot->grad, done, err) : 0;
+    if (rc != 0)
+        return rc;
+    struct slt_projection in;
+    projection(o, slot, &in);
+    in.low = like(o->scratch[0], in.low);
+    project(o, &in, slot->grad);
+    const struct slt_adam_item item = low_item(slot, in.low);
+    slt_optimizer_adam(o, slot, &item, &o->hyper, done);
+    subtract(o, slot, in.low, done);
+    return 0;
+}
+
+static bool takes_part(const struct slt_slot *slot, int first, int count)
+{
+    return slot->states > 0 && slt_slot_in(slot, first, count);
+}
+
+// Weight decay of the matrices, which have moved.
+static void decay(struct slt_optimizer *o, int first, int count, int64_t done)
+{
+    for (size_t i = 0; i < o->slots; i++) {
+        const struct slt_slot *slot = &o->slot[i];
+        const struct slt_adam_item item = {.param = slot->param,
+                                           .master = slot->master,
+                                           .rate = slot->rate,
+                                           .rounding = slot->rounding};
+        if (takes_part(slot, first, count) && is_projected(slot))
+            slt_optimizer_add(o, slot, &item, done);
+    }
+    slt_optimizer_flush(o);
 }
 
 static int step(struct slt_optimizer *o, int first, int count, int64_t done, struct slt_error *err)
@@ -172,25 +232,30 @@ static int step(struct slt_optimizer *o, int first, int count, int64_t done, str
     o->hyper.scale = o->options.galore_scale;
     for (size_t i = 0; rc == 0 && i < o->slots; i++) {
         const struct slt_slot *slot = &o->slot[i];
-        if (slot->states == 0 || !slt_slot_in(slot, first, count))
+        if (!takes_part(slot, first, count))
             continue;
-        if (!is_projected(slot)) {
-            const struct slt_adam_item item = slt_slot_item(slot, slot->param, slot->grad);
-            slt_optimizer_adam(o, slot, &item, &o->hyper, done);
+        if (is_projected(slot) && !slot->projected) {
+            rc = step_whole(o, slot, done, err);
             continue;
         }
-        if (!slot->projected && slt_projector_is_due(o, slot, done))
-            rc = refresh(o, slot, slot->grad, done, err);
-        if (rc == 0)
-            update_projected(o, slot, done);
+        const struct slt_adam_item item = is_projected(slot)
+                                              ? low_item(slot, slot->grad)
+                                              : slt_slot_item(slot, slot->param, slot->grad);
+        slt_optimizer_add(o, slot, &item, done);
     }
+    slt_optimizer_flush(o);
+    for (size_t i = 0; rc == 0 && i < o->slots; i++)
+        if (takes_part(&o->slot[i], first, count) && o->slot[i].projected)
+            subtract(o, &o->slot[i], o->slot[i].grad, done);
+    if (rc == 0 && o->hyper.weight_decay != 0)
+        decay(o, first, count, done);
     return rc;
 }
 
 #define TRAITS (SLT_TRAIT_SUBSPACE | SLT_TRAIT_SECOND_MOMENT)
 
-static const struct slt_optimizer_subspace subspace = {accumulates, projection, due_at, gap,
-                                                       refresh};
+static const struct slt_optimizer_subspace subspace = {accumulates, projection, due_at,
+                                                       gap,         refresh,    project};
 
 #define GALORE                                                                                     \
     .eps = 1e-6, .with_codes = SLT_OPTIMIZER_GALORE8BIT, .decay_last = true, .plan = plan,         \

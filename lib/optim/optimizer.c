@@ -106,6 +106,11 @@ static bool has_masters(const struct slt_optimizer *o)
     return o->precision == SLT_PRECISION_BF16_MASTER;
 }
 
+bool slt_optimizer_is_half(const struct slt_optimizer *o)
+{
+    return o->model->act_dtype == SLT_BF16 && !has_masters(o);
+}
+
 enum slt_rate_role slt_rate_role(enum slt_role role)
 {
     switch (role) {
@@ -160,15 +165,6 @@ struct slt_tensor slt_slot_view(const struct slt_optimizer *o, const struct slt_
     return slt_tensor_view(part.buffer,
                            part.offset + (uint64_t)p->first * slt_dtype_size(part.dtype),
                            part.dtype, p->info.rows, p->info.cols);
-}
-
-void slt_optimizer_project(const struct slt_model *m, const struct slt_projection *in, double beta,
-                           struct slt_tensor g)
-{
-    if (in->right)
-        m->ops->matmul(m->ctx, in->low, beta, g, false, in->p, true, 1);
-    else
-        m->ops->matmul(m->ctx, in->low, beta, in->p, false, g, false, 1);
 }
 
 void slt_optimizer_bind(struct slt_optimizer *o, const struct slt_tensor *grad)
@@ -379,22 +375,34 @@ void slt_optimizer_adam(struct slt_optimizer *o, const struct slt_slot *slot,
     }
 }
 
+// ---- Steps ----
+
+void slt_optimizer_add(struct slt_optimizer *o, const struct slt_slot *slot,
+                       const struct slt_adam_item *item, int64_t update)
+{
+    if (is_converted(o, slot))
+        slt_optimizer_adam(o, slot, item, &o->hyper, update);
+    else
+        o->item[o->items++] = *item;
+}
+
+void slt_optimizer_flush(struct slt_optimizer *o)
+{
+    o->model->ops->adam_step(o->model->ctx, o->item, o->items, &o->hyper, o->model->scalars);
+    o->items = 0;
+}
+
 int slt_optimizer_step_moments(struct slt_optimizer *o, int first, int count, int64_t update,
                                struct slt_error *err)
 {
-    const struct slt_model *m = o->model;
-    int64_t items = 0;
     (void)err;
     for (size_t i = 0; i < o->slots; i++) {
         const struct slt_slot *slot = &o->slot[i];
         if (slot->states == 0 || slot->steps_apart || !slt_slot_in(slot, first, count))
             continue;
         const struct slt_adam_item item = slt_slot_item(slot, slot->param, slot->grad);
-        if (is_converted(o, slot))
-            slt_optimizer_adam(o, slot, &item, &o->hyper, update);
-        else
-            o->item[items++] = item;
+        slt_optimizer_add(o, slot, &item, update);
     }
-    m->ops->adam_step(m->ctx, o->item, items, &o->hyper, m->scalars);
+    slt_optimizer_flush(o);
     return 0;
 }

@@ -39,8 +39,8 @@ struct slt_optimizer_subspace {
     // slt_optimizer_projects.
     int64_t (*accumulates)(const struct slt_optimizer_options *options,
                            const struct slt_config *config, bool whole_norm);
-    // The slot's projector, its side, and in low, which has no memory yet, the type and shape of
-    // the projected gradient. False if the slot has no projector.
+    // The slot's projector, its side, and in low, which has no memory yet, the shape of the
+    // projected gradient. False if the slot has no projector.
     bool (*projection)(const struct slt_optimizer *optimizer, const struct slt_slot *slot,
                        struct slt_projection *projection);
     // The first update after the first one, from 1 to the gap, in which the projector is worked out
@@ -49,6 +49,9 @@ struct slt_optimizer_subspace {
     int64_t (*gap)(const struct slt_optimizer *optimizer);
     int (*refresh)(struct slt_optimizer *optimizer, const struct slt_slot *slot,
                    struct slt_tensor gradient, int64_t update, struct slt_error *err);
+    // projection->low = the projection of a whole gradient, F32.
+    void (*project)(struct slt_optimizer *optimizer, const struct slt_projection *projection,
+                    struct slt_tensor gradient);
 };
 
 struct slt_optimizer_kind {
@@ -80,7 +83,8 @@ struct slt_optimizer {
     struct slt_adam hyper;
     size_t slots;                 // one for each parameter, in the order of files
     struct slt_slot *slot;        // (slots)
-    struct slt_adam_item *item;   // (slots): scratch of a multi-tensor step
+    struct slt_adam_item *item;   // (slots): of the next multi-tensor step
+    int64_t items;                // how many it has so far
     struct slt_tensor scratch[SLT_OPTIMIZER_SCRATCHES]; // of the kind's layout
     // F32: some elements of a BF16 parameter and of its moments, where the backend does not take
     // them as they are
@@ -102,9 +106,6 @@ void slt_optimizer_layout(struct slt_optimizer *optimizer);
 // gradient is to clip (whole_norm).
 int64_t slt_optimizer_projects(const struct slt_optimizer_options *options,
                                const struct slt_config *config, bool whole_norm);
-// low = beta low + the projection of g.
-void slt_optimizer_project(const struct slt_model *model, const struct slt_projection *projection,
-                           double beta, struct slt_tensor g);
 // The slot's own share of a tensor over its part.
 struct slt_tensor slt_slot_view(const struct slt_optimizer *optimizer, const struct slt_slot *slot,
                                 struct slt_tensor part);
@@ -137,6 +138,8 @@ void slt_slot_add_momentum(const struct slt_optimizer *optimizer, struct slt_slo
 // absmax1, absmax2).
 void slt_slot_add_moments(const struct slt_optimizer *optimizer, struct slt_slot *slot,
                           int64_t rows, int64_t cols);
+// Whether the run keeps all in BF16 that serves in it, on a device that computes with it.
+bool slt_optimizer_is_half(const struct slt_optimizer *optimizer);
 // The type of a slot's moments that are no codes.
 enum slt_dtype slt_slot_moment_dtype(const struct slt_optimizer *optimizer,
                                      const struct slt_slot *slot);
@@ -158,6 +161,11 @@ void slt_optimizer_set(struct slt_optimizer *optimizer, const struct slt_slot *s
 void slt_optimizer_adam(struct slt_optimizer *optimizer, const struct slt_slot *slot,
                         const struct slt_adam_item *item, const struct slt_adam *hyper,
                         int64_t update);
+// The items of the next multi-tensor step, one of a slot at most: add collects them, or takes the
+// step at once where slt_optimizer_adam converts; flush takes it, with optimizer->hyper.
+void slt_optimizer_add(struct slt_optimizer *optimizer, const struct slt_slot *slot,
+                       const struct slt_adam_item *item, int64_t update);
+void slt_optimizer_flush(struct slt_optimizer *optimizer);
 // One multi-tensor step over the slots of parts [first, first + count) that do not step apart.
 int slt_optimizer_step_moments(struct slt_optimizer *optimizer, int first, int count,
                                int64_t update, struct slt_error *err) SLT_CHECK_RESULT;

@@ -9,15 +9,16 @@ struct slt_projected_part {
     int slots, first; // projected slots of the part (0: it is not projected), the first of them
     bool whole;       // in this update, since a projector is due
     bool first_time;  // in this micro-batch, since there is no projector yet
+    enum slt_dtype dtype;      // of its projected gradients
     struct slt_tensor at, low; // the whole gradient; the projected ones of its slots together
 };
 
 // ---- Layout ----
 
 int slt_projected_init(struct slt_projected *p, const struct slt_model *model,
-                       struct slt_optimizer *optimizer, struct slt_error *err)
+                       struct slt_optimizer *optimizer, enum slt_dtype dtype, struct slt_error *err)
 {
-    *p = (struct slt_projected){.optimizer = optimizer};
+    *p = (struct slt_projected){.optimizer = optimizer, .dtype = dtype};
     if (optimizer == NULL)
         return 0;
     p->part = calloc((size_t)model->part_count, sizeof *p->part);
@@ -55,7 +56,7 @@ void slt_projected_find(struct slt_projected *p, const struct slt_model *model)
     if (p->optimizer == NULL)
         return;
     for (int i = 0; i < model->part_count; i++)
-        p->part[i].slots = 0;
+        p->part[i] = (struct slt_projected_part){.dtype = p->dtype};
     for (size_t i = 0; i < p->optimizer->slots; i++) {
         const struct slt_slot *slot = &p->optimizer->slot[i];
         struct slt_projected_part *part = &p->part[slot->part];
@@ -64,6 +65,8 @@ void slt_projected_find(struct slt_projected *p, const struct slt_model *model)
         p->due[i] = p->optimizer->kind->subspace->due_at(p->optimizer, slot);
         if (part->slots++ == 0)
             part->first = (int)i;
+        if (p->low[i].low.cols % 8 != 0)
+            part->dtype = model->dtype;
     }
 }
 
@@ -122,11 +125,11 @@ static int64_t view_slots(struct slt_projected *p, const struct slt_model *model
     int64_t all = 0;
     for (int k = 0; k < part->slots; k++) {
         struct slt_tensor *low = &p->low[part->first + k].low;
-        *low = slt_tensor_view(buffer, offset + (uint64_t)all * slt_dtype_size(low->dtype),
-                               low->dtype, low->rows, low->cols);
+        *low = slt_tensor_view(buffer, offset + (uint64_t)all * slt_dtype_size(part->dtype),
+                               part->dtype, low->rows, low->cols);
         all += low->rows * low->cols;
     }
-    part->low = slt_tensor_view(buffer, offset, model->dtype, 1, all);
+    part->low = slt_tensor_view(buffer, offset, part->dtype, 1, all);
     return all;
 }
 
@@ -145,7 +148,7 @@ void slt_projected_layout(struct slt_projected *p, struct slt_model *model,
                                  : slt_tensor_view(model->memory.buffer[SLT_REGION_GRADIENTS], 0,
                                                    model->dtype, v.rows, v.cols);
         const uint64_t bytes =
-            (uint64_t)view_slots(p, model, part, 0) * slt_dtype_size(model->dtype);
+            (uint64_t)view_slots(p, model, part, 0) * slt_dtype_size(part->dtype);
         if (whole == NULL)
             view_slots(p, model, part,
                        slt_memory_take(&model->memory, SLT_REGION_GRADIENTS, bytes));
@@ -217,12 +220,13 @@ void slt_projected_commit(struct slt_projected *p, int i)
     for (int k = 0; k < part->slots; k++) {
         const struct slt_slot *slot = slot_of(p, part, k);
         const struct slt_tensor g = slt_slot_view(p->optimizer, slot, part->at);
+        const struct slt_optimizer_subspace *subspace = p->optimizer->kind->subspace;
         const struct slt_projection *in = &p->low[part->first + k];
         const float bad = NAN;
         if (finite && p->failure.code == 0)
-            p->optimizer->kind->subspace->refresh(p->optimizer, slot, g, p->update, &p->failure);
+            subspace->refresh(p->optimizer, slot, g, p->update, &p->failure);
         if (finite)
-            slt_optimizer_project(model, in, 0, g);
+            subspace->project(p->optimizer, in, g);
         else
             slt_tensor_write(model, in->low, 0, &bad, 1);
     }

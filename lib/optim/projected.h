@@ -8,6 +8,7 @@
 
 struct slt_projected {
     struct slt_optimizer *optimizer; // NULL: nothing is projected
+    enum slt_dtype dtype;            // of projected gradients whose rows are multiples of 8
     struct slt_projected_part *part; // (parts)
     struct slt_projection *low;      // (slots)
     int64_t *due;                    // (slots): slt_optimizer_subspace.due_at
@@ -21,7 +22,8 @@ bool slt_projector_is_due(const struct slt_optimizer *optimizer, const struct sl
                           int64_t update);
 
 int slt_projected_init(struct slt_projected *projected, const struct slt_model *model,
-                       struct slt_optimizer *optimizer, struct slt_error *err) SLT_CHECK_RESULT;
+                       struct slt_optimizer *optimizer, enum slt_dtype dtype, struct slt_error *err)
+    SLT_CHECK_RESULT;
 void slt_projected_free(struct slt_projected *projected);
 // Whether the gradient of this part is projected.
 bool slt_projected_has(const struct slt_projected *projected, int part);

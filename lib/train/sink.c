@@ -25,24 +25,36 @@ static void commit(struct slt_sink *sink, int first, int count)
 }
 
 int slt_grads_init(struct slt_grads *g, const struct slt_model *model, bool shared,
-                   struct slt_optimizer *optimizer, struct slt_error *err)
+                   enum slt_dtype matrices, struct slt_optimizer *optimizer, struct slt_error *err)
 {
     const size_t parts = (size_t)model->part_count;
-    *g = (struct slt_grads){.sink = {lend, commit}, .shared = shared};
+    *g = (struct slt_grads){.sink = {lend, commit}, .shared = shared, .matrices = matrices};
     g->grad = calloc(parts, sizeof *g->grad);
     g->begun = calloc(parts, sizeof *g->begun);
     int rc = g->grad != NULL && g->begun != NULL
-                 ? slt_projected_init(&g->projected, model, optimizer, err)
+                 ? slt_projected_init(&g->projected, model, optimizer, matrices, err)
                  : slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the list of gradients");
     if (rc != 0)
         slt_grads_free(g);
     return rc;
 }
 
-static struct slt_tensor own_buffer(struct slt_model *model, int part)
+// Rows that are not multiples of 8 would begin in BF16 where no vector may.
+static enum slt_dtype dtype_of(const struct slt_grads *g, const struct slt_model *model, int part)
+{
+    const struct slt_part *p = &model->part[part];
+    const bool is_matrix =
+        p->role == SLT_ROLE_WEIGHT || p->role == SLT_ROLE_LORA_A || p->role == SLT_ROLE_LORA_B;
+    return is_matrix && p->value.cols % 8 == 0 && !slt_projected_has(&g->projected, part)
+               ? g->matrices
+               : model->dtype;
+}
+
+static struct slt_tensor own_buffer(const struct slt_grads *g, struct slt_model *model, int part)
 {
     const struct slt_tensor v = model->part[part].value;
-    return slt_memory_tensor(&model->memory, SLT_REGION_GRADIENTS, model->dtype, v.rows, v.cols);
+    return slt_memory_tensor(&model->memory, SLT_REGION_GRADIENTS, dtype_of(g, model, part), v.rows,
+                             v.cols);
 }
 
 static bool keeps_own(const struct slt_model *model, int part)
@@ -61,11 +73,11 @@ static void layout_shared(struct slt_grads *g, struct slt_model *model)
         if (model->part[i].frozen)
             continue;
         if (keeps_own(model, i)) {
-            g->grad[i] = own_buffer(model, i);
+            g->grad[i] = own_buffer(g, model, i);
             continue;
         }
-        g->grad[i] = slt_tensor_view(buffer, at, model->dtype, v.rows, v.cols);
-        at += slt_memory_rounded((uint64_t)(v.rows * v.cols) * slt_dtype_size(model->dtype));
+        g->grad[i] = slt_tensor_view(buffer, at, dtype_of(g, model, i), v.rows, v.cols);
+        at += slt_memory_rounded((uint64_t)(v.rows * v.cols) * slt_dtype_size(g->grad[i].dtype));
         most = at > most ? at : most;
     }
     const uint64_t start = slt_memory_take(&model->memory, SLT_REGION_GRADIENTS, most);
@@ -81,7 +93,7 @@ void slt_grads_layout(struct slt_grads *g, struct slt_model *model)
         layout_shared(g, model);
     for (int i = 0; !g->shared && i < model->part_count; i++)
         if (!model->part[i].frozen && !slt_projected_has(&g->projected, i))
-            g->grad[i] = own_buffer(model, i);
+            g->grad[i] = own_buffer(g, model, i);
     slt_projected_layout(&g->projected, model, g->shared ? g->grad : NULL);
 }
 

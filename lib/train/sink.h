@@ -3,7 +3,8 @@
 //
 // Usually every part has a buffer of its own. Shared buffers hold the gradients of one unit of
 // parts at a time (a linear group, a norm): they are only right where each unit is used up when it
-// is committed. With an optimizer that works in a subspace (GaLore) weights may have their
+// is committed. Those of the linears' matrices, W, A and B, may be BF16: one product writes them and
+// the optimizer reads them, as long as no other micro-batch adds to them. With an optimizer that works in a subspace (GaLore) weights may have their
 // projected gradients here instead: those of a part are whole only in the updates that work out one
 // of its projectors anew, of which the first update has all, from its first micro-batch.
 #ifndef SLT_TRAIN_SINK_H
@@ -18,15 +19,19 @@ struct slt_grads {
     struct slt_tensor *grad;
     bool *begun; // (parts): has a contribution of this step
     bool shared;
+    enum slt_dtype matrices; // the type of the linears' matrices
     struct slt_projected projected;
     // Called when parts [first, first + count) are complete; NULL: nothing happens.
     void (*on_commit)(void *user, int first, int count);
     void *user;
 };
 
+// matrices: the type of gradients of the linears' matrices and of projected ones, where their rows
+// are multiples of 8 values; all others, whole ones of projected parts too, have the model's.
 // optimizer: whose subspace gradients are accumulated in, or NULL.
 int slt_grads_init(struct slt_grads *grads, const struct slt_model *model, bool shared,
-                   struct slt_optimizer *optimizer, struct slt_error *err) SLT_CHECK_RESULT;
+                   enum slt_dtype matrices, struct slt_optimizer *optimizer, struct slt_error *err)
+    SLT_CHECK_RESULT;
 // Lays out the buffers in the gradients region (runs in both passes of the model's layout, after
 // the optimizer's). Tied embeddings contribute at both ends of the backward pass and keep a buffer
 // of their own.

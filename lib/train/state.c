@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/bfloat.h"
 #include "files/param_tensors.h"
 #include "train/trainer.h"
 
@@ -100,12 +101,26 @@ static void copy_out(struct slt_trainer *t, const struct stored *p, int64_t at, 
                      p->tensor.offset + (uint64_t)(p->first + at) * size, (uint64_t)count * size);
 }
 
+// BF16 values to F32 in their place.
+static void widen(char *chunk, int64_t count)
+{
+    for (int64_t i = count; i-- > 0;) {
+        uint16_t half;
+        memcpy(&half, chunk + (uint64_t)i * sizeof half, sizeof half);
+        const float value = slt_bf16_value(half);
+        memcpy(chunk + (uint64_t)i * sizeof value, &value, sizeof value);
+    }
+}
+
 static void copy_in(struct slt_trainer *t, const struct stored *p, int64_t at, int64_t count,
-                    const void *chunk)
+                    void *chunk)
 {
     const struct slt_model *m = t->model;
     const uint64_t size = slt_dtype_size(p->info.dtype);
-    if (p->info.dtype == SLT_F32)
+    const bool widens = p->info.dtype == SLT_BF16 && p->tensor.dtype == SLT_F32;
+    if (widens)
+        widen(chunk, count);
+    if (p->info.dtype == SLT_F32 || widens)
         slt_tensor_write(t->model, p->tensor, p->first + at, chunk, count);
     else
         m->ops->write(m->ctx, p->tensor.buffer, p->tensor.offset + (uint64_t)(p->first + at) * size,
@@ -231,6 +246,18 @@ int slt_trainer_save(struct slt_trainer *t, struct slt_output *out,
     return rc;
 }
 
+// Projectors are in the type that the device which wrote them kept them in: BF16 where it computes
+// with that. Another device converts them.
+static void take_type(struct slt_tensor_info *want, const struct slt_tensor_info *found)
+{
+    const size_t length = strlen(want->name), end = strlen(".projector");
+    if (length < end || strcmp(want->name + length - end, ".projector") != 0 ||
+        (found->dtype != SLT_F32 && found->dtype != SLT_BF16))
+        return;
+    want->bytes = want->bytes / slt_dtype_size(want->dtype) * slt_dtype_size(found->dtype);
+    want->dtype = found->dtype;
+}
+
 // The optimizer's tensors must be exactly the ones that write_optimizer announces.
 static int read_states(struct slt_trainer *t, struct slt_checkpoint_reader *reader, void *chunk,
                        struct slt_error *err)
@@ -243,8 +270,11 @@ static int read_states(struct slt_trainer *t, struct slt_checkpoint_reader *read
     const struct slt_tensor_info *infos = slt_checkpoint_tensors(reader, &announced);
     int next = 1;
     for (size_t i = 0; rc == 0 && next == 1 && i < count; i++) {
-        const struct slt_tensor_info *want = &list[i].info, *info;
+        struct slt_tensor_info *want = &list[i].info;
+        const struct slt_tensor_info *info;
         enum slt_section section;
+        if (announced == count)
+            take_type(want, &infos[i]);
         if (announced != count || !slt_tensors_match(&infos[i], want))
             rc = slt_error_set(err, SLT_ERR_MISMATCH,
                                "'%s' does not hold the state of optimizer %s: tensor %zu is not "

@@ -18,6 +18,18 @@ static bool norm_is_whole(const struct slt_train_options *o)
     return o->clip > 0 && !o->per_layer;
 }
 
+// Gradients of the linears' matrices in BF16 are for runs that keep all they can so: in which no
+// second micro-batch adds to them, and a subspace, if the optimizer has one, is all it asks of them.
+static enum slt_dtype dtype_of_matrices(const struct slt_trainer *t, const struct slt_model *model,
+                                        bool projects)
+{
+    const struct slt_train_options *o = &t->options;
+    return slt_optimizer_is_half(&t->optimizer) && o->micro_batch == o->batch &&
+                   (projects || t->optimizer.kind->subspace == NULL)
+               ? SLT_BF16
+               : model->dtype;
+}
+
 static int layout_extra(struct slt_model *model, void *user, struct slt_error *err)
 {
     struct slt_trainer *t = user;
@@ -29,6 +41,7 @@ static int layout_extra(struct slt_model *model, void *user, struct slt_error *e
         ((rc = slt_optimizer_init(&t->optimizer, &o->optimizer, o->lr, o->precision, o->seed, model,
                                   err)) != 0 ||
          (rc = slt_grads_init(&t->grads, model, updates_at_commit(o) && o->micro_batch == o->batch,
+                              dtype_of_matrices(t, model, projects),
                               projects ? &t->optimizer : NULL, err)) != 0))
         return rc;
     slt_optimizer_layout(&t->optimizer);

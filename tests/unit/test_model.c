@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "check.h"
+#include "core/bfloat.h"
 #include "kernels/cpu/reference.h"
 #include "slt/random.h"
 #include "slt/support.h"
@@ -71,7 +72,7 @@ static struct slt_config mixed_config(enum slt_method method)
 static int layout_grads(struct slt_model *model, void *user, struct slt_error *err)
 {
     struct slt_grads *grads = user;
-    if (grads->grad == NULL && slt_grads_init(grads, model, false, NULL, err) != 0)
+    if (grads->grad == NULL && slt_grads_init(grads, model, false, model->dtype, NULL, err) != 0)
         return err->code;
     slt_grads_layout(grads, model);
     return 0;
@@ -283,9 +284,61 @@ static void check_counts(void)
     }
 }
 
+// ---- Host copies ----
+
+static int copies;
+
+static void count_write(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset,
+                        const void *data, uint64_t bytes)
+{
+    copies++;
+    slt_cpu_ops(NULL)->write(ctx, buffer, offset, data, bytes);
+}
+
+static void count_read(struct slt_ctx *ctx, void *data, struct slt_buffer *buffer, uint64_t offset,
+                       uint64_t bytes)
+{
+    copies++;
+    slt_cpu_ops(NULL)->read(ctx, data, buffer, offset, bytes);
+}
+
+// BF16 values to a tensor and back, all but two at its ends, in few large copies.
+static void check_copies(int64_t count, int most)
+{
+    struct slt_ops ops = *slt_cpu_ops(NULL);
+    struct slt_model m = {.ops = &ops};
+    struct slt_error err = {0};
+    struct slt_buffer *buffer;
+    const struct slt_ops_options options = {.threads = 1};
+    float *values = malloc((size_t)count * sizeof *values),
+          *got = calloc((size_t)count, sizeof *got);
+    CHECK_OK(ops.open(&m.ctx, &options, &err), err);
+    CHECK_OK(ops.buffer_create(m.ctx, &buffer, "test", (uint64_t)(count + 2) * 2, &err), err);
+    ops.write = count_write;
+    ops.read = count_read;
+    for (int64_t i = 0; i < count; i++) // every pattern of bits, NaN and infinities apart
+        values[i] = slt_bf16_value((uint16_t)(i * 40503 % 0x7f80 | (i % 2) << 15));
+    const struct slt_tensor t = slt_tensor_view(buffer, 0, SLT_BF16, 1, count + 2);
+    copies = 0;
+    slt_tensor_write(&m, t, 1, values, count);
+    slt_tensor_read(&m, got, t, 1, count);
+    CHECK(memcmp(values, got, (size_t)count * sizeof *got) == 0, "%d values", (int)count);
+    CHECK(copies <= most, "%d values in %d copies", (int)count, copies);
+    ops.buffer_free(m.ctx, buffer);
+    ops.close(m.ctx);
+    free(values);
+    free(got);
+}
+
 int main(void)
 {
     check_counts();
+    check_copies(1, 2);
+    check_copies(4096, 2);
+    check_copies(4097, 2);
+    check_copies(1 << 18, 2);
+    check_copies((1 << 18) + 1, 3);
+    check_copies(600001, 4);
     struct slt_config grouped = small_config(SLT_FULL);
     grouped.num_key_value_heads = 2;
     grouped.tie_word_embeddings = true;

@@ -204,12 +204,19 @@ static void run_head(struct outcome *o, struct device *d, const struct sample *s
     free(target);
 }
 
+// Elements [at, at + n) of a tensor.
+static struct slt_tensor elements(struct slt_tensor t, int64_t at, int64_t n)
+{
+    return slt_tensor_view(t.buffer, t.offset + (uint64_t)at * slt_dtype_size(t.dtype), t.dtype, 1,
+                           n);
+}
+
 // The norm of more tensors than a launch passes: of all sizes up to s->d, s->tokens of them, one
 // behind the other in one buffer, absent ones and empty ones among them.
 static void run_norm(struct outcome *o, struct device *d, const struct sample *s)
 {
     const int64_t most = s->tokens * s->d;
-    const struct slt_tensor all = device_tensor(d, 1, most, random_input("all", most, 1));
+    const struct slt_tensor all = device_weight(d, 1, most, random_input("all", most, 1));
     struct slt_tensor *grads = calloc((size_t)s->tokens, sizeof *grads);
     double values[SLT_SCALARS] = {0};
     int64_t used = 0;
@@ -217,8 +224,7 @@ static void run_norm(struct outcome *o, struct device *d, const struct sample *s
         const int64_t n = k % 7 == 3 ? 0 : (k * k * 31 + 5) % s->d;
         if (k % 5 == 4)
             continue;
-        grads[k] = slt_tensor_view(
-            all.buffer, all.offset + (uint64_t)used * slt_dtype_size(all.dtype), all.dtype, 1, n);
+        grads[k] = elements(all, used, n);
         used += n;
     }
     const struct slt_tensor scalars = device_bytes(d, SLT_F64, SLT_SCALARS, values);
@@ -260,6 +266,71 @@ static void run_optimizer(struct outcome *o, struct device *d, const struct samp
     d->ops->adam_step(d->ctx, &item, 1, &hyper, scalars);
     keep(o, d, "adam p of a skipped step", p);
     free(squares);
+}
+
+// A step of more tensors than a launch passes, s->tokens of them of all sizes up to s->d, empty ones
+// among them: one behind the other in one buffer, every second one where vectors may start; every
+// third with coded moments, every fifth with none but the first, every fourth with a direction in the
+// place of its gradient.
+static void run_steps(struct outcome *o, struct device *d, const struct sample *s)
+{
+    enum { BLOCK = 64 };
+    const int64_t most = s->tokens * s->d;
+    const struct slt_tensor p = device_weight(d, 1, most, random_input("p", most, 1));
+    const struct slt_tensor g = device_weight(d, 1, most, random_input("g", most, 1));
+    const struct slt_tensor m = device_weight(d, 1, most, random_input("m", most, 0.1));
+    double *some = host_random("v", most, 0.1);
+    uint8_t *codes = malloc((size_t)most);
+    for (int64_t i = 0; i < most; i++) {
+        some[i] = fabs(some[i]) + 0.1;
+        codes[i] = (uint8_t)(i * 37);
+    }
+    const struct slt_tensor v = device_weight(d, 1, most, some);
+    const struct slt_tensor code[2] = {device_bytes(d, SLT_U8, most, codes),
+                                       device_bytes(d, SLT_U8, most, codes)};
+    const struct slt_tensor max[2] = {device_tensor(d, 1, most, some),
+                                      device_tensor(d, 1, most, some)};
+    struct slt_adam_item *items = calloc((size_t)s->tokens, sizeof *items);
+    int64_t used = 0;
+    for (int64_t k = 0; k < s->tokens; k++) {
+        const int64_t n = k % 7 == 3 ? 0 : (k * k * 3101 + 5) % s->d;
+        const int64_t at = k % 2 == 0 ? (used + 15) / 16 * 16 : used;
+        const bool coded = k % 3 == 1, single = k % 5 == 2;
+        items[k] = (struct slt_adam_item){.param = elements(p, at, n),
+                                          .grad = elements(g, at, n),
+                                          .m = elements(coded ? code[0] : m, at, n),
+                                          .rate = 1 + (double)k / 8};
+        if (k % 4 == 3)
+            items[k].direction = items[k].grad;
+        if (!single)
+            items[k].v = elements(coded ? code[1] : v, at, n);
+        if (coded)
+            items[k].m_max = elements(max[0], at, (n + BLOCK - 1) / BLOCK);
+        if (coded && !single)
+            items[k].v_max = elements(max[1], at, (n + BLOCK - 1) / BLOCK);
+        used = at + n;
+    }
+    const double values[SLT_SCALARS] = {[SLT_SCALAR_LR] = 0.01,
+                                        [SLT_SCALAR_C1] = 0.1,
+                                        [SLT_SCALAR_C2] = 0.001,
+                                        [SLT_SCALAR_GRAD_SCALE] = 0.5};
+    const struct slt_tensor scalars = device_bytes(d, SLT_F64, SLT_SCALARS, values);
+    const struct slt_adam hyper = {.beta1 = 0.9,
+                                   .beta2 = 0.999,
+                                   .eps = 1e-8,
+                                   .weight_decay = 0.1,
+                                   .scale = 50,
+                                   .block = BLOCK};
+    d->ops->adam_step(d->ctx, items, s->tokens, &hyper, scalars);
+    keep(o, d, "p of many", p);
+    keep(o, d, "gradients and directions of many", g);
+    keep(o, d, "m of many", m);
+    keep(o, d, "v of many", v);
+    keep(o, d, "maxima of many m", max[0]);
+    keep(o, d, "maxima of many v", max[1]);
+    free(items);
+    free(codes);
+    free(some);
 }
 
 // Steps of SGD that are kept as directions, with a momentum in F32 and one in codes; the direction
@@ -408,6 +479,8 @@ static void test_on_gpu(void)
         test_large(run_optimizer, &plain[i]);
         test_large(run_direction, &plain[i]);
     }
+    static const struct sample lists = {.tokens = 300, .d = 40000};
+    test_large(run_steps, &lists);
     for (size_t i = 0; i < sizeof attention / sizeof *attention; i++)
         test_large(run_attention, &attention[i]);
 }
@@ -451,6 +524,10 @@ int main(void)
     }
     static const struct sample many = {.tokens = 300, .d = 9000};
     test(run_norm, &many);
+    static const struct sample lists = {.tokens = 300, .d = 1500},
+                               longer = {.tokens = 5, .d = 40000};
+    test(run_steps, &lists);
+    test(run_steps, &longer);
     static const struct sample attention[] = {
         {2, 0, 0, {1, 2, 1, 1, 2, 0}},      {9, 0, 0, {3, 3, 2, 2, 6, 0}},
         {64, 0, 0, {1, 64, 2, 1, 16, 0}},   {65, 0, 0, {1, 65, 4, 2, 10, 0}},

@@ -22,10 +22,10 @@ static int layout(struct slt_model *model, void *user, struct slt_error *err)
 {
     struct side *s = user;
     const bool projects = slt_optimizer_projects(&s->options, &model->config, false) > 0;
-    if (s->grads.grad == NULL &&
-        (slt_optimizer_init(&s->optimizer, &s->options, 1e-3, SLT_PRECISION_F32, 0, model, err) !=
-             0 ||
-         slt_grads_init(&s->grads, model, s->shared, projects ? &s->optimizer : NULL, err) != 0))
+    if (s->grads.grad == NULL && (slt_optimizer_init(&s->optimizer, &s->options, 1e-3,
+                                                     SLT_PRECISION_F32, 0, model, err) != 0 ||
+                                  slt_grads_init(&s->grads, model, s->shared, SLT_F32,
+                                                 projects ? &s->optimizer : NULL, err) != 0))
         return err->code;
     slt_optimizer_layout(&s->optimizer);
     slt_grads_layout(&s->grads, model);

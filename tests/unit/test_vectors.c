@@ -116,7 +116,7 @@ static int layout_extra(struct slt_model *model, void *user, struct slt_error *e
     if (t->grads.grad == NULL &&
         (slt_optimizer_init(&t->optimizer, &t->options.optimizer, t->options.lr, SLT_PRECISION_F32,
                             0, model, err) != 0 ||
-         slt_grads_init(&t->grads, model, false, NULL, err) != 0))
+         slt_grads_init(&t->grads, model, false, model->dtype, NULL, err) != 0))
         return err->code;
     slt_grads_layout(&t->grads, model);
     slt_optimizer_layout(&t->optimizer);
