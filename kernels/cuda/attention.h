@@ -26,12 +26,19 @@ static __device__ __forceinline__ T *cuda_head(struct cuda_rows<T> r, int64_t se
     return r.base + sequence * rows * r.ld + head * dim;
 }
 
+// The table of rotations (dim, positions); NULL where q and k are rotated already.
+struct cuda_rope {
+    const float *angles;
+    int64_t positions;
+};
+
 // What the forward pass writes and reads.
 template <class T> struct cuda_forward {
     struct cuda_rows<T> o;
     float *lse; // (heads, T), or NULL
     int64_t lse_ld;
     struct cuda_rows<T> q, k, v;
+    struct cuda_rope rope;
     struct cuda_attention shape;
 };
 
@@ -40,14 +47,15 @@ template <class T> struct cuda_gradients {
     struct cuda_rows<T> dq, dk, dv, q, k, v, o, do_;
     const float *lse; // (heads, T)
     int64_t lse_ld;
+    struct cuda_rope rope;
     struct cuda_attention shape;
 };
 
-// Whether tensor cores can do it: BF16, heads of a multiple of 8 features up to 128.
-bool cuda_attention_has_tiles(struct slt_act qkv, struct slt_act o, int64_t dim);
+// For heads of a multiple of 8 features up to 128, all rows where packs of 16 bytes may start; with
+// rope, of a multiple of 16.
 void cuda_attention_tiles(struct slt_ctx *ctx, const struct cuda_forward<bf16> &a, int64_t batch);
-// Workspace: heads * tokens floats.
+// Workspace: do . o for each query and head, (heads, T) floats.
 void cuda_attention_tiles_backward(struct slt_ctx *ctx, const struct cuda_gradients<bf16> &g,
-                                   int64_t tokens);
+                                   int64_t batch);
 
 #endif
