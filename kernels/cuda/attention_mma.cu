@@ -61,7 +61,10 @@ static __device__ __forceinline__ void add_keys(float (*sum)[4], float most[2], 
 }
 
 // The part of a block's shared memory that a tile of keys and its values take, twice.
-template <int HD, int KEYS> constexpr int forward_stage = 2 * KEYS * cuda_tile_ld<HD>;
+template <int HD, int KEYS> static __host__ __device__ constexpr int forward_stage()
+{
+    return 2 * KEYS * cuda_tile_ld<HD>;
+}
 
 // Grid: tiles of queries, those with the most keys first; heads; sequences.
 //
@@ -75,7 +78,7 @@ static __global__ void __launch_bounds__(WARPS *CUDA_WARP, 2)
     attend_mma(CUDA_ARGUMENT struct cuda_forward<bf16> a)
 {
     constexpr int ROWS = WARPS * 16, LD = cuda_tile_ld<HD>, THREADS = WARPS * CUDA_WARP;
-    constexpr int STAGE = forward_stage<HD, KEYS>;
+    constexpr int STAGE = forward_stage<HD, KEYS>();
     static_assert(ROWS <= 2 * KEYS, "queries wait in the second stage");
     constexpr int BYTES = 2 * STAGE * (int)sizeof(bf16);
     CUDA_SHARED(shared, BYTES);
@@ -91,8 +94,8 @@ static __global__ void __launch_bounds__(WARPS *CUDA_WARP, 2)
     const float scale = s.scale * CUDA_LOG2_E;
     uint32_t query[HD / 16][4];
     float sum[HD / 8][4] = {}, most[2] = {-INFINITY, -INFINITY}, total[2] = {0, 0};
-    cuda_fetch<HD, 16, CUDA_WARP>(own, cuda_head(a.q, b, s.seq, h, s.dim), a.q.ld, mine, seq,
-                                  s.dim, lane);
+    cuda_fetch<HD, 16, CUDA_WARP>(own, cuda_head(a.q, b, s.seq, h, s.dim), a.q.ld, mine, seq, s.dim,
+                                  lane);
     cuda_copy_commit();
     cuda_fetch<HD, KEYS, THREADS>(shared, k, a.k.ld, 0, keys, s.dim, threadIdx.x);
     cuda_fetch<HD, KEYS, THREADS>(shared + KEYS * LD, v, a.v.ld, 0, keys, s.dim, threadIdx.x);
@@ -110,8 +113,7 @@ static __global__ void __launch_bounds__(WARPS *CUDA_WARP, 2)
         cuda_copy_wait<0>();
         __syncthreads(); // the tile is there, and nobody reads the one before it
         if (first + KEYS < end) {
-            cuda_fetch<HD, KEYS, THREADS>(next, k, a.k.ld, first + KEYS, keys, s.dim,
-                                          threadIdx.x);
+            cuda_fetch<HD, KEYS, THREADS>(next, k, a.k.ld, first + KEYS, keys, s.dim, threadIdx.x);
             cuda_fetch<HD, KEYS, THREADS>(next + KEYS * LD, v, a.v.ld, first + KEYS, keys, s.dim,
                                           threadIdx.x);
             cuda_copy_commit();
@@ -135,14 +137,14 @@ static __global__ void __launch_bounds__(WARPS *CUDA_WARP, 2)
             a.lse[h * a.lse_ld + b * s.seq + i] = most[half] * s.scale + logf(total[half]);
     }
     __syncthreads(); // the tiles are done with
-    cuda_store_rows<HD>(cuda_head(a.o, b, s.seq, h, s.dim), a.o.ld, mine, seq, s.dim, sum,
-                        inverse, own, cuda_rope{});
+    cuda_store_rows<HD>(cuda_head(a.o, b, s.seq, h, s.dim), a.o.ld, mine, seq, s.dim, sum, inverse,
+                        own, cuda_rope{});
 }
 
 template <int HD, int WARPS, int KEYS>
 static void forward(struct slt_ctx *ctx, const struct cuda_forward<bf16> &a, int64_t batch)
 {
-    constexpr int BYTES = 2 * forward_stage<HD, KEYS> * (int)sizeof(bf16);
+    constexpr int BYTES = 2 * forward_stage<HD, KEYS>() * (int)sizeof(bf16);
     const dim3 grid((unsigned)cuda_blocks(a.shape.seq, WARPS * 16), (unsigned)a.shape.heads,
                     (unsigned)batch);
     CUDA_LAUNCH_SHARED(ctx, (attend_mma<HD, WARPS, KEYS>), grid, WARPS * CUDA_WARP, BYTES, a);
@@ -170,8 +172,7 @@ static __device__ __forceinline__ void grade_rows(float (*s)[4], const float (*d
 
 // delta = do o of rows l / 4 and l / 4 + 8 of a warp.
 template <int HD>
-static __device__ __forceinline__ void dot_rows(float delta[2], const bf16 *grad,
-                                                const bf16 *out)
+static __device__ __forceinline__ void dot_rows(float delta[2], const bf16 *grad, const bf16 *out)
 {
     delta[0] = delta[1] = 0;
 #pragma unroll
@@ -192,10 +193,11 @@ static __device__ __forceinline__ void dot_rows(float delta[2], const bf16 *grad
 }
 
 // Two stages of keys and values; q and o, later in the place of the second one; do, which stays.
-template <int HD, int WARPS, int KEYS>
-constexpr int backward_q_shared =
-    (2 * KEYS + (2 * KEYS > 3 * WARPS * 16 ? 2 * KEYS : 3 * WARPS * 16)) * cuda_tile_ld<HD> *
-    (int)sizeof(bf16);
+template <int HD, int WARPS, int KEYS> static __host__ __device__ constexpr int backward_q_shared()
+{
+    constexpr int BEHIND = 2 * KEYS > 3 * WARPS * 16 ? 2 * KEYS : 3 * WARPS * 16;
+    return (2 * KEYS + BEHIND) * cuda_tile_ld<HD> * (int)sizeof(bf16);
+}
 
 // dq, and delta (heads, T) for the next kernel. Grid as above.
 //
@@ -208,7 +210,7 @@ static __global__ void __launch_bounds__(WARPS *CUDA_WARP, BLOCKS)
     attend_mma_q(CUDA_ARGUMENT struct cuda_gradients<bf16> g, float *delta, int64_t tokens)
 {
     constexpr int ROWS = WARPS * 16, LD = cuda_tile_ld<HD>, THREADS = WARPS * CUDA_WARP;
-    constexpr int STAGE = 2 * KEYS * LD, BYTES = backward_q_shared<HD, WARPS, KEYS>;
+    constexpr int STAGE = 2 * KEYS * LD, BYTES = backward_q_shared<HD, WARPS, KEYS>();
     static_assert(KEYS <= ROWS, "the second stage spares do");
     CUDA_SHARED(shared, BYTES);
     const struct cuda_attention &s = g.shape;
@@ -222,8 +224,8 @@ static __global__ void __launch_bounds__(WARPS *CUDA_WARP, BLOCKS)
     bf16 *own = shared + (2 * KEYS + warp * 16) * LD, *const grad = own + 2 * ROWS * LD;
     uint32_t query[HD / 16][4];
     float sum[HD / 8][4] = {}, log_sum[2] = {0, 0}, base[2];
-    cuda_fetch<HD, 16, CUDA_WARP>(own, cuda_head(g.q, b, s.seq, h, s.dim), g.q.ld, mine, seq,
-                                  s.dim, lane);
+    cuda_fetch<HD, 16, CUDA_WARP>(own, cuda_head(g.q, b, s.seq, h, s.dim), g.q.ld, mine, seq, s.dim,
+                                  lane);
     cuda_fetch<HD, 16, CUDA_WARP>(own + ROWS * LD, cuda_head(g.o, b, s.seq, h, s.dim), g.o.ld, mine,
                                   seq, s.dim, lane);
     cuda_fetch<HD, 16, CUDA_WARP>(grad, cuda_head(g.do_, b, s.seq, h, s.dim), g.do_.ld, mine, seq,
@@ -284,30 +286,34 @@ static __global__ void __launch_bounds__(WARPS *CUDA_WARP, BLOCKS)
     }
     const float scale[2] = {s.scale, s.scale};
     __syncthreads(); // the tiles are done with
-    cuda_store_rows<HD>(cuda_head(g.dq, b, s.seq, h, s.dim), g.dq.ld, mine, seq, s.dim, sum,
-                        scale, own, g.rope);
+    cuda_store_rows<HD>(cuda_head(g.dq, b, s.seq, h, s.dim), g.dq.ld, mine, seq, s.dim, sum, scale,
+                        own, g.rope);
 }
 
-// What the kernel for dk and dv has of a tile of queries: q, do, and for each row log_sum (times
-// log2 e) and delta.
-template <int HD, int QUERIES>
-constexpr int query_stage = 2 * QUERIES * cuda_tile_ld<HD> + 2 * QUERIES * 2; // elements of BF16
+// What the kernel for dk and dv has of a tile of queries, as elements of BF16: q, do, and for each
+// row log_sum (times log2 e) and delta.
+template <int HD, int QUERIES> static __host__ __device__ constexpr int query_stage()
+{
+    return 2 * QUERIES * (cuda_tile_ld<HD> + 2);
+}
 
 template <int HD, int WARPS, int QUERIES>
-constexpr int backward_kv_shared =
-    2 * (WARPS * 16 * cuda_tile_ld<HD> + query_stage<HD, QUERIES>)*(int)sizeof(bf16);
+static __host__ __device__ constexpr int backward_kv_shared()
+{
+    constexpr int KEYS = WARPS * 16 * cuda_tile_ld<HD>;
+    return 2 * (KEYS + query_stage<HD, QUERIES>()) * (int)sizeof(bf16);
+}
 
 template <int HD, int QUERIES, int THREADS>
-static __device__ __forceinline__ void fetch_queries(bf16 *stage,
-                                                     const struct cuda_gradients<bf16> &g,
-                                                     const float *delta, int64_t tokens, int b,
-                                                     int h, int first)
+static __device__ __forceinline__ void
+fetch_queries(bf16 *stage, const struct cuda_gradients<bf16> &g, const float *delta, int64_t tokens,
+              int b, int h, int first)
 {
     const struct cuda_attention &s = g.shape;
     const int seq = (int)s.seq;
     float *sums = (float *)(void *)(stage + 2 * QUERIES * cuda_tile_ld<HD>);
-    cuda_fetch<HD, QUERIES, THREADS>(stage, cuda_head(g.q, b, s.seq, h, s.dim), g.q.ld, first,
-                                     seq, s.dim, threadIdx.x);
+    cuda_fetch<HD, QUERIES, THREADS>(stage, cuda_head(g.q, b, s.seq, h, s.dim), g.q.ld, first, seq,
+                                     s.dim, threadIdx.x);
     cuda_fetch<HD, QUERIES, THREADS>(stage + QUERIES * cuda_tile_ld<HD>,
                                      cuda_head(g.do_, b, s.seq, h, s.dim), g.do_.ld, first, seq,
                                      s.dim, threadIdx.x);
@@ -334,8 +340,8 @@ static __global__ void __launch_bounds__(WARPS *CUDA_WARP, BLOCKS)
 {
     constexpr int ROWS = WARPS * 16, LD = cuda_tile_ld<HD>, THREADS = WARPS * CUDA_WARP;
     static_assert(ROWS % QUERIES == 0, "the diagonal begins with a tile");
-    constexpr int STAGE = query_stage<HD, QUERIES>;
-    constexpr int BYTES = backward_kv_shared<HD, WARPS, QUERIES>;
+    constexpr int STAGE = query_stage<HD, QUERIES>();
+    constexpr int BYTES = backward_kv_shared<HD, WARPS, QUERIES>();
     CUDA_SHARED(shared, BYTES);
     const struct cuda_attention &s = g.shape;
     const int warp = threadIdx.x / CUDA_WARP, lane = threadIdx.x % CUDA_WARP;
@@ -406,15 +412,15 @@ static __global__ void __launch_bounds__(WARPS *CUDA_WARP, BLOCKS)
     const float scale[2] = {s.scale, s.scale}, one[2] = {1, 1};
     cuda_store_rows<HD>(cuda_head(g.dk, b, s.seq, kv, s.dim), g.dk.ld, mine, seq, s.dim, sum_k,
                         scale, key, g.rope);
-    cuda_store_rows<HD>(cuda_head(g.dv, b, s.seq, kv, s.dim), g.dv.ld, mine, seq, s.dim, sum_v,
-                        one, value, cuda_rope{});
+    cuda_store_rows<HD>(cuda_head(g.dv, b, s.seq, kv, s.dim), g.dv.ld, mine, seq, s.dim, sum_v, one,
+                        value, cuda_rope{});
 }
 
 template <int HD, int WARPS, int KEYS, int BLOCKS>
 static void backward_q(struct slt_ctx *ctx, const struct cuda_gradients<bf16> &g, float *delta,
                        int64_t batch)
 {
-    constexpr int BYTES = backward_q_shared<HD, WARPS, KEYS>;
+    constexpr int BYTES = backward_q_shared<HD, WARPS, KEYS>();
     const dim3 grid((unsigned)cuda_blocks(g.shape.seq, WARPS * 16), (unsigned)g.shape.heads,
                     (unsigned)batch);
     CUDA_LAUNCH_SHARED(ctx, (attend_mma_q<HD, WARPS, KEYS, BLOCKS>), grid, WARPS * CUDA_WARP, BYTES,
@@ -425,7 +431,7 @@ template <int HD, int WARPS, int QUERIES, int BLOCKS>
 static void backward_kv(struct slt_ctx *ctx, const struct cuda_gradients<bf16> &g,
                         const float *delta, int64_t batch)
 {
-    constexpr int BYTES = backward_kv_shared<HD, WARPS, QUERIES>;
+    constexpr int BYTES = backward_kv_shared<HD, WARPS, QUERIES>();
     const dim3 grid((unsigned)cuda_blocks(g.shape.seq, WARPS * 16), (unsigned)g.shape.kv_heads,
                     (unsigned)batch);
     CUDA_LAUNCH_SHARED(ctx, (attend_mma_kv<HD, WARPS, QUERIES, BLOCKS>), grid, WARPS * CUDA_WARP,

@@ -176,21 +176,22 @@ static void run_cached(struct outcome *o, struct device *d, const struct sample 
     free(angles);
 }
 
-// A long cache: all but six tokens of the sequence, then five at once, then one.
+// A long cache: a prompt, then twenty tokens at once, then five, then one.
 static void run_long_cache(struct outcome *o, struct device *d, const struct sample *s)
 {
     struct slt_attention a = s->attention;
     const int64_t q = a.heads * a.head_dim, kv = a.kv_heads * a.head_dim, all = q + 2 * kv;
-    const int64_t part[] = {a.seq - 6, 5, 1};
+    const int64_t part[] = {a.seq - 26, 20, 5, 1};
     const double *values = random_input("qkv", a.seq * all, 2);
     double *angles = host_rope(a.head_dim, a.seq);
     const struct slt_tensor rope = device_tensor(d, a.head_dim, a.seq, angles);
     const struct slt_act cache = device_act(d, a.seq, 2 * kv, NULL);
-    static const char *const name[] = {"long cache, prompt", "long cache, five", "long cache, one"};
+    static const char *const name[] = {"long cache, prompt", "long cache, twenty",
+                                       "long cache, five", "long cache, one"};
     a.position = a.seq;
     device_work(d, SLT_OP_ATTENTION, (struct slt_op_shape){.tokens = part[0], .attention = a});
     a.position = 0;
-    for (int k = 0; k < 3; k++) {
+    for (int k = 0; k < 4; k++) {
         const struct slt_act qkv = device_act(d, part[k], all, values + a.position * all);
         const struct slt_act out = device_act(d, part[k], q, NULL);
         d->ops->attention_cached(d->ctx, out, qkv, cache, rope, a);
@@ -434,7 +435,7 @@ static void test_on_gpu(void)
     }
     for (size_t i = 0; i < sizeof attention / sizeof *attention; i++)
         test_large(run_attention, &attention[i]);
-    static const struct sample cache = {4096, 0, 0, {1, 4096, 32, 8, 128, 0}};
+    static const struct sample cache = {2048, 0, 0, {1, 2048, 8, 2, 128, 0}};
     test_large(run_long_cache, &cache);
 }
 
