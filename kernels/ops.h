@@ -284,14 +284,15 @@ struct slt_ops {
     // o (T, heads head_dim) = softmax(q k^T / sqrt(head_dim)) v
     // lse (heads, T) = log of the softmax's denominator
     // qkv (T, (heads + 2 kv_heads) head_dim): features of q, then k, then v, head after head; q and
-    // k are rotated in place. Query head h reads kv head h / (heads / kv_heads).
+    // k may be left rotated there, or as they came. Query head h reads kv head
+    // h / (heads / kv_heads).
     // rope (head_dim, positions), F32 (F64): rows i < head_dim/2 are the cosines of
     // p theta^(-2i/head_dim) for each position p, the others the sines.
     void (*attention_forward)(struct slt_ctx *ctx, struct slt_act o, struct slt_tensor lse,
                               struct slt_act qkv, struct slt_tensor rope,
                               struct slt_attention shape);
     // dqkv (as qkv) = the gradient at qkv before the rotation
-    // do_, o (T, heads head_dim); qkv rotated, as forward left it.
+    // do_, o (T, heads head_dim); qkv as forward left it.
     void (*attention_backward)(struct slt_ctx *ctx, struct slt_act dqkv, struct slt_act do_,
                                struct slt_act qkv, struct slt_act o, struct slt_tensor lse,
                                struct slt_tensor rope, struct slt_attention shape);

@@ -1,13 +1,7 @@
-// Causal attention with rotate-half RoPE. Tensor cores (attention_mma.cu) do what they can; the
-// kernels here do the rest: F32, and heads that do not fit. A thread owns a query (or, for dk and
-// dv, a key) and keeps its row in registers; the block walks the other side in tiles of shared
-// memory, so that no L x L matrix exists and no sum has two owners.
-//
-// Bytes moved: each tile of TILE keys and values is read once by a block of QUERIES queries.
+// Causal attention with rotate-half RoPE: what turns q and k, and which kernels do the rest: those
+// on tensor cores (attention_mma.cu), where they can; those for F32 and other heads
+// (attention_rows.cu); those for a few new tokens of generation (attention_few.cu).
 #include "kernels/cuda/attention.h"
-
-#define QUERIES 64 // threads of a block, each with a row
-#define TILE    16 // rows of the other side in shared memory
 
 // ---- Rotation ----
 
@@ -19,9 +13,10 @@ struct rotation {
     float sign;         // -1 turns back
 };
 
-// A block for each ROTATED tokens: their angles go through shared memory, since the table has the
-// positions of a feature next to each other and a token wants its features. A thread turns N
-// neighbours of both halves of a head at once.
+// A pass over q and k, for kernels that do not turn them as they load them, and for the cache,
+// which keeps k turned. A block for each ROTATED tokens: their angles go through shared memory,
+// since the table has the positions of a feature next to each other and a token wants its features.
+// A thread turns N neighbours of both halves of a head at once.
 //
 // Bytes moved: q and k are read and written once: of a layer of 350m with 16,384 tokens in BF16
 // 134 MB, 40 us at 3.35 TB/s, 28 at 4.8.
@@ -74,176 +69,14 @@ static void rotate(struct slt_ctx *ctx, struct slt_act x, struct slt_tensor rope
         SLT_LAUNCH(ctx, (rotate_rows<T, 1>), blocks, CUDA_BLOCK, rows, r, x.tokens);
 }
 
-// ---- Tiles ----
+// ---- Training ----
 
-// Copies rows [first, first + TILE) of a head into tile, zeros beyond the last.
-template <int DIM, class T>
-static __device__ void load_tile(float (*tile)[DIM], struct cuda_rows<T> r, int64_t sequence,
-                                 int64_t rows, int64_t first, int64_t head, int dim)
-{
-    const T *at = cuda_head(r, sequence, rows, head, dim);
-    for (int k = threadIdx.x; k < TILE * DIM; k += blockDim.x) {
-        const int i = k / DIM, f = k % DIM;
-        tile[i][f] = first + i < rows && f < dim ? cuda_value(at[(first + i) * r.ld + f]) : 0;
-    }
-}
-
-template <int DIM, class T>
-static __device__ void load_row(float *to, struct cuda_rows<T> r, int64_t sequence, int64_t rows,
-                                int64_t i, int64_t head, int dim)
-{
-    const T *from = cuda_head(r, sequence, rows, head, dim) + i * r.ld;
-#pragma unroll
-    for (int f = 0; f < DIM; f++)
-        to[f] = f < dim ? cuda_value(from[f]) : 0;
-}
-
-template <int DIM> static __device__ float dot_row(const float *a, const float *b)
-{
-    float sum = 0;
-#pragma unroll
-    for (int f = 0; f < DIM; f++)
-        sum += a[f] * b[f];
-    return sum;
-}
-
-template <int DIM, class T>
-static __device__ void store_row(T *to, const float *from, float scale, int dim)
-{
-#pragma unroll
-    for (int f = 0; f < DIM; f++)
-        if (f < dim)
-            cuda_set(&to[f], from[f] * scale);
-}
-
-// ---- Forward ----
-
-// Grid: tiles of queries, heads, sequences. lse may be NULL.
-template <int DIM, class T> static __global__ void attend(CUDA_ARGUMENT struct cuda_forward<T> a)
-{
-    const struct cuda_attention &s = a.shape;
-    __shared__ float key[TILE][DIM], value[TILE][DIM];
-    const int64_t i = (int64_t)blockIdx.x * QUERIES + threadIdx.x, b = blockIdx.z;
-    const int h = blockIdx.y, kv = h / (s.heads / s.kv_heads);
-    const bool mine = i < s.seq;
-    float row[DIM], out[DIM], most = -INFINITY, sum = 0;
-    load_row<DIM>(row, a.q, b, s.seq, mine ? i : 0, h, s.dim);
-    for (int f = 0; f < DIM; f++)
-        out[f] = 0;
-    const int64_t last_query = (int64_t)(blockIdx.x + 1) * QUERIES - 1;
-    for (int64_t first = 0; first <= last_query + s.offset && first < s.keys; first += TILE) {
-        __syncthreads();
-        load_tile<DIM>(key, a.k, b, s.keys, first, kv, s.dim);
-        load_tile<DIM>(value, a.v, b, s.keys, first, kv, s.dim);
-        __syncthreads();
-        for (int j = 0; mine && j < TILE && first + j <= i + s.offset && first + j < s.keys; j++) {
-            const float score = dot_row<DIM>(row, key[j]) * s.scale;
-            const float top = score > most ? score : most, old = expf(most - top);
-            const float p = expf(score - top);
-            sum = sum * old + p;
-            for (int f = 0; f < DIM; f++)
-                out[f] = out[f] * old + p * value[j][f];
-            most = top;
-        }
-    }
-    if (!mine)
-        return;
-    store_row<DIM>(a.o.base + (b * s.seq + i) * a.o.ld + h * s.dim, out, 1 / sum, s.dim);
-    if (a.lse != NULL)
-        a.lse[h * a.lse_ld + b * s.seq + i] = most + logf(sum);
-}
-
-// ---- Backward ----
-
-// dq: a thread for each query. dS = P (do v - do o) scale.
-template <int DIM, class T>
-static __global__ void attend_backward_q(CUDA_ARGUMENT struct cuda_gradients<T> g)
-{
-    const struct cuda_attention &s = g.shape;
-    __shared__ float key[TILE][DIM], value[TILE][DIM];
-    const int64_t i = (int64_t)blockIdx.x * QUERIES + threadIdx.x, b = blockIdx.z;
-    const int h = blockIdx.y, kv = h / (s.heads / s.kv_heads);
-    const bool mine = i < s.seq;
-    float row[DIM], grad[DIM], sum[DIM];
-    load_row<DIM>(sum, g.o, b, s.seq, mine ? i : 0, h, s.dim);
-    load_row<DIM>(grad, g.do_, b, s.seq, mine ? i : 0, h, s.dim);
-    load_row<DIM>(row, g.q, b, s.seq, mine ? i : 0, h, s.dim);
-    const float base = dot_row<DIM>(sum, grad),
-                log_sum = mine ? g.lse[h * g.lse_ld + b * s.seq + i] : 0;
-    for (int f = 0; f < DIM; f++)
-        sum[f] = 0;
-    const int64_t last_query = (int64_t)(blockIdx.x + 1) * QUERIES - 1;
-    for (int64_t first = 0; first <= last_query && first < s.keys; first += TILE) {
-        __syncthreads();
-        load_tile<DIM>(key, g.k, b, s.keys, first, kv, s.dim);
-        load_tile<DIM>(value, g.v, b, s.keys, first, kv, s.dim);
-        __syncthreads();
-        for (int j = 0; mine && j < TILE && first + j <= i; j++) {
-            const float p = expf(dot_row<DIM>(row, key[j]) * s.scale - log_sum);
-            const float ds = p * (dot_row<DIM>(grad, value[j]) - base) * s.scale;
-            for (int f = 0; f < DIM; f++)
-                sum[f] += ds * key[j][f];
-        }
-    }
-    if (mine)
-        store_row<DIM>(g.dq.base + (b * s.seq + i) * g.dq.ld + h * s.dim, sum, 1, s.dim);
-}
-
-// dk and dv: a thread for each key, over the query heads that read it.
-template <int DIM, class T>
-static __global__ void attend_backward_kv(CUDA_ARGUMENT struct cuda_gradients<T> g)
-{
-    const struct cuda_attention &s = g.shape;
-    __shared__ float query[TILE][DIM], grad[TILE][DIM], base[TILE], log_sum[TILE];
-    const int64_t j = (int64_t)blockIdx.x * QUERIES + threadIdx.x, b = blockIdx.z;
-    const int kv = blockIdx.y, readers = s.heads / s.kv_heads;
-    const bool mine = j < s.seq;
-    float key[DIM], value[DIM], sum_k[DIM], sum_v[DIM];
-    load_row<DIM>(key, g.k, b, s.seq, mine ? j : 0, kv, s.dim);
-    load_row<DIM>(value, g.v, b, s.seq, mine ? j : 0, kv, s.dim);
-    for (int f = 0; f < DIM; f++)
-        sum_k[f] = sum_v[f] = 0;
-    const int64_t start = (int64_t)blockIdx.x * QUERIES / TILE * TILE;
-    for (int h = kv * readers; h < (kv + 1) * readers; h++) {
-        for (int64_t first = start; first < s.seq; first += TILE) {
-            __syncthreads();
-            load_tile<DIM>(query, g.q, b, s.seq, first, h, s.dim);
-            load_tile<DIM>(grad, g.do_, b, s.seq, first, h, s.dim);
-            __syncthreads();
-            if (threadIdx.x < TILE && first + threadIdx.x < s.seq) {
-                const T *out = cuda_head(g.o, b, s.seq, h, s.dim) + (first + threadIdx.x) * g.o.ld;
-                float sum = 0;
-                for (int f = 0; f < s.dim; f++)
-                    sum += cuda_value(out[f]) * grad[threadIdx.x][f];
-                base[threadIdx.x] = sum;
-                log_sum[threadIdx.x] = g.lse[h * g.lse_ld + b * s.seq + first + threadIdx.x];
-            }
-            __syncthreads();
-            for (int i = 0; mine && i < TILE && first + i < s.seq; i++) {
-                if (first + i < j)
-                    continue;
-                const float p = expf(dot_row<DIM>(key, query[i]) * s.scale - log_sum[i]);
-                const float ds = p * (dot_row<DIM>(value, grad[i]) - base[i]) * s.scale;
-                for (int f = 0; f < DIM; f++) {
-                    sum_k[f] += ds * query[i][f];
-                    sum_v[f] += p * grad[i][f];
-                }
-            }
-        }
-    }
-    if (!mine)
-        return;
-    store_row<DIM>(g.dk.base + (b * s.seq + j) * g.dk.ld + kv * s.dim, sum_k, 1, s.dim);
-    store_row<DIM>(g.dv.base + (b * s.seq + j) * g.dv.ld + kv * s.dim, sum_v, 1, s.dim);
-}
-
-// ---- Launchers ----
-
-static struct cuda_attention shape_of(struct slt_attention a, int64_t keys)
+// Of queries that stand behind so many keys of before.
+static struct cuda_attention shape_of(struct slt_attention a, int64_t before)
 {
     struct cuda_attention s = {a.seq,
-                               keys,
-                               a.position,
+                               before + a.seq,
+                               before,
                                (int)a.heads,
                                (int)a.kv_heads,
                                (int)a.head_dim,
@@ -258,27 +91,6 @@ template <class T> static cuda_rows<T> heads_from(struct slt_act x, int64_t head
     return r;
 }
 
-// Calls f with the smallest compiled width that holds a head.
-#define WITH_DIM(dim, f, ...)                                                                      \
-    do {                                                                                           \
-        if ((dim) <= 32)                                                                           \
-            f<32, T>(__VA_ARGS__);                                                                 \
-        else if ((dim) <= 64)                                                                      \
-            f<64, T>(__VA_ARGS__);                                                                 \
-        else if ((dim) <= 128)                                                                     \
-            f<128, T>(__VA_ARGS__);                                                                \
-        else                                                                                       \
-            f<256, T>(__VA_ARGS__);                                                                \
-    } while (0)
-
-template <int DIM, class T>
-static void forward(struct slt_ctx *ctx, const struct cuda_forward<T> &a, int64_t batch)
-{
-    const dim3 grid((unsigned)cuda_blocks(a.shape.seq, QUERIES), (unsigned)a.shape.heads,
-                    (unsigned)batch);
-    SLT_LAUNCH(ctx, (attend<DIM, T>), grid, QUERIES, a);
-}
-
 // On tensor cores if they can do it, which they cannot of floats.
 template <class T>
 static void forward_best(struct slt_ctx *ctx, const struct cuda_forward<T> &a, int64_t batch,
@@ -290,7 +102,39 @@ static void forward_best(struct slt_ctx *ctx, const struct cuda_forward<T> &a, i
             return;
         }
     }
-    WITH_DIM(a.shape.dim, forward, ctx, a, batch);
+    cuda_attention_rows(ctx, a, batch);
+}
+
+// Tensor cores read and write 16 bytes at a time: BF16, heads of a multiple of 8 features. Their
+// kernels count the tokens of a sequence in 32 bits.
+static bool has_tiles(struct slt_act qkv, struct slt_act o, struct slt_attention a)
+{
+    return qkv.dtype == SLT_BF16 && a.head_dim % 8 == 0 && a.head_dim <= 128 &&
+           qkv.first % 8 == 0 && o.first % 8 == 0 && a.position + a.seq <= INT32_MAX / 2;
+}
+
+// Whether the kernels on tensor cores turn q and k as they load them, and dq and dk back before
+// they store them, so that qkv keeps what the linear wrote. Of a layer of 350m with 16,384 tokens:
+//
+// The passes over q, k, dq and dk cost 268 MB, 80 us at 3.35 TB/s. Inside, only the table is read
+// besides, 256 bytes a position, from caches. Turning 64 rows of 64 takes four schedulers about 150
+// cycles (4096 values to convert and to round, 8192 multiply-adds, 4096 angles, 16-byte accesses of
+// shared memory), 2.6 us for all of q or of k on 132 multiprocessors. Forward turns each q once and
+// each k for every tile of 128 queries that sees it, r = (L / 128 + 1) / 2 times; backward q, k,
+// dq, dk once, k r times, q r times: (5 + 3 r) 2.6 us. That is 25 us for L = 256, 33 for 512, 79
+// for 2048, where it has eaten what it saved, and 142 for 4096. The estimate may be off by two: up
+// to 512.
+#define TURNED_INSIDE 512
+
+static bool turns_inside(struct slt_act qkv, struct slt_act o, struct slt_attention a)
+{
+    return has_tiles(qkv, o, a) && a.head_dim % 16 == 0 && a.seq <= TURNED_INSIDE;
+}
+
+static struct cuda_rope rope_of(struct slt_tensor rope)
+{
+    const cuda_rope r = {cuda_tensor(rope), rope.ld};
+    return r;
 }
 
 template <class T>
@@ -298,15 +142,18 @@ static void forward_rows(struct slt_ctx *ctx, struct slt_act o, struct slt_tenso
                          struct slt_act qkv, struct slt_tensor rope, struct slt_attention a)
 {
     const int64_t dim = a.head_dim;
+    const bool inside = turns_inside(qkv, o, a);
     const cuda_forward<T> f = {heads_from<T>(o, 0, dim),
                                cuda_tensor(lse),
                                lse.ld,
                                heads_from<T>(qkv, 0, dim),
                                heads_from<T>(qkv, a.heads, dim),
                                heads_from<T>(qkv, a.heads + a.kv_heads, dim),
-                               shape_of(a, a.seq)};
-    rotate<T>(ctx, qkv, rope, a, 1);
-    forward_best(ctx, f, a.batch, cuda_attention_has_tiles(qkv, o, dim));
+                               inside ? rope_of(rope) : cuda_rope{},
+                               shape_of(a, 0)};
+    if (!inside)
+        rotate<T>(ctx, qkv, rope, a, 1);
+    forward_best(ctx, f, a.batch, has_tiles(qkv, o, a));
 }
 
 void cuda_attention_forward(struct slt_ctx *ctx, struct slt_act o, struct slt_tensor lse,
@@ -316,28 +163,17 @@ void cuda_attention_forward(struct slt_ctx *ctx, struct slt_act o, struct slt_te
     CUDA_TYPED(qkv.dtype, forward_rows, ctx, o, lse, qkv, rope, a);
 }
 
-template <int DIM, class T>
-static void backward(struct slt_ctx *ctx, const struct cuda_gradients<T> &g, int64_t batch)
-{
-    const struct cuda_attention s = g.shape;
-    const unsigned tiles = (unsigned)cuda_blocks(s.seq, QUERIES);
-    SLT_LAUNCH(ctx, (attend_backward_q<DIM, T>), dim3(tiles, (unsigned)s.heads, (unsigned)batch),
-               QUERIES, g);
-    SLT_LAUNCH(ctx, (attend_backward_kv<DIM, T>),
-               dim3(tiles, (unsigned)s.kv_heads, (unsigned)batch), QUERIES, g);
-}
-
 template <class T>
 static void backward_best(struct slt_ctx *ctx, const struct cuda_gradients<T> &g, int64_t batch,
                           bool has_tiles)
 {
     if constexpr (sizeof(T) == sizeof(bf16)) {
         if (has_tiles) {
-            cuda_attention_tiles_backward(ctx, g, batch * g.shape.seq);
+            cuda_attention_tiles_backward(ctx, g, batch);
             return;
         }
     }
-    WITH_DIM(g.shape.dim, backward, ctx, g, batch);
+    cuda_attention_rows_backward(ctx, g, batch);
 }
 
 template <class T>
@@ -346,6 +182,7 @@ static void backward_rows(struct slt_ctx *ctx, struct slt_act dqkv, struct slt_a
                           struct slt_tensor rope, struct slt_attention a)
 {
     const int64_t dim = a.head_dim, v_head = a.heads + a.kv_heads;
+    const bool inside = turns_inside(qkv, o, a);
     const cuda_gradients<T> g = {heads_from<T>(dqkv, 0, dim),
                                  heads_from<T>(dqkv, a.heads, dim),
                                  heads_from<T>(dqkv, v_head, dim),
@@ -356,9 +193,11 @@ static void backward_rows(struct slt_ctx *ctx, struct slt_act dqkv, struct slt_a
                                  heads_from<T>(do_, 0, dim),
                                  cuda_tensor(lse),
                                  lse.ld,
-                                 shape_of(a, a.seq)};
-    backward_best(ctx, g, a.batch, cuda_attention_has_tiles(qkv, o, dim));
-    rotate<T>(ctx, dqkv, rope, a, -1);
+                                 inside ? rope_of(rope) : cuda_rope{},
+                                 shape_of(a, 0)};
+    backward_best(ctx, g, a.batch, has_tiles(qkv, o, a));
+    if (!inside)
+        rotate<T>(ctx, dqkv, rope, a, -1);
 }
 
 void cuda_attention_backward(struct slt_ctx *ctx, struct slt_act dqkv, struct slt_act do_,
@@ -390,8 +229,12 @@ static void cached_rows(struct slt_ctx *ctx, struct slt_act o, struct slt_act qk
                                heads_from<T>(qkv, 0, dim),
                                heads_from<T>(cache, 0, dim),
                                heads_from<T>(cache, a.kv_heads, dim),
-                               shape_of(a, a.position + a.seq)};
-    forward_best(ctx, f, 1, false);
+                               cuda_rope{},
+                               shape_of(a, a.position)};
+    if (a.seq <= CUDA_ATTENTION_FEW)
+        cuda_attention_few(ctx, f);
+    else
+        forward_best(ctx, f, 1, has_tiles(qkv, o, a) && cache.first % 8 == 0);
 }
 
 void cuda_attention_cached(struct slt_ctx *ctx, struct slt_act o, struct slt_act qkv,
@@ -399,4 +242,12 @@ void cuda_attention_cached(struct slt_ctx *ctx, struct slt_act o, struct slt_act
 {
     a.seq = qkv.tokens;
     CUDA_TYPED(qkv.dtype, cached_rows, ctx, o, qkv, cache, rope, a);
+}
+
+uint64_t cuda_attention_work_bytes(const struct slt_op_shape *s)
+{
+    const uint64_t sums = (uint64_t)(s->attention.heads * s->tokens) * sizeof(float);
+    if (s->attention.position > 0)
+        return cuda_attention_few_bytes(s->attention, s->tokens);
+    return s->dtype == SLT_BF16 ? sums : 0;
 }

@@ -1,5 +1,4 @@
-// What the two implementations of attention share: plain kernels for any head (attention.cu) and
-// tensor cores (attention_mma.cu).
+// What the implementations of attention share (attention.cu chooses between them).
 #ifndef SLT_KERNELS_CUDA_ATTENTION_H
 #define SLT_KERNELS_CUDA_ATTENTION_H
 
@@ -26,12 +25,19 @@ static __device__ __forceinline__ T *cuda_head(struct cuda_rows<T> r, int64_t se
     return r.base + sequence * rows * r.ld + head * dim;
 }
 
+// The table of rotations (dim, positions); NULL where q and k are rotated already.
+struct cuda_rope {
+    const float *angles;
+    int64_t positions;
+};
+
 // What the forward pass writes and reads.
 template <class T> struct cuda_forward {
     struct cuda_rows<T> o;
     float *lse; // (heads, T), or NULL
     int64_t lse_ld;
     struct cuda_rows<T> q, k, v;
+    struct cuda_rope rope;
     struct cuda_attention shape;
 };
 
@@ -40,14 +46,44 @@ template <class T> struct cuda_gradients {
     struct cuda_rows<T> dq, dk, dv, q, k, v, o, do_;
     const float *lse; // (heads, T)
     int64_t lse_ld;
+    struct cuda_rope rope;
     struct cuda_attention shape;
 };
 
-// Whether tensor cores can do it: BF16, heads of a multiple of 8 features up to 128.
-bool cuda_attention_has_tiles(struct slt_act qkv, struct slt_act o, int64_t dim);
+// Calls f with the smallest compiled width that holds a head.
+#define CUDA_WITH_DIM(dim, f, ...)                                                                 \
+    do {                                                                                           \
+        if ((dim) <= 32)                                                                           \
+            f<32, T>(__VA_ARGS__);                                                                 \
+        else if ((dim) <= 64)                                                                      \
+            f<64, T>(__VA_ARGS__);                                                                 \
+        else if ((dim) <= 128)                                                                     \
+            f<128, T>(__VA_ARGS__);                                                                \
+        else                                                                                       \
+            f<256, T>(__VA_ARGS__);                                                                \
+    } while (0)
+
+// On tensor cores: for heads of a multiple of 8 features up to 128, all rows where packs of 16
+// bytes may start; with rope, of a multiple of 16.
 void cuda_attention_tiles(struct slt_ctx *ctx, const struct cuda_forward<bf16> &a, int64_t batch);
-// Workspace: heads * tokens floats.
+// Workspace: do . o for each query and head, (heads, T) floats.
 void cuda_attention_tiles_backward(struct slt_ctx *ctx, const struct cuda_gradients<bf16> &g,
-                                   int64_t tokens);
+                                   int64_t batch);
+
+// For any head, q and k rotated.
+template <class T>
+void cuda_attention_rows(struct slt_ctx *ctx, const struct cuda_forward<T> &a, int64_t batch);
+template <class T>
+void cuda_attention_rows_backward(struct slt_ctx *ctx, const struct cuda_gradients<T> &g,
+                                  int64_t batch);
+
+// The same for up to so many queries of one sequence.
+#define CUDA_ATTENTION_FEW 8
+template <class T> void cuda_attention_few(struct slt_ctx *ctx, const struct cuda_forward<T> &a);
+// Its workspace, for any number of keys.
+uint64_t cuda_attention_few_bytes(struct slt_attention a, int64_t tokens);
+
+// The workspace of a training step's attention, or of generation's.
+uint64_t cuda_attention_work_bytes(const struct slt_op_shape *s);
 
 #endif

@@ -1,6 +1,6 @@
-// The tensor-core instructions that the kernels use, one wrapper each: BF16 factors, F32 sums. All
-// lanes of a warp call them together. The emulation brings its own, with the same layouts of
-// fragments.
+// The tensor-core instructions that the kernels use, one wrapper each: BF16 factors, F32 sums; and
+// what feeds them: copies to shared memory that run beside the arithmetic. All lanes of a warp call
+// the former together. The emulation brings its own, with the same layouts of fragments.
 //
 // Layouts (PTX ISA, mma.m16n8k16 and ldmatrix), for lane l with g = l / 4, p = 2 (l % 4):
 //  A (16, 16): a[0] (g, p), a[1] (g + 8, p), a[2] (g, p + 8), a[3] (g + 8, p + 8), two neighbours
@@ -17,6 +17,16 @@ static __device__ __forceinline__ uint32_t cuda_pair(float first, float second)
 {
     return (uint32_t)__bfloat16_as_ushort(__float2bfloat16_rn(first)) |
            (uint32_t)__bfloat16_as_ushort(__float2bfloat16_rn(second)) << 16;
+}
+
+static __device__ __forceinline__ float cuda_first_of(uint32_t pair)
+{
+    return __uint_as_float(pair << 16);
+}
+
+static __device__ __forceinline__ float cuda_second_of(uint32_t pair)
+{
+    return __uint_as_float(pair & 0xffff0000u);
 }
 
 #ifndef SLT_EMULATION_MMA
@@ -51,6 +61,55 @@ static __device__ __forceinline__ void cuda_ldmatrix_transposed(uint32_t r[4], c
                  : "r"(address)
                  : "memory");
 }
+
+// 2^x, to 2 units in the last place; what is below the smallest normal float is 0.
+static __device__ __forceinline__ float cuda_exp2(float x)
+{
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+}
+
+// Starts the copy of 16 bytes to shared memory; of zeros, from nowhere, if they are not there. Both
+// are aligned. It belongs to the thread's current group, which cuda_copy_commit ends. After
+// cuda_copy_wait<N> all of the thread's groups but the last N have arrived, for this thread: for
+// others after a barrier.
+static __device__ __forceinline__ void cuda_copy(bf16 *shared, const bf16 *from, bool there)
+{
+    const uint32_t address = (uint32_t)__cvta_generic_to_shared(shared);
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                 :
+                 : "r"(address), "l"(from), "r"(there ? 16 : 0)
+                 : "memory");
+}
+
+static __device__ __forceinline__ void cuda_copy_commit()
+{
+    asm volatile("cp.async.commit_group;" ::: "memory");
+}
+
+template <int N> static __device__ __forceinline__ void cuda_copy_wait()
+{
+    asm volatile("cp.async.wait_group %0;" : : "n"(N) : "memory");
+}
+
+// A block's shared memory, its size the same constant here and at the launch: more than the 48 KB
+// that can be declared.
+#define CUDA_SHARED(name, bytes)                                                                   \
+    static_assert((bytes) <= 227 << 10, "what a block can have");                                  \
+    extern __shared__ __align__(16) unsigned char cuda_shared_bytes[];                             \
+    bf16 *const name = (bf16 *)(void *)cuda_shared_bytes
+
+#define CUDA_LAUNCH_SHARED(ctx, kernel, grid, block, bytes, ...)                                   \
+    do {                                                                                           \
+        cuda_check(ctx,                                                                            \
+                   cudaFuncSetAttribute((const void *)(kernel),                                    \
+                                        cudaFuncAttributeMaxDynamicSharedMemorySize,               \
+                                        (int)(bytes)),                                             \
+                   #kernel);                                                                       \
+        kernel<<<grid, block, bytes, (ctx)->stream>>>(__VA_ARGS__);                                \
+        cuda_check(ctx, cudaGetLastError(), #kernel);                                              \
+    } while (0)
 
 #endif
 

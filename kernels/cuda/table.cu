@@ -1,4 +1,5 @@
 // The table of the CUDA backend: the one thing that libslt-cuda.so exports.
+#include "kernels/cuda/attention.h"
 #include "kernels/cuda/sparse.h"
 
 // What products copy of factors: a weight in BF16 whose rows are not aligned, and values of another
@@ -31,8 +32,7 @@ uint64_t cuda_work_bytes(struct slt_ctx *ctx, enum slt_op op, const struct slt_o
     case SLT_OP_RMSNORM:
         return (uint64_t)(gains * s->in) * sizeof(float);
     case SLT_OP_ATTENTION:
-        return s->dtype == SLT_BF16 ? (uint64_t)(s->attention.heads * s->tokens) * sizeof(float)
-                                    : 0;
+        return cuda_attention_work_bytes(s);
     case SLT_OP_GRAD_NORM: // a whole and a begun block of each tensor
         return (uint64_t)(s->nnz / CUDA_NORM_BLOCK + s->out + 1) * sizeof(double);
     default:

@@ -19,7 +19,7 @@
 #define __forceinline__ inline
 #define __shared__      static
 #define __align__(n)    __attribute__((aligned(n)))
-#define __launch_bounds__(n)
+#define __launch_bounds__(...)
 #define __grid_constant__
 
 using std::isfinite;

@@ -1,9 +1,14 @@
-// The tensor-core instructions of kernels/cuda/mma.h on a CPU: the lanes of a warp show each other
-// their fragments, laid out as the PTX ISA has them.
+// The instructions of kernels/cuda/mma.h on a CPU: the lanes of a warp show each other their
+// fragments, laid out as the PTX ISA has them. A copy to shared memory leaves NaN there until its
+// thread waits for it, which is when it reads its source: who reads early, or fetches what others
+// still read, is found out.
 #ifndef SLT_TESTS_EMULATED_MMA_H
 #define SLT_TESTS_EMULATED_MMA_H
 
+#include <cmath>
 #include <cstdlib>
+#include <cstring>
+#include <deque>
 
 #include "cuda_bf16.h"
 
@@ -70,5 +75,67 @@ static inline void cuda_ldmatrix_transposed(uint32_t r[4], const __nv_bfloat16 *
 {
     emulation::load_matrices(r, row, true);
 }
+
+static inline float cuda_exp2(float x)
+{
+    return x < -126 ? 0 : std::exp2(x);
+}
+
+// ---- Copies to shared memory ----
+
+namespace emulation
+{
+struct copy {
+    __nv_bfloat16 *to;
+    const __nv_bfloat16 *from; // NULL: zeros
+    bool commit;               // no copy: the end of a group
+};
+
+static constexpr size_t copy_bytes = 16;
+
+// What a thread of the block has started.
+static inline std::deque<copy> &copies()
+{
+    static std::deque<copy> all[1024];
+    return all[threadIdx.x];
+}
+} // namespace emulation
+
+static inline void cuda_copy(__nv_bfloat16 *shared, const __nv_bfloat16 *from, bool there)
+{
+    if ((uintptr_t)shared % emulation::copy_bytes != 0 ||
+        (uintptr_t)from % emulation::copy_bytes != 0)
+        abort();
+    memset((void *)shared, 0xff, emulation::copy_bytes);
+    emulation::copies().push_back({shared, there ? from : nullptr, false});
+}
+
+static inline void cuda_copy_commit()
+{
+    emulation::copies().push_back({nullptr, nullptr, true});
+}
+
+template <int N> static inline void cuda_copy_wait()
+{
+    std::deque<emulation::copy> &mine = emulation::copies();
+    int groups = 0;
+    for (const emulation::copy &c : mine)
+        groups += c.commit;
+    for (; groups > N; mine.pop_front()) {
+        const emulation::copy c = mine.front();
+        groups -= c.commit;
+        if (c.from != nullptr)
+            memcpy((void *)c.to, (const void *)c.from, emulation::copy_bytes);
+        else if (!c.commit)
+            memset((void *)c.to, 0, emulation::copy_bytes);
+    }
+}
+
+#define CUDA_SHARED(name, bytes)                                                                   \
+    static __align__(16) unsigned char shared_bytes[bytes];                                        \
+    __nv_bfloat16 *const name = (__nv_bfloat16 *)(void *)shared_bytes
+
+#define CUDA_LAUNCH_SHARED(ctx, kernel, grid, block, bytes, ...)                                   \
+    ((void)(bytes), SLT_LAUNCH(ctx, kernel, grid, block, __VA_ARGS__))
 
 #endif
