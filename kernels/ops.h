@@ -26,7 +26,7 @@
 #include "slt/error.h"
 #include "slt/random.h"
 
-#define SLT_OPS_VERSION 6u
+#define SLT_OPS_VERSION 7u
 
 struct slt_ctx;    // a device, its stream, workspace and first error
 struct slt_buffer; // device memory of one region
@@ -168,8 +168,11 @@ struct slt_op_shape {
     // moments.
     int64_t in, out;
     // Sparse, bands: positions. grad_norm, Adam: values in all tensors. Linear: values of a factor
-    // of another type than the activations', or of a weight in I8.
+    // of another type than the activations', rows padded to multiples of 8, or of a weight in I8.
     int64_t nnz;
+    // Linear: a common divisor of all that is wide, and of where views begin: in, out, those of
+    // members, the rank. Only work_bytes goes by it.
+    int64_t step;
     struct slt_attention attention;
 };
 

@@ -2,7 +2,8 @@
 // reads each row twice and leaves its gradient in place, in the activations' type: a row of BF16
 // takes the first half of its row of logits. Only one chunk's logits exist.
 //
-// Workspace: a copy of w where a product needs one, logits (chunk, V padded), losses (T).
+// Workspace: a copy of w where a product needs one, logits (chunk, V padded), losses (T padded), a
+// copy of dw where a product needs one.
 #include "kernels/cuda/cuda.h"
 
 // Largest logit so far and the sum of exponentials below it.
@@ -102,14 +103,6 @@ template <class T> static void cross_entropy(struct slt_ctx *ctx, const struct c
     SLT_LAUNCH(ctx, cross_entropy_rows<T>, (unsigned)c.tokens, CUDA_BLOCK, c);
 }
 
-// Rows [first, ...) of an activation.
-static struct cuda_matrix rows_from(struct slt_act x, int64_t first)
-{
-    struct cuda_matrix m = cuda_matrix_of_act(x);
-    m.data = (char *)m.data + (uint64_t)(first * m.ld) * slt_dtype_size(x.dtype);
-    return m;
-}
-
 // The chunk's logits (n, V) = x w^T.
 static void compute_logits(struct slt_ctx *ctx, const struct chunk &c, struct cuda_matrix x,
                            struct cuda_matrix w, int64_t d)
@@ -125,7 +118,7 @@ static void compute_logits(struct slt_ctx *ctx, const struct chunk &c, struct cu
 // dw (V, d) = beta dw + grad^T x.
 static void add_weight_gradient(struct slt_ctx *ctx, struct slt_tensor dw, double beta,
                                 const struct chunk &c, struct cuda_matrix grad,
-                                struct cuda_matrix x)
+                                struct cuda_matrix x, uint64_t used)
 {
     struct cuda_product p = {c.vocab, dw.cols, c.tokens};
     p.c = {cuda_pointer<void>(dw), dw.dtype, dw.ld};
@@ -133,6 +126,7 @@ static void add_weight_gradient(struct slt_ctx *ctx, struct slt_tensor dw, doubl
     p.a = grad;
     p.transpose_a = true;
     p.b = x;
+    p.used = used;
     cuda_gemm(ctx, p);
 }
 
@@ -155,13 +149,14 @@ void cuda_head_loss(struct slt_ctx *ctx, struct slt_tensor scalars, struct slt_a
     const int64_t most = tokens < CUDA_HEAD_CHUNK ? tokens : CUDA_HEAD_CHUNK;
     double *scalar = cuda_pointer<double>(scalars);
     uint64_t used = 0;
-    const struct cuda_matrix head = cuda_factor(ctx, w, x.dtype, &used);
+    const struct cuda_matrix head = cuda_factor(ctx, w, x.dtype, &used), all = cuda_matrix_of_act(x);
     float *logits = (float *)(void *)(ctx->work + used), *loss = logits + most * ld;
+    used += (uint64_t)(most * ld + cuda_padded(tokens)) * sizeof(float);
     // The gradient as it lies in the same rows.
     const struct cuda_matrix grad = {logits, x.dtype, x.dtype == SLT_BF16 ? 2 * ld : ld};
     for (int64_t first = 0; first < tokens; first += most) {
         const int64_t n = tokens - first < most ? tokens - first : most;
-        const struct cuda_matrix in = rows_from(x, first);
+        const struct cuda_matrix in = cuda_matrix_rows(all, first);
         const struct chunk c = {logits,
                                 ld,
                                 n,
@@ -175,8 +170,8 @@ void cuda_head_loss(struct slt_ctx *ctx, struct slt_tensor scalars, struct slt_a
         if (dx.buffer == NULL)
             continue;
         if (dw.buffer != NULL)
-            add_weight_gradient(ctx, dw, first == 0 ? beta : 1, c, grad, in);
-        input_gradient(ctx, rows_from(dx, first), c, grad, head, d);
+            add_weight_gradient(ctx, dw, first == 0 ? beta : 1, c, grad, in, used);
+        input_gradient(ctx, cuda_matrix_rows(cuda_matrix_of_act(dx), first), c, grad, head, d);
     }
     SLT_LAUNCH(ctx, add_losses, 1, CUDA_BLOCK, scalar, loss, tokens);
 }
