@@ -445,6 +445,10 @@ void cuda_add(struct slt_ctx *ctx, struct slt_act y, struct slt_act x)
 }
 
 // ---- SwiGLU ----
+//
+// Rows of up begin gap features behind those of gate. A thread's pack may reach beyond the d
+// features, up to the gap: what it finds there does not count, and it leaves zeros, for y in the
+// padding of its rows.
 
 static __device__ float sigmoid(float x)
 {
@@ -452,15 +456,16 @@ static __device__ float sigmoid(float x)
 }
 
 template <class T, int N>
-static __global__ void swiglu_rows(T *y, int64_t ldy, const T *gu, int64_t ld, int64_t d)
+static __global__ void swiglu_rows(T *y, int64_t ldy, const T *gu, int64_t ld, int64_t d,
+                                   int64_t gap)
 {
     const int64_t t = blockIdx.x;
     for (int64_t f = threadIdx.x * N; f < d; f += blockDim.x * N) {
         float gate[N], up[N];
         cuda_load<N>(gate, &gu[t * ld + f]);
-        cuda_load<N>(up, &gu[t * ld + d + f]);
+        cuda_load<N>(up, &gu[t * ld + gap + f]);
         for (int i = 0; i < N; i++)
-            up[i] *= gate[i] * sigmoid(gate[i]);
+            up[i] = f + i < d ? up[i] * (gate[i] * sigmoid(gate[i])) : 0;
         cuda_store<N>(&y[t * ldy + f], up);
     }
 }
@@ -469,12 +474,22 @@ template <class T, int N>
 static void swiglu_packs(struct slt_ctx *ctx, struct slt_act y, struct slt_act gu)
 {
     SLT_LAUNCH_FLAT(ctx, (swiglu_rows<T, N>), (unsigned)y.tokens, CUDA_BLOCK, cuda_act<T>(y),
-                    cuda_ld(y), cuda_act<T>(gu), cuda_ld(gu), y.features);
+                    cuda_ld(y), cuda_act<T>(gu), cuda_ld(gu), y.features, gu.features / 2);
+}
+
+// Whether packs of 16 bytes cover a row of y (T, d) up to the gap, and nothing else.
+template <class T> static bool covers(struct slt_act y, struct slt_act gu)
+{
+    constexpr int64_t N = 16 / sizeof(T);
+    const int64_t gap = gu.features / 2, reach = cuda_blocks(y.features, N) * N;
+    return reach - y.features <= (reach == y.features ? 0 : cuda_matrix_of_act(y).padding) &&
+           gap % N == 0 && gap >= reach;
 }
 
 template <class T> static void swiglu(struct slt_ctx *ctx, struct slt_act y, struct slt_act gu)
 {
-    const bool wide = cuda_aligned<T>(y.features, cuda_act<T>(y), cuda_act<T>(gu));
+    const bool wide =
+        covers<T>(y, gu) && cuda_aligned<T>(gu.features / 2, cuda_act<T>(y), cuda_act<T>(gu));
     WITH_PACK(T, wide, swiglu_packs, ctx, y, gu);
 }
 
@@ -485,21 +500,24 @@ void cuda_swiglu_forward(struct slt_ctx *ctx, struct slt_act y, struct slt_act g
 
 template <class T, int N>
 static __global__ void swiglu_gradients(T *dgu, int64_t ldd, const T *dy, int64_t ldy, const T *gu,
-                                        int64_t ld, int64_t d)
+                                        int64_t ld, int64_t d, int64_t gap)
 {
     const int64_t t = blockIdx.x;
-    for (int64_t f = threadIdx.x * N; f < d; f += blockDim.x * N) {
-        float gate[N], up[N], grad[N];
+    for (int64_t f = threadIdx.x * N; f < gap; f += blockDim.x * N) {
+        float gate[N], up[N], grad[N] = {0};
         cuda_load<N>(gate, &gu[t * ld + f]);
-        cuda_load<N>(up, &gu[t * ld + d + f]);
-        cuda_load<N>(grad, &dy[t * ldy + f]);
+        cuda_load<N>(up, &gu[t * ld + gap + f]);
+        if (f < d)
+            cuda_load<N>(grad, &dy[t * ldy + f]);
         for (int i = 0; i < N; i++) {
+            if (f + i >= d)
+                gate[i] = up[i] = grad[i] = 0;
             const float s = sigmoid(gate[i]), dup = grad[i] * gate[i] * s;
             gate[i] = grad[i] * up[i] * s * (1 + gate[i] * (1 - s));
             up[i] = dup;
         }
         cuda_store<N>(&dgu[t * ldd + f], gate);
-        cuda_store<N>(&dgu[t * ldd + d + f], up);
+        cuda_store<N>(&dgu[t * ldd + gap + f], up);
     }
 }
 
@@ -509,15 +527,15 @@ static void swiglu_backward_packs(struct slt_ctx *ctx, struct slt_act dgu, struc
 {
     SLT_LAUNCH_FLAT(ctx, (swiglu_gradients<T, N>), (unsigned)dy.tokens, CUDA_BLOCK,
                     cuda_act<T>(dgu), cuda_ld(dgu), cuda_act<T>(dy), cuda_ld(dy), cuda_act<T>(gu),
-                    cuda_ld(gu), dy.features);
+                    cuda_ld(gu), dy.features, gu.features / 2);
 }
 
 template <class T>
 static void swiglu_backward(struct slt_ctx *ctx, struct slt_act dgu, struct slt_act dy,
                             struct slt_act gu)
 {
-    const bool wide =
-        cuda_aligned<T>(dy.features, cuda_act<T>(dgu), cuda_act<T>(dy), cuda_act<T>(gu));
+    const bool wide = covers<T>(dy, gu) && cuda_aligned<T>(gu.features / 2, cuda_act<T>(dgu),
+                                                           cuda_act<T>(dy), cuda_act<T>(gu));
     WITH_PACK(T, wide, swiglu_backward_packs, ctx, dgu, dy, gu);
 }
 

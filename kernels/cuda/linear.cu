@@ -62,6 +62,14 @@ static __global__ void clear_padding(bf16 *x, int64_t ld, int64_t rows, int64_t 
         cuda_set(&x[row * ld + c], 0);
 }
 
+static void clear(struct slt_ctx *ctx, const struct cuda_matrix &m, int64_t rows, int64_t cols,
+                  int64_t upto)
+{
+    if (!m.cleared)
+        SLT_LAUNCH_FLAT(ctx, clear_padding, (unsigned)cuda_blocks(rows, CUDA_BLOCK), CUDA_BLOCK,
+                        (bf16 *)m.data, m.ld, rows, cols, upto);
+}
+
 static dim3 copy_grid(int64_t rows, int64_t cols)
 {
     return dim3((unsigned)cuda_blocks(rows, CUDA_BLOCK / CUDA_WARP),
@@ -128,10 +136,16 @@ static struct cuda_matrix copied(struct slt_ctx *ctx, uint64_t *used, struct cud
     return to;
 }
 
+static struct cuda_matrix matrix_of(struct slt_tensor t)
+{
+    const struct cuda_matrix m = {cuda_pointer<void>(t), t.dtype, t.ld, t.ld - t.cols};
+    return m;
+}
+
 struct cuda_matrix cuda_factor(struct slt_ctx *ctx, struct slt_tensor t, enum slt_dtype dtype,
                                uint64_t *used)
 {
-    const struct cuda_matrix self = {cuda_pointer<void>(t), t.dtype, t.ld};
+    const struct cuda_matrix self = matrix_of(t);
     if ((dtype == t.dtype && (dtype == SLT_F32 || is_aligned(self))) || t.rows * t.cols == 0)
         return self;
     return copied(ctx, used, self, t.rows, t.cols);
@@ -143,12 +157,6 @@ struct cuda_matrix cuda_matrix_of_act(struct slt_act a)
                                                 : (void *)cuda_act<float>(a),
                             a.dtype, cuda_ld(a)};
     m.padding = a.first + a.features == a.width ? m.ld - a.width : 0;
-    return m;
-}
-
-static struct cuda_matrix result_of(struct slt_tensor t)
-{
-    const struct cuda_matrix m = {cuda_pointer<void>(t), t.dtype, t.ld};
     return m;
 }
 
@@ -186,10 +194,9 @@ static void multiply(struct slt_ctx *ctx, struct cuda_product p)
     if (!p.transpose_b && p.c.padding >= n - p.n && p.b.padding >= n - p.n)
         p.n = n;
     if (k > p.k && !p.transpose_a && p.transpose_b && p.a.padding >= k - p.k &&
-        p.b.padding >= k - p.k && p.b.cleared) {
-        if (!p.a.cleared) // NaN times zero would count
-            SLT_LAUNCH_FLAT(ctx, clear_padding, (unsigned)cuda_blocks(p.m, CUDA_BLOCK), CUDA_BLOCK,
-                            (bf16 *)p.a.data, p.a.ld, p.m, p.k, k);
+        p.b.padding >= k - p.k) {
+        clear(ctx, p.a, p.m, p.k, k); // both: NaN times zero would count
+        clear(ctx, p.b, p.n, p.k, k);
         p.k = k;
     }
     cuda_multiply(ctx, p);
@@ -207,7 +214,8 @@ static struct cuda_matrix columns_from(struct cuda_matrix m, int64_t first)
 static void multiply_copies(struct slt_ctx *ctx, struct cuda_product p)
 {
     const bool sums = p.transpose_a, with_b = sums && !p.transpose_b; // tokens are added up
-    const bool copies_a = !is_aligned(p.a), copies_b = !is_aligned(p.b), copies_c = !is_aligned(p.c);
+    const bool copies_a = !is_aligned(p.a), copies_b = !is_aligned(p.b),
+               copies_c = !is_aligned(p.c);
     const int64_t tokens = sums ? p.k : p.m;
     const bool in_runs = copies_a || (copies_b && with_b) || (copies_c && !sums);
     const int64_t run = in_runs && tokens > CUDA_COPY_TOKENS ? CUDA_COPY_TOKENS : tokens;
@@ -286,7 +294,7 @@ void cuda_linear_backward_weight(struct slt_ctx *ctx, struct slt_tensor dw, doub
                                  struct slt_act dy, struct slt_act x, double alpha)
 {
     struct cuda_product p = {dw.rows, dw.cols, x.tokens};
-    p.c = result_of(dw);
+    p.c = matrix_of(dw);
     p.beta = beta;
     p.a = cuda_matrix_of_act(dy);
     p.transpose_a = true;
@@ -301,7 +309,7 @@ void cuda_matmul(struct slt_ctx *ctx, struct slt_tensor c, double beta, struct s
     const enum slt_dtype dtype = a.dtype == SLT_BF16 || b.dtype == SLT_BF16 ? SLT_BF16 : SLT_F32;
     uint64_t used = 0;
     struct cuda_product p = {c.rows, c.cols, transpose_a ? a.rows : a.cols};
-    p.c = result_of(c);
+    p.c = matrix_of(c);
     p.beta = beta;
     p.a = cuda_factor(ctx, a, dtype, &used);
     p.transpose_a = transpose_a;

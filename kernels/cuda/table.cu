@@ -62,6 +62,7 @@ static struct slt_ops make_table()
     struct slt_ops t = {};
     t.version = SLT_OPS_VERSION;
     t.name = "cuda";
+    t.up_align = CUDA_ROW_ALIGN;
     // Multiply-adds of a GEMM at its full rate: the products at single positions are far from it,
     // so that random supports take the dense route.
     t.route_cost.position = 400;

@@ -140,11 +140,13 @@ static int layout_workspace(struct slt_model *m, int64_t t, int64_t projected,
                             struct slt_error *err)
 {
     const struct slt_config *c = &m->config;
-    const int64_t values = (int64_t)slt_config_param_count(c);
+    int64_t values = 0; // rows of zeros among them
     struct slt_op_shape plain = {
         .tokens = t, .in = c->hidden_size, .out = c->vocab_size, .attention = m->attention};
     plain.attention.position = m->cache.tokens;
     const struct slt_op_shape gated = {.tokens = t, .in = c->intermediate_size};
+    for (int i = 0; i < m->part_count; i++)
+        values += m->part[i].value.rows * m->part[i].value.cols;
     const struct slt_op_shape all = {.nnz = values, .out = m->part_count};
     int rc;
     m->work_bytes = 0;
