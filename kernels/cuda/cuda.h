@@ -254,11 +254,20 @@ SLT_OPS_OF_PRODUCTS(CUDA_OP)
 // Workspace.
 #define CUDA_EMBED_CHUNK   1024      // tokens that are ranked by themselves
 #define CUDA_COPY_TOKENS   2048      // tokens whose rows are copied at once
-#define CUDA_HEAD_CHUNK    2048      // tokens whose logits exist at once
+#define CUDA_HEAD_CHUNK    2048      // tokens whose logits exist at once, if there are not many
 #define CUDA_BLOCKS_CHUNK  4096      // tokens that are transposed at once
 #define CUDA_GAIN_BLOCKS   512       // partial sums of a gain's gradient
 #define CUDA_NORM_BLOCK    (1 << 13) // elements of a partial sum of squares
 #define CUDA_HEAD_DIM_MAX  256
 #define CUDA_NORM_FEATURES 8192 // the most that a norm keeps in registers
+
+// Of more tokens those of a quarter, by rows of tiles: a token's activations take many times what
+// this adds to the logits, and the gradient of the head's weight is added to four times.
+static inline int64_t cuda_head_chunk(int64_t tokens)
+{
+    const int64_t quarter = cuda_blocks(cuda_blocks(tokens, 4), 128) * 128;
+    const int64_t most = quarter > CUDA_HEAD_CHUNK ? quarter : CUDA_HEAD_CHUNK;
+    return tokens < most ? tokens : most;
+}
 
 #endif

@@ -10,7 +10,8 @@
 // Copies of activations are made of CUDA_COPY_TOKENS at once, whole ones of weights and of their
 // gradients: of a down weight of 1b (2048, 5461) 22 + 22 MB, 13 us at 3.35 TB/s, 9 at 4.8, and of
 // its gradient, added to, 45 written by the product, then 45 + 45 read and 45 written, 54 us and
-// 37; the product itself has 366 GFLOP, about 600 us.
+// 37; the product itself has 366 GFLOP, about 600 us. No shape of 350m has a copy. The kernels have
+// 12 to 19 registers (sm_90a) and no spills.
 #include "kernels/cuda/cuda.h"
 
 // ---- Copies ----

@@ -32,7 +32,7 @@ static uint64_t head_factor_bytes(const struct slt_op_shape *s)
 uint64_t cuda_work_bytes(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *s)
 {
     (void)ctx;
-    const int64_t chunk = s->tokens < CUDA_HEAD_CHUNK ? s->tokens : CUDA_HEAD_CHUNK;
+    const int64_t chunk = cuda_head_chunk(s->tokens);
     const int64_t gains = s->tokens < CUDA_GAIN_BLOCKS ? s->tokens : CUDA_GAIN_BLOCKS;
     const int64_t ranked = cuda_blocks(s->tokens, CUDA_EMBED_CHUNK);
     switch (op) {
