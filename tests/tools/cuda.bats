@@ -83,6 +83,14 @@ losses() { sed -n 's/.*"loss":\([^,]*\),.*/\1/p' "$1"; }
             '{ print how, $0, $1 - $2 } !($1 > 0 && ($1 - $2) ^ 2 <= limit ^ 2) { exit bad = 1 } END { exit bad || NR != 4 }'
         cmp still-cpu.slt still-cuda.slt
     done
+    # Positions that a file gives, not a seed.
+    slt-init --config odd.json --tokenizer "$DATA/spm.model" --method full -o odd.slt
+    slt-init --from odd.slt --method sltrain --rank 4 --density 0.1 --support top -o top.slt
+    for device in cpu cuda; do
+        slt-train "${TRAIN[@]}" --device $device --warmup 0 --steps 1 --lr 1e-99 --metrics $device.jsonl -o still-$device.slt top.slt
+    done
+    paste <(losses cpu.jsonl) <(losses cuda.jsonl) | awk '{ print } !(($1 - $2) ^ 2 <= 1e-8) { exit 1 }'
+    cmp still-cpu.slt still-cuda.slt
 }
 
 @test "a run on it resumes to the same bytes, in any order of its threads" {
