@@ -36,7 +36,8 @@ struct slt_tensor {
     struct slt_buffer *buffer; // NULL: no tensor
     uint64_t offset;           // bytes
     enum slt_dtype dtype;
-    int64_t rows, cols, ld; // row-major, ld elements from row to row
+    int64_t rows, cols, ld; // row-major, ld elements from row to row; what lies between a row's
+                            // last and the next one is nobody's, and any operation may write it
     // Of weights in I8 only, which have no gaps (ld = cols): codes, each of which stands for
     // code / 127 times the F32 of its block of consecutive elements. Element i is in block
     // (lead + i) / block of those at absmax.
@@ -170,8 +171,11 @@ struct slt_op_shape {
     // moments.
     int64_t in, out;
     // Sparse, bands: positions. grad_norm, Adam: values in all tensors. Linear: values of a factor
-    // of another type than the activations', or of a weight in I8.
+    // of another type than the activations', rows padded to multiples of 8, or of a weight in I8.
     int64_t nnz;
+    // Linear: a common divisor of all that is wide, and of where views begin: in, out, those of
+    // members, the rank. Only work_bytes goes by it.
+    int64_t step;
     struct slt_attention attention;
 };
 
@@ -196,10 +200,12 @@ struct slt_ops {
     const char *name; // "cpu", "cpu-reference", "cuda"
     struct slt_route_cost route_cost;
     int64_t micro_tokens; // of a micro-batch: with more the backend is hardly faster
+    // Where SwiGLU's up is to begin in gu: at a multiple of this many features; 0: anywhere.
+    int64_t up_align;
 
     // ---- Device and memory ----
-    int (*open)(struct slt_ctx **ctx, const struct slt_ops_options *options,
-                struct slt_error *err) SLT_CHECK_RESULT;
+    int (*open)(struct slt_ctx **ctx, const struct slt_ops_options *options, struct slt_error *err)
+        SLT_CHECK_RESULT;
     void (*close)(struct slt_ctx *ctx);
     // One line for people: device, instruction set, threads. Returns text.
     char *(*describe)(struct slt_ctx *ctx, char *text, size_t size);
@@ -233,7 +239,7 @@ struct slt_ops {
     // it could not be recorded, and synchronize says why. All four are absent (NULL) where a
     // backend gains nothing by them.
     void (*capture_begin)(struct slt_ctx *ctx);
-    struct slt_graph *(*capture_end)(struct slt_ctx *ctx) SLT_CHECK_RESULT;
+    struct slt_graph *(*capture_end)(struct slt_ctx *ctx)SLT_CHECK_RESULT;
     void (*graph_launch)(struct slt_ctx *ctx, struct slt_graph *graph);
     void (*graph_free)(struct slt_ctx *ctx, struct slt_graph *graph);
 
@@ -305,9 +311,10 @@ struct slt_ops {
 
     // ---- SwiGLU ----
     // y (T, f) = silu(gate) * up
-    // gu (T, 2f): features of gate, then of up.
+    // gu (T, 2g), g >= f: features of gate, then, from g on, of up. The g - f behind both are not
+    // read.
     void (*swiglu_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt_act gu);
-    // dgu (T, 2f) = the gradient at gu, and may be gu itself. dy (T, f).
+    // dgu (T, 2g) = the gradient at gu, zeros behind both, and may be gu itself. dy (T, f).
     void (*swiglu_backward)(struct slt_ctx *ctx, struct slt_act dgu, struct slt_act dy,
                             struct slt_act gu);
 

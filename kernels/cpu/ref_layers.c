@@ -100,7 +100,7 @@ void REF(ref_swiglu_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt_a
     for (int64_t t = 0; t < y.tokens; t++)
         for (int64_t f = 0; f < y.features; f++) {
             const double gate = (double)*ref_at(gu, t, f);
-            const double up = (double)*ref_at(gu, t, y.features + f);
+            const double up = (double)*ref_at(gu, t, gu.features / 2 + f);
             *ref_at(y, t, f) = (real)(gate * sigmoid(gate) * up);
         }
 }
@@ -109,12 +109,16 @@ void REF(ref_swiglu_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt_a
 void REF(ref_swiglu_backward)(struct slt_ctx *ctx, struct slt_act dgu, struct slt_act dy,
                               struct slt_act gu)
 {
-    for (int64_t t = 0; t < dy.tokens; t++)
+    const int64_t second = gu.features / 2;
+    for (int64_t t = 0; t < dy.tokens; t++) {
         for (int64_t f = 0; f < dy.features; f++) {
             const double gate = (double)*ref_at(gu, t, f);
-            const double up = (double)*ref_at(gu, t, dy.features + f);
+            const double up = (double)*ref_at(gu, t, second + f);
             const double s = sigmoid(gate), d = (double)*ref_at(dy, t, f);
             *ref_at(dgu, t, f) = (real)(d * up * s * (1 + gate * (1 - s)));
-            *ref_at(dgu, t, dy.features + f) = (real)(d * gate * s);
+            *ref_at(dgu, t, second + f) = (real)(d * gate * s);
         }
+        for (int64_t f = dy.features; f < second; f++)
+            *ref_at(dgu, t, f) = *ref_at(dgu, t, second + f) = 0;
+    }
 }

@@ -191,7 +191,7 @@ void SIMD(cpu_swiglu_forward)(struct slt_ctx *ctx, struct slt_act y, struct slt_
         return;
     }
     const int64_t t = y.tokens, f = y.features, ld = cpu_act_ld(t);
-    const float *gate = cpu_act(gu), *up = gate + f * ld;
+    const float *gate = cpu_act(gu), *up = gate + gu.features / 2 * ld;
     float *out = cpu_act(y);
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int64_t k = 0; k < f; k++) {
@@ -209,9 +209,9 @@ void SIMD(cpu_swiglu_backward)(struct slt_ctx *ctx, struct slt_act dgu, struct s
         ref_swiglu_backward(ctx, dgu, dy, gu);
         return;
     }
-    const int64_t t = dy.tokens, f = dy.features, ld = cpu_act_ld(t);
-    const float *gate = cpu_act(gu), *up = gate + f * ld, *dout = cpu_act(dy);
-    float *dgate = cpu_act(dgu), *dup = dgate + f * ld;
+    const int64_t t = dy.tokens, f = dy.features, ld = cpu_act_ld(t), second = gu.features / 2;
+    const float *gate = cpu_act(gu), *up = gate + second * ld, *dout = cpu_act(dy);
+    float *dgate = cpu_act(dgu), *dup = dgate + second * ld;
 #pragma omp parallel for schedule(static) num_threads(ctx->threads)
     for (int64_t k = 0; k < f; k++) {
         for (int64_t i = k * ld; i < k * ld + t; i += VL) {
@@ -221,4 +221,6 @@ void SIMD(cpu_swiglu_backward)(struct slt_ctx *ctx, struct slt_act dgu, struct s
             vf_store(dup + i, d * g * s);
         }
     }
+    memset(dgate + f * ld, 0, (size_t)((second - f) * ld) * sizeof *dgate);
+    memset(dup + f * ld, 0, (size_t)((second - f) * ld) * sizeof *dup);
 }

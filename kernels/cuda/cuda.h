@@ -19,7 +19,7 @@ struct slt_buffer {
     uint64_t bytes;
 };
 
-struct cuda_products; // plans of cuBLASLt by shape (linear.cu)
+struct cuda_products; // plans of cuBLASLt by shape (products.cu)
 struct cuda_staging;  // where host memory waits for its copy to the device (memory.cu)
 
 struct slt_ctx {
@@ -118,6 +118,8 @@ struct cuda_matrix {
     void *data;
     enum slt_dtype dtype; // F32 or BF16
     int64_t ld;
+    int64_t padding = 0; // columns behind its own that may be read, whatever they hold, and written
+    bool cleared = false; // they hold zeros
 };
 
 // c (m, n) = beta c + alpha op(a) op(b). op transposes if its flag is set; op(a) is (m, k), op(b)
@@ -131,9 +133,15 @@ struct cuda_product {
     struct cuda_matrix b = {};
     bool transpose_b = false;
     double alpha = 1;
+    uint64_t used = 0; // of the workspace: what is copied for the product comes behind
 };
 
 void cuda_gemm(struct slt_ctx *ctx, const struct cuda_product &p);
+// The same for what cuBLASLt takes as it is: neither extent is 0, rows of BF16 and of their results
+// start at multiples of 16 bytes (products.cu).
+void cuda_multiply(struct slt_ctx *ctx, const struct cuda_product &p);
+// Rows [first, ...) of a matrix.
+struct cuda_matrix cuda_matrix_rows(struct cuda_matrix m, int64_t first);
 struct cuda_matrix cuda_matrix_of_act(struct slt_act a);
 // The tensor as a factor beside one of dtype: itself, or a copy in BF16 at *used of the workspace
 // where its type or the alignment of its rows needs one.
@@ -245,11 +253,21 @@ SLT_OPS_OF_PRODUCTS(CUDA_OP)
 
 // Workspace.
 #define CUDA_EMBED_CHUNK   1024      // tokens that are ranked by themselves
-#define CUDA_HEAD_CHUNK    2048      // tokens whose logits exist at once
+#define CUDA_COPY_TOKENS   2048      // tokens whose rows are copied at once
+#define CUDA_HEAD_CHUNK    2048      // tokens whose logits exist at once, if there are not many
 #define CUDA_BLOCKS_CHUNK  4096      // tokens that are transposed at once
 #define CUDA_GAIN_BLOCKS   512       // partial sums of a gain's gradient
 #define CUDA_NORM_BLOCK    (1 << 13) // elements of a partial sum of squares
 #define CUDA_HEAD_DIM_MAX  256
 #define CUDA_NORM_FEATURES 8192 // the most that a norm keeps in registers
+
+// Of more tokens those of a quarter, by rows of tiles: a token's activations take many times what
+// this adds to the logits, and the gradient of the head's weight is added to four times.
+static inline int64_t cuda_head_chunk(int64_t tokens)
+{
+    const int64_t quarter = cuda_blocks(cuda_blocks(tokens, 4), 128) * 128;
+    const int64_t most = quarter > CUDA_HEAD_CHUNK ? quarter : CUDA_HEAD_CHUNK;
+    return tokens < most ? tokens : most;
+}
 
 #endif

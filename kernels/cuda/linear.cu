@@ -1,191 +1,170 @@
-// Dense products by cuBLASLt: factors in BF16, or in F32 in full or rounded to TF32; sums in F32.
+// Linear products: what cuBLASLt (products.cu) is given.
 //
-// What cuBLASLt needs to know of a product (descriptors, layouts, the chosen algorithm) depends on
-// shapes, types and alignment only and is kept: a product that has been asked for before costs one
-// look-up. Its workspace is ours, which makes results reproducible.
-#include <new>
-#include <string.h>
-
+// Rows of BF16 that do not start at multiples of 16 bytes are slow for it, and of some it may have
+// no algorithm at all; so is a result in F32 whose rows do not. It never sees such: what does not
+// lie so is copied into the workspace, rows padded, which moves each element once in and, of a
+// result, once out. Padding also fills the extents up to multiples of 8 where it is at hand on both
+// sides: those of 5461 features become 5464. Products of F32 factors are left as they are: every
+// algorithm for them takes single elements.
+//
+// Copies of activations are made of CUDA_COPY_TOKENS at once, whole ones of weights and of their
+// gradients: of a down weight of 1b (2048, 5461) 22 + 22 MB, 13 us at 3.35 TB/s, 9 at 4.8, and of
+// its gradient, added to, 45 written by the product, then 45 + 45 read and 45 written, 54 us and
+// 37; the product itself has 366 GFLOP, about 600 us. No shape of 350m has a copy. The kernels have
+// 12 to 19 registers (sm_90a) and no spills.
 #include "kernels/cuda/cuda.h"
 
-#define WORK  ((size_t)32 << 20)
-// What algorithms ask for at most. Finer differences of places would choose among algorithms, which
-// round differently, by where a region of memory happens to begin.
-#define ALIGNMENT 16
-#define SLOTS 1024 // of the table of plans, a power of two; a model needs some dozens
+// ---- Copies ----
 
-struct key {
-    int64_t m, n, k, lda, ldb, ldc; // column-major, as cuBLASLt has them
-    uint32_t align[3];              // of the pointers, in bytes, up to ALIGNMENT
-    uint8_t transpose[2], type, result, reduced, spare[3];
-};
+#define PACK 8 // elements of a copy that a thread has
 
-struct plan {
-    struct key key;
-    cublasLtMatmulDesc_t product;
-    cublasLtMatrixLayout_t layout[3];
-    cublasLtMatmulAlgo_t algorithm;
-};
-
-struct cuda_products {
-    cublasLtHandle_t blas;
-    void *work;
-    struct plan *slot[SLOTS];
-    int count;
-};
-
-int cuda_products_create(struct cuda_products **products, struct slt_error *err)
+// to (rows, ld) = from (rows, cols), zeros behind: a block of 32 x 8 threads for 8 rows, a thread
+// for a pack, which it stores at once.
+template <class T>
+static __global__ void pad_rows(bf16 *to, int64_t ld, const T *from, int64_t from_ld, int64_t rows,
+                                int64_t cols)
 {
-    struct cuda_products *p = new (std::nothrow) cuda_products();
-    if (p == NULL)
-        return cuda_error(err, SLT_ERR_MEMORY, "cannot allocate the plans of products");
-    const cudaError_t status = cudaMalloc(&p->work, WORK);
-    const cublasStatus_t blas =
-        status == cudaSuccess ? cublasLtCreate(&p->blas) : CUBLAS_STATUS_SUCCESS;
-    if (status == cudaSuccess && blas == CUBLAS_STATUS_SUCCESS) {
-        *products = p;
-        return 0;
-    }
-    const int code = cuda_error(err, SLT_ERR_DEVICE, "cannot use device 'cuda': %s",
-                                status != cudaSuccess ? cudaGetErrorString(status)
-                                                      : cublasLtGetStatusString(blas));
-    cuda_products_free(p);
-    return code;
-}
-
-static void plan_free(struct plan *p)
-{
-    for (int i = 0; i < 3; i++)
-        if (p->layout[i] != NULL)
-            cublasLtMatrixLayoutDestroy(p->layout[i]);
-    if (p->product != NULL)
-        cublasLtMatmulDescDestroy(p->product);
-    delete p;
-}
-
-void cuda_products_free(struct cuda_products *p)
-{
-    if (p == NULL)
+    const int64_t row = (int64_t)blockIdx.x * blockDim.y + threadIdx.y;
+    const int64_t first = ((int64_t)blockIdx.y * blockDim.x + threadIdx.x) * PACK;
+    float v[PACK];
+    if (row >= rows || first >= ld)
         return;
-    for (int i = 0; i < SLOTS; i++)
-        if (p->slot[i] != NULL)
-            plan_free(p->slot[i]);
-    if (p->blas != NULL)
-        cublasLtDestroy(p->blas);
-    cudaFree(p->work);
-    delete p;
+#pragma unroll
+    for (int i = 0; i < PACK; i++)
+        v[i] = first + i < cols ? cuda_value(from[row * from_ld + first + i]) : 0;
+    cuda_store<PACK>(&to[row * ld + first], v);
 }
 
-// ---- Plans ----
-
-static uint32_t alignment(const void *pointer)
+// to (rows, cols) = beta to + from: blocks as above; a thread has every 32nd element of a row, so
+// that its neighbours read and write what lies next to it.
+template <class T>
+static __global__ void blend_rows(T *to, int64_t ld, float beta, const float *from, int64_t from_ld,
+                                  int64_t rows, int64_t cols)
 {
-    uint32_t bytes = ALIGNMENT;
-    while ((uintptr_t)pointer % bytes != 0)
-        bytes /= 2;
-    return bytes;
-}
-
-static cublasStatus_t set_operation(struct plan *p, cublasLtMatmulDescAttributes_t which,
-                                    bool transpose)
-{
-    const cublasOperation_t op = transpose ? CUBLAS_OP_T : CUBLAS_OP_N;
-    return cublasLtMatmulDescSetAttribute(p->product, which, &op, sizeof op);
-}
-
-static cublasStatus_t find_algorithm(struct cuda_products *products, struct plan *p)
-{
-    static const cublasLtMatmulPreferenceAttributes_t aligned[3] = {
-        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
-        CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES};
-    cublasLtMatmulPreference_t preference;
-    cublasLtMatmulHeuristicResult_t found;
-    const size_t work = WORK;
-    int count = 0;
-    cublasStatus_t s = cublasLtMatmulPreferenceCreate(&preference);
-    if (s != CUBLAS_STATUS_SUCCESS)
-        return s;
-    s = cublasLtMatmulPreferenceSetAttribute(preference, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                             &work, sizeof work);
-    for (int i = 0; s == CUBLAS_STATUS_SUCCESS && i < 3; i++)
-        s = cublasLtMatmulPreferenceSetAttribute(preference, aligned[i], &p->key.align[i],
-                                                 sizeof p->key.align[i]);
-    // The result is written over the third matrix, which therefore stands for the fourth.
-    if (s == CUBLAS_STATUS_SUCCESS)
-        s = cublasLtMatmulPreferenceSetAttribute(preference,
-                                                 CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES,
-                                                 &p->key.align[2], sizeof p->key.align[2]);
-    if (s == CUBLAS_STATUS_SUCCESS)
-        s = cublasLtMatmulAlgoGetHeuristic(products->blas, p->product, p->layout[0], p->layout[1],
-                                           p->layout[2], p->layout[2], preference, 1, &found,
-                                           &count);
-    cublasLtMatmulPreferenceDestroy(preference);
-    if (s == CUBLAS_STATUS_SUCCESS && count == 0)
-        s = CUBLAS_STATUS_NOT_SUPPORTED;
-    if (s == CUBLAS_STATUS_SUCCESS)
-        p->algorithm = found.algo;
-    return s;
-}
-
-static cublasStatus_t make_plan(struct cuda_products *products, struct plan *p)
-{
-    const struct key *k = &p->key;
-    const cudaDataType type = k->type == SLT_BF16 ? CUDA_R_16BF : CUDA_R_32F;
-    const cudaDataType result = k->result == SLT_BF16 ? CUDA_R_16BF : CUDA_R_32F;
-    // Of each matrix as it is stored.
-    const uint64_t rows[3] = {(uint64_t)(k->transpose[0] ? k->k : k->m),
-                              (uint64_t)(k->transpose[1] ? k->n : k->k), (uint64_t)k->m};
-    const uint64_t cols[3] = {(uint64_t)(k->transpose[0] ? k->m : k->k),
-                              (uint64_t)(k->transpose[1] ? k->k : k->n), (uint64_t)k->n};
-    const int64_t ld[3] = {k->lda, k->ldb, k->ldc};
-    cublasStatus_t s = cublasLtMatmulDescCreate(
-        &p->product, k->reduced ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F, CUDA_R_32F);
-    if (s == CUBLAS_STATUS_SUCCESS)
-        s = set_operation(p, CUBLASLT_MATMUL_DESC_TRANSA, k->transpose[0]);
-    if (s == CUBLAS_STATUS_SUCCESS)
-        s = set_operation(p, CUBLASLT_MATMUL_DESC_TRANSB, k->transpose[1]);
-    for (int i = 0; s == CUBLAS_STATUS_SUCCESS && i < 3; i++)
-        s = cublasLtMatrixLayoutCreate(&p->layout[i], i < 2 ? type : result, rows[i], cols[i],
-                                       ld[i]);
-    return s == CUBLAS_STATUS_SUCCESS ? find_algorithm(products, p) : s;
-}
-
-// FNV-1a.
-static uint32_t hash(const struct key *key)
-{
-    const unsigned char *byte = (const unsigned char *)key;
-    uint32_t h = 2166136261u;
-    for (size_t i = 0; i < sizeof *key; i++)
-        h = (h ^ byte[i]) * 16777619u;
-    return h;
-}
-
-// The plan of a key, made if it is new; NULL after a failure, which the context keeps.
-static const struct plan *find_plan(struct slt_ctx *ctx, const struct key *key)
-{
-    struct cuda_products *products = ctx->products;
-    uint32_t at = hash(key) % SLOTS;
-    while (products->slot[at] != NULL) {
-        if (memcmp(&products->slot[at]->key, key, sizeof *key) == 0)
-            return products->slot[at];
-        at = (at + 1) % SLOTS;
+    const int64_t row = (int64_t)blockIdx.x * blockDim.y + threadIdx.y;
+    const int64_t first = (int64_t)blockIdx.y * blockDim.x * PACK + threadIdx.x;
+    if (row >= rows)
+        return;
+#pragma unroll
+    for (int i = 0; i < PACK; i++) {
+        const int64_t c = first + i * CUDA_WARP;
+        if (c >= cols)
+            return;
+        const float x = from[row * from_ld + c];
+        cuda_set(&to[row * ld + c], beta == 0 ? x : beta * cuda_value(to[row * ld + c]) + x);
     }
-    struct plan *p = new (std::nothrow) plan();
-    if (p == NULL || products->count == SLOTS - 1) {
-        delete p;
-        cuda_check(ctx, cudaErrorMemoryAllocation, "planning a product");
-        return NULL;
+}
+
+// Zeros what lies behind cols elements of each row: a thread for each.
+static __global__ void clear_padding(bf16 *x, int64_t ld, int64_t rows, int64_t cols, int64_t upto)
+{
+    const int64_t row = cuda_index();
+    for (int64_t c = cols; row < rows && c < upto; c++)
+        cuda_set(&x[row * ld + c], 0);
+}
+
+static void clear(struct slt_ctx *ctx, const struct cuda_matrix &m, int64_t rows, int64_t cols,
+                  int64_t upto)
+{
+    if (!m.cleared)
+        SLT_LAUNCH_FLAT(ctx, clear_padding, (unsigned)cuda_blocks(rows, CUDA_BLOCK), CUDA_BLOCK,
+                        (bf16 *)m.data, m.ld, rows, cols, upto);
+}
+
+static dim3 copy_grid(int64_t rows, int64_t cols)
+{
+    return dim3((unsigned)cuda_blocks(rows, CUDA_BLOCK / CUDA_WARP),
+                (unsigned)cuda_blocks(cols, CUDA_WARP * PACK));
+}
+
+#define COPY_BLOCK dim3(CUDA_WARP, CUDA_BLOCK / CUDA_WARP)
+
+template <class T>
+static void pad(struct slt_ctx *ctx, struct cuda_matrix to, struct cuda_matrix from, int64_t rows,
+                int64_t cols)
+{
+    SLT_LAUNCH_FLAT(ctx, pad_rows<T>, copy_grid(rows, cols), COPY_BLOCK, (bf16 *)to.data, to.ld,
+                    (const T *)from.data, from.ld, rows, cols);
+}
+
+template <class T>
+static void blend(struct slt_ctx *ctx, struct cuda_matrix to, double beta, struct cuda_matrix from,
+                  int64_t rows, int64_t cols)
+{
+    SLT_LAUNCH_FLAT(ctx, blend_rows<T>, copy_grid(rows, cols), COPY_BLOCK, (T *)to.data, to.ld,
+                    (float)beta, (const float *)from.data, from.ld, rows, cols);
+}
+
+static uint64_t size_of(const struct cuda_matrix &m)
+{
+    return slt_dtype_size(m.dtype);
+}
+
+static bool is_aligned(const struct cuda_matrix &m)
+{
+    return (uintptr_t)m.data % 16 == 0 && (uint64_t)m.ld * size_of(m) % 16 == 0;
+}
+
+uint64_t cuda_factor_bytes(enum slt_dtype dtype, int64_t rows, int64_t cols)
+{
+    return (uint64_t)(rows * cuda_padded(cols)) * slt_dtype_size(dtype);
+}
+
+// A place for (rows, cols), rows padded, behind *used of the workspace; no data if there is none.
+static struct cuda_matrix take(struct slt_ctx *ctx, uint64_t *used, enum slt_dtype dtype,
+                               int64_t rows, int64_t cols)
+{
+    const uint64_t bytes = cuda_factor_bytes(dtype, rows, cols);
+    struct cuda_matrix m = {ctx->work + *used, dtype, cuda_padded(cols)};
+    m.padding = m.ld - cols;
+    if (bytes <= ctx->work_bytes - *used) {
+        *used += bytes;
+        return m;
     }
-    p->key = *key;
-    const cublasStatus_t s = make_plan(products, p);
-    if (s != CUBLAS_STATUS_SUCCESS) {
-        plan_free(p);
-        cuda_check_blas(ctx, s, "planning a product");
-        return NULL;
-    }
-    products->slot[at] = p;
-    products->count++;
-    return p;
+    if (ctx->error.code == 0)
+        cuda_error(&ctx->error, SLT_ERR_DEVICE, "the workspace has no room for a factor");
+    m.data = NULL;
+    return m;
+}
+
+static struct cuda_matrix copied(struct slt_ctx *ctx, uint64_t *used, struct cuda_matrix from,
+                                 int64_t rows, int64_t cols)
+{
+    struct cuda_matrix to = take(ctx, used, SLT_BF16, rows, cols);
+    if (to.data != NULL)
+        CUDA_TYPED(from.dtype, pad, ctx, to, from, rows, cols);
+    to.cleared = true;
+    return to;
+}
+
+static struct cuda_matrix matrix_of(struct slt_tensor t)
+{
+    const struct cuda_matrix m = {cuda_pointer<void>(t), t.dtype, t.ld, t.ld - t.cols};
+    return m;
+}
+
+struct cuda_matrix cuda_factor(struct slt_ctx *ctx, struct slt_tensor t, enum slt_dtype dtype,
+                               uint64_t *used)
+{
+    const struct cuda_matrix self = matrix_of(t);
+    if ((dtype == t.dtype && (dtype == SLT_F32 || is_aligned(self))) || t.rows * t.cols == 0)
+        return self;
+    return copied(ctx, used, self, t.rows, t.cols);
+}
+
+struct cuda_matrix cuda_matrix_of_act(struct slt_act a)
+{
+    struct cuda_matrix m = {a.dtype == SLT_BF16 ? (void *)cuda_act<bf16>(a)
+                                                : (void *)cuda_act<float>(a),
+                            a.dtype, cuda_ld(a)};
+    m.padding = a.first + a.features == a.width ? m.ld - a.width : 0;
+    return m;
+}
+
+struct cuda_matrix cuda_matrix_rows(struct cuda_matrix m, int64_t first)
+{
+    m.data = (char *)m.data + (uint64_t)(first * m.ld) * size_of(m);
+    return m;
 }
 
 // ---- Products ----
@@ -208,106 +187,77 @@ static void scale(struct slt_ctx *ctx, struct cuda_matrix c, int64_t rows, int64
                     CUDA_BLOCK, (T *)c.data, c.ld, cols, (float)beta, rows * cols);
 }
 
-// cuBLASLt is column-major: a row-major matrix is the transpose of what it sees, so that c^T =
-// op(b)^T op(a)^T is asked for.
+// The product of BF16 factors that all lie as they should, with extents filled up.
+static void multiply(struct slt_ctx *ctx, struct cuda_product p)
+{
+    const int64_t n = cuda_padded(p.n), k = cuda_padded(p.k);
+    // What is written there is nobody's.
+    if (!p.transpose_b && p.c.padding >= n - p.n && p.b.padding >= n - p.n)
+        p.n = n;
+    if (k > p.k && !p.transpose_a && p.transpose_b && p.a.padding >= k - p.k &&
+        p.b.padding >= k - p.k) {
+        clear(ctx, p.a, p.m, p.k, k); // both: NaN times zero would count
+        clear(ctx, p.b, p.n, p.k, k);
+        p.k = k;
+    }
+    cuda_multiply(ctx, p);
+}
+
+// Columns [first, ...) of a matrix.
+static struct cuda_matrix columns_from(struct cuda_matrix m, int64_t first)
+{
+    m.data = (char *)m.data + (uint64_t)first * size_of(m);
+    return m;
+}
+
+// The product of BF16 factors, some of which, or the result, are copied: run after run of the
+// tokens, which are the rows of a, and of c or of b.
+static void multiply_copies(struct slt_ctx *ctx, struct cuda_product p)
+{
+    const bool sums = p.transpose_a, with_b = sums && !p.transpose_b; // tokens are added up
+    const bool copies_a = !is_aligned(p.a), copies_b = !is_aligned(p.b),
+               copies_c = !is_aligned(p.c);
+    const int64_t tokens = sums ? p.k : p.m;
+    const bool in_runs = copies_a || (copies_b && with_b) || (copies_c && !sums);
+    const int64_t run = in_runs && tokens > CUDA_COPY_TOKENS ? CUDA_COPY_TOKENS : tokens;
+    struct cuda_matrix c = p.c;
+    if (copies_b && !with_b)
+        p.b = copied(ctx, &p.used, p.b, p.transpose_b ? p.n : p.k, p.transpose_b ? p.k : p.n);
+    if (copies_c)
+        c = take(ctx, &p.used, SLT_F32, sums ? p.m : run, p.n);
+    for (int64_t first = 0; first < tokens && ctx->error.code == 0; first += run) {
+        struct cuda_product part = p;
+        const int64_t n = tokens - first < run ? tokens - first : run;
+        (sums ? part.k : part.m) = n;
+        part.a = cuda_matrix_rows(p.a, first);
+        if (copies_a)
+            part.a = copied(ctx, &part.used, part.a, n, sums ? p.m : p.k);
+        if (sums)
+            part.b = with_b ? cuda_matrix_rows(p.b, first) : columns_from(p.b, first);
+        if (copies_b && with_b)
+            part.b = copied(ctx, &part.used, part.b, n, p.n);
+        part.c = copies_c || sums ? c : cuda_matrix_rows(c, first);
+        part.beta = sums && first > 0 ? 1 : copies_c ? 0 : p.beta;
+        if (ctx->error.code == 0)
+            multiply(ctx, part);
+        if (copies_c && (!sums || first + n == tokens))
+            CUDA_TYPED(p.c.dtype, blend, ctx, cuda_matrix_rows(p.c, sums ? 0 : first), p.beta, c,
+                       part.m, p.n);
+    }
+}
+
 void cuda_gemm(struct slt_ctx *ctx, const struct cuda_product &p)
 {
-    const float times = (float)p.alpha, keep = (float)p.beta;
-    if (p.m == 0 || p.n == 0)
+    if (p.m == 0 || p.n == 0 || (p.k > 0 && (p.a.data == NULL || p.b.data == NULL)))
         return;
-    if (p.k == 0) {
+    if (p.k == 0)
         CUDA_TYPED(p.c.dtype, scale, ctx, p.c, p.m, p.n, p.beta);
-        return;
-    }
-    struct key key;
-    memset(&key, 0, sizeof key); // it is compared by its bytes
-    key.m = p.n;
-    key.n = p.m;
-    key.k = p.k;
-    key.lda = p.b.ld;
-    key.ldb = p.a.ld;
-    key.ldc = p.c.ld;
-    key.align[0] = alignment(p.b.data);
-    key.align[1] = alignment(p.a.data);
-    key.align[2] = alignment(p.c.data);
-    key.transpose[0] = p.transpose_b;
-    key.transpose[1] = p.transpose_a;
-    key.type = (uint8_t)p.a.dtype;
-    key.result = (uint8_t)p.c.dtype;
-    key.reduced = ctx->reduced && p.a.dtype == SLT_F32;
-    const struct plan *plan = find_plan(ctx, &key);
-    if (plan == NULL)
-        return;
-    cuda_check_blas(ctx,
-                    cublasLtMatmul(ctx->products->blas, plan->product, &times, p.b.data,
-                                   plan->layout[0], p.a.data, plan->layout[1], &keep, p.c.data,
-                                   plan->layout[2], p.c.data, plan->layout[2], &plan->algorithm,
-                                   ctx->products->work, WORK, ctx->stream),
-                    "a product");
-}
-
-void cuda_allow_reduced(struct slt_ctx *ctx, bool allow)
-{
-    ctx->reduced = allow;
-}
-
-// ---- Factors ----
-
-uint64_t cuda_factor_bytes(enum slt_dtype dtype, int64_t rows, int64_t cols)
-{
-    return (uint64_t)(rows * cuda_padded(cols)) * slt_dtype_size(dtype);
-}
-
-template <class T>
-static __global__ void copy_factor(bf16 *to, int64_t ld, const T *from, int64_t from_ld,
-                                   int64_t cols, int64_t n)
-{
-    const int64_t i = cuda_index();
-    if (i < n)
-        cuda_set(&to[i / cols * ld + i % cols], cuda_value(from[i / cols * from_ld + i % cols]));
-}
-
-template <class T>
-static void copy(struct slt_ctx *ctx, struct cuda_matrix to, const void *from, int64_t from_ld,
-                 int64_t rows, int64_t cols)
-{
-    SLT_LAUNCH_FLAT(ctx, copy_factor<T>, (unsigned)cuda_blocks(rows * cols, CUDA_BLOCK), CUDA_BLOCK,
-                    (bf16 *)to.data, to.ld, (const T *)from, from_ld, cols, rows * cols);
-}
-
-struct cuda_matrix cuda_factor(struct slt_ctx *ctx, struct slt_tensor t, enum slt_dtype dtype,
-                               uint64_t *used)
-{
-    const struct cuda_matrix self = {cuda_pointer<void>(t), t.dtype, t.ld};
-    struct cuda_matrix copied = {ctx->work + *used, SLT_BF16, cuda_padded(t.cols)};
-    const uint64_t room = ctx->work_bytes - *used;
-    const bool pads = cuda_factor_bytes(SLT_BF16, t.rows, t.cols) <= room;
-    if (dtype == t.dtype && (dtype == SLT_F32 || t.ld % CUDA_ROW_ALIGN == 0 || !pads))
-        return self;
-    if (!pads)
-        copied.ld = t.cols;
-    const uint64_t bytes = (uint64_t)(t.rows * copied.ld) * sizeof(bf16);
-    if (bytes > room && ctx->error.code == 0)
-        cuda_error(&ctx->error, SLT_ERR_DEVICE, "the workspace has no room for a factor");
-    if (bytes > room || bytes == 0)
-        return self;
-    CUDA_TYPED(t.dtype, copy, ctx, copied, self.data, t.ld, t.rows, t.cols);
-    *used += bytes;
-    return copied;
-}
-
-struct cuda_matrix cuda_matrix_of_act(struct slt_act a)
-{
-    const struct cuda_matrix m = {a.dtype == SLT_BF16 ? (void *)cuda_act<bf16>(a)
-                                                      : (void *)cuda_act<float>(a),
-                                  a.dtype, cuda_ld(a)};
-    return m;
-}
-
-static struct cuda_matrix result_of(struct slt_tensor t)
-{
-    const struct cuda_matrix m = {cuda_pointer<void>(t), t.dtype, t.ld};
-    return m;
+    else if (p.a.dtype != SLT_BF16)
+        cuda_multiply(ctx, p);
+    else if (is_aligned(p.a) && is_aligned(p.b) && is_aligned(p.c))
+        multiply(ctx, p);
+    else
+        multiply_copies(ctx, p);
 }
 
 // ---- The table's rows ----
@@ -323,6 +273,7 @@ void cuda_linear_forward(struct slt_ctx *ctx, struct slt_act y, double beta, str
     p.b = cuda_factor(ctx, w, x.dtype, &used);
     p.transpose_b = true;
     p.alpha = alpha;
+    p.used = used;
     cuda_gemm(ctx, p);
 }
 
@@ -336,6 +287,7 @@ void cuda_linear_backward_input(struct slt_ctx *ctx, struct slt_act dx, double b
     p.a = cuda_matrix_of_act(dy);
     p.b = cuda_factor(ctx, w, dy.dtype, &used);
     p.alpha = alpha;
+    p.used = used;
     cuda_gemm(ctx, p);
 }
 
@@ -343,7 +295,7 @@ void cuda_linear_backward_weight(struct slt_ctx *ctx, struct slt_tensor dw, doub
                                  struct slt_act dy, struct slt_act x, double alpha)
 {
     struct cuda_product p = {dw.rows, dw.cols, x.tokens};
-    p.c = result_of(dw);
+    p.c = matrix_of(dw);
     p.beta = beta;
     p.a = cuda_matrix_of_act(dy);
     p.transpose_a = true;
@@ -358,12 +310,13 @@ void cuda_matmul(struct slt_ctx *ctx, struct slt_tensor c, double beta, struct s
     const enum slt_dtype dtype = a.dtype == SLT_BF16 || b.dtype == SLT_BF16 ? SLT_BF16 : SLT_F32;
     uint64_t used = 0;
     struct cuda_product p = {c.rows, c.cols, transpose_a ? a.rows : a.cols};
-    p.c = result_of(c);
+    p.c = matrix_of(c);
     p.beta = beta;
     p.a = cuda_factor(ctx, a, dtype, &used);
     p.transpose_a = transpose_a;
     p.b = cuda_factor(ctx, b, dtype, &used);
     p.transpose_b = transpose_b;
     p.alpha = alpha;
+    p.used = used;
     cuda_gemm(ctx, p);
 }

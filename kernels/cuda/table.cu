@@ -2,21 +2,38 @@
 #include "kernels/cuda/attention.h"
 #include "kernels/cuda/sparse.h"
 
-// What products copy of factors: a weight in BF16 whose rows are not aligned, and values of another
-// type.
+// What products copy of rows that are not aligned (linear.cu), and of values of another type: where
+// nothing is said of the features' places, of all that a product has.
 static uint64_t factor_bytes(const struct slt_op_shape *s)
 {
+    const int64_t run = s->tokens < CUDA_COPY_TOKENS ? s->tokens : CUDA_COPY_TOKENS;
+    const int64_t wider = s->in > s->out ? s->in : s->out;
+    uint64_t bytes = cuda_factor_bytes(SLT_BF16, 1, s->nnz);
     if (s->dtype != SLT_BF16)
         return 0;
-    const bool aligned = s->in % CUDA_ROW_ALIGN == 0;
-    return (aligned ? 0 : cuda_factor_bytes(SLT_BF16, s->out, s->in)) +
-           cuda_factor_bytes(SLT_BF16, 1, s->nnz);
+    if (s->step > 0 && s->step % CUDA_ROW_ALIGN == 0)
+        return bytes;
+    // Two factors with the shape of the weight or less; the tokens of both sides; the result,
+    // which has the shape of the weight or is of tokens.
+    bytes += 2 * cuda_factor_bytes(SLT_BF16, s->out, s->in);
+    bytes += cuda_factor_bytes(SLT_BF16, run, s->in) + cuda_factor_bytes(SLT_BF16, run, s->out);
+    const uint64_t gradient = cuda_factor_bytes(SLT_F32, s->out, s->in);
+    const uint64_t rows = cuda_factor_bytes(SLT_F32, run, wider);
+    return bytes + (gradient > rows ? gradient : rows);
+}
+
+// The head's weight and its gradient; the tokens' rows all begin where they should.
+static uint64_t head_factor_bytes(const struct slt_op_shape *s)
+{
+    if (s->dtype != SLT_BF16 || s->in % CUDA_ROW_ALIGN == 0)
+        return 0;
+    return cuda_factor_bytes(SLT_BF16, s->out, s->in) + cuda_factor_bytes(SLT_F32, s->out, s->in);
 }
 
 uint64_t cuda_work_bytes(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *s)
 {
     (void)ctx;
-    const int64_t chunk = s->tokens < CUDA_HEAD_CHUNK ? s->tokens : CUDA_HEAD_CHUNK;
+    const int64_t chunk = cuda_head_chunk(s->tokens);
     const int64_t gains = s->tokens < CUDA_GAIN_BLOCKS ? s->tokens : CUDA_GAIN_BLOCKS;
     const int64_t ranked = cuda_blocks(s->tokens, CUDA_EMBED_CHUNK);
     switch (op) {
@@ -25,8 +42,8 @@ uint64_t cuda_work_bytes(struct slt_ctx *ctx, enum slt_op op, const struct slt_o
     case SLT_OP_LINEAR:
         return factor_bytes(s);
     case SLT_OP_HEAD_LOSS:
-        return factor_bytes(s) +
-               (uint64_t)(chunk * cuda_padded(s->out) + s->tokens) * sizeof(float);
+        return head_factor_bytes(s) +
+               (uint64_t)(chunk * cuda_padded(s->out) + cuda_padded(s->tokens)) * sizeof(float);
     case SLT_OP_BANDS:
         return cuda_blocks_work_bytes(s);
     case SLT_OP_RMSNORM:
@@ -45,6 +62,7 @@ static struct slt_ops make_table()
     struct slt_ops t = {};
     t.version = SLT_OPS_VERSION;
     t.name = "cuda";
+    t.up_align = CUDA_ROW_ALIGN;
     // Multiply-adds of a GEMM at its full rate: the products at single positions are far from it,
     // so that random supports take the dense route.
     t.route_cost.position = 400;

@@ -4,7 +4,9 @@
 //
 // Letters: x (T, in) the shared input; y (T, rows) all outputs side by side, rows = sum of out; r
 // the rank; s = alpha / r. Parameters of the members are stacked in memory: W (rows, in), A
-// (members r, in), B (rows, r), values of S (1, nnz), so that one product serves the group.
+// (members r, in), B (rows, r), values of S (1, nnz), so that one product serves the group. Where
+// the device wants a member's outputs to begin at multiples, zeros lie behind those of the one
+// before it: rows of W and B that are no parameters, and which products alone see.
 #ifndef SLT_MODEL_LINEAR_H
 #define SLT_MODEL_LINEAR_H
 
@@ -15,8 +17,10 @@
 
 struct slt_group {
     const struct slt_linear_kind *kind;
-    struct slt_group_shape shape;
+    struct slt_group_shape shape;   // shape.out with the rows of zeros
+    int64_t own[SLT_GROUP_MEMBERS]; // shape.out without
     int64_t rows;          // sum of shape.out
+    int64_t outputs;       // sum of own
     int64_t rank;          // r, 0 for full
     double scale;          // s
     int first_part, parts; // its parts in the model, in the order of the kind's tensors

@@ -13,7 +13,7 @@ static void backward_projected(const struct slt_pass *pass, const struct slt_gro
 {
     for (int m = 0, first = 0; m < g->shape.members; first += (int)g->shape.out[m++]) {
         const struct slt_projection *in = &dw->projection[m];
-        const struct slt_act dy_m = slt_act_slice(dy, first, g->shape.out[m]);
+        const struct slt_act dy_m = slt_act_slice(dy, first, g->own[m]);
         const struct slt_act h = slt_act_slice(pass->scratch.dh, 0, in->p.rows);
         pass->ops->linear_forward(pass->ctx, h, 0, in->right ? x : dy_m, in->p, 1);
         pass->ops->linear_backward_weight(pass->ctx, in->low, dw->beta, in->right ? dy_m : h,
@@ -36,7 +36,7 @@ static void backward(const struct slt_pass *pass, const struct slt_group *g, str
 static double flops(const struct slt_group *g, double tokens)
 {
     (void)tokens;
-    return 6 * (double)g->rows * (double)g->shape.in;
+    return 6 * (double)g->outputs * (double)g->shape.in;
 }
 
 const struct slt_linear_kind slt_linear_full = {

@@ -79,18 +79,18 @@ void slt_dense_route_backward(const struct slt_pass *pass, const struct slt_grou
 
 double slt_factors_flops(const struct slt_group *g, double tokens)
 {
-    const double rows = (double)g->rows, in = (double)g->shape.in, r = (double)g->rank;
+    const double rows = (double)g->outputs, in = (double)g->shape.in, r = (double)g->rank;
     if (g->route == SLT_ROUTE_DENSE)
         return 6 * rows * in + 8 * r * rows * in / tokens;
     return 6 * (r * (rows + g->shape.members * in) + (double)g->support.nnz) +
-           4 * (double)(g->w.rows * g->w.cols);
+           4 * rows * (double)g->w.cols;
 }
 
 enum slt_route slt_route_choose(const struct slt_group *g, int64_t tokens,
                                 const struct slt_route_cost *cost)
 {
     const double t = (double)tokens, r = (double)g->rank, in = (double)g->shape.in;
-    const double rows = (double)g->rows, nnz = (double)g->support.nnz;
+    const double rows = (double)g->outputs, nnz = (double)g->support.nnz;
     const double dense = 3 * t * rows * in + 4 * r * rows * in + cost->element * rows * in;
     const double position =
         slt_csr_has_bands(&g->support) ? cost->band_position * t : cost->position * t + cost->order;

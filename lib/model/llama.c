@@ -37,7 +37,7 @@ static void layout_layer_acts(struct slt_model *m, int64_t l, int64_t t)
         s->qkv = slt_model_act(m, t, qkv_features(c));
         s->o = slt_model_act(m, t, heads * c->head_dim);
         s->z2 = slt_model_act(m, t, d);
-        s->gu = slt_model_act(m, t, 2 * c->intermediate_size);
+        s->gu = slt_model_act(m, t, m->layer[l].group[SLT_GROUP_GATE_UP].rows);
         s->rstd1 = slt_model_kept(m, m->dtype, 1, t);
         s->rstd2 = slt_model_kept(m, m->dtype, 1, t);
         s->lse = slt_model_kept(m, m->dtype, heads, t);

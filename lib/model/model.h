@@ -31,7 +31,7 @@ struct slt_layer {
 
 // What one layer leaves behind for its backward pass.
 struct slt_layer_acts {
-    struct slt_act z1, n1, qkv, o, z2, n2, gu, a; // (T, d | d | (h+2kv)hd | h hd | d | d | 2f | f)
+    struct slt_act z1, n1, qkv, o, z2, n2, gu, a; // (T, d | d | (h+2kv)hd | h hd | d | d | 2g | f)
     struct slt_tensor rstd1, rstd2;               // (1, T)
     struct slt_tensor lse;                        // (heads, T)
     struct slt_act h[SLT_GROUP_KINDS];            // (T, members r) of the factored route

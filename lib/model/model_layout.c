@@ -106,11 +106,27 @@ static int reserve_workspace(struct slt_model *m, enum slt_op op, struct slt_op_
     return 0;
 }
 
+static int64_t divisor(int64_t a, int64_t b)
+{
+    return b == 0 ? a : divisor(b, a % b);
+}
+
+// The greatest common divisor of what a group's products are wide (struct slt_op_shape).
+static int64_t group_step(const struct slt_group *g, int64_t projected)
+{
+    int64_t step = divisor(divisor(g->shape.in, g->rank), projected);
+    for (int i = 0; i < g->shape.members; i++)
+        step = divisor(step, g->shape.out[i]);
+    return step;
+}
+
 static int reserve_group(struct slt_model *m, const struct slt_group *g, int64_t t,
                          int64_t projected, struct slt_error *err)
 {
-    struct slt_op_shape s = {.tokens = t, .in = g->shape.in, .out = g->rows};
-    s.nnz = m->coded ? g->rows * g->shape.in : projected * max64(g->shape.in, g->rows);
+    struct slt_op_shape s = {
+        .tokens = t, .in = g->shape.in, .out = g->rows, .step = group_step(g, projected)};
+    s.nnz =
+        m->coded ? g->rows * g->shape.in : projected * slt_dense_ld(max64(g->shape.in, g->rows));
     int rc = reserve_workspace(m, SLT_OP_LINEAR, s, err);
     s.nnz = g->support.nnz;
     if (rc == 0 && s.nnz > 0)
@@ -124,11 +140,13 @@ static int layout_workspace(struct slt_model *m, int64_t t, int64_t projected,
                             struct slt_error *err)
 {
     const struct slt_config *c = &m->config;
-    const int64_t values = (int64_t)slt_config_param_count(c);
+    int64_t values = 0; // rows of zeros among them
     struct slt_op_shape plain = {
         .tokens = t, .in = c->hidden_size, .out = c->vocab_size, .attention = m->attention};
     plain.attention.position = m->cache.tokens;
     const struct slt_op_shape gated = {.tokens = t, .in = c->intermediate_size};
+    for (int i = 0; i < m->part_count; i++)
+        values += m->part[i].value.rows * m->part[i].value.cols;
     const struct slt_op_shape all = {.nnz = values, .out = m->part_count};
     int rc;
     m->work_bytes = 0;

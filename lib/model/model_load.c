@@ -140,6 +140,11 @@ static void write_rows(struct slt_model *m, const struct slt_param *p,
     m->ops->write(m->ctx, s->row_start.buffer,
                   s->row_start.offset + (uint64_t)first_row(g, p) * sizeof *rows->row_start,
                   rows->row_start, ((uint64_t)p->info.out + 1) * sizeof *rows->row_start);
+    for (int64_t row = p->info.out; row < g->shape.out[p->info.member]; row++)
+        m->ops->write(m->ctx, s->row_start.buffer,
+                      s->row_start.offset +
+                          (uint64_t)(first_row(g, p) + row + 1) * sizeof *rows->row_start,
+                      rows->row_start + p->info.out, sizeof *rows->row_start);
     m->ops->write(m->ctx, s->column.buffer, s->column.offset + (uint64_t)p->first * width,
                   rows->column, (uint64_t)p->info.cols * width);
 }

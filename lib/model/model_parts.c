@@ -47,7 +47,7 @@ static struct slt_csr layout_support(struct slt_model *m, const struct slt_group
 {
     struct slt_csr s = {.rows = g->rows, .cols = g->shape.in};
     for (int i = 0; i < g->shape.members; i++)
-        s.nnz += slt_support_count(&form->support, form->density, g->shape.out[i], g->shape.in);
+        s.nnz += slt_support_count(&form->support, form->density, g->own[i], g->shape.in);
     s.row_start = slt_memory_tensor(&m->memory, SLT_REGION_INDEX, SLT_I64, 1, s.rows + 1);
     s.column = slt_memory_tensor(&m->memory, SLT_REGION_INDEX, s.cols <= 65536 ? SLT_U16 : SLT_I32,
                                  1, s.nnz);
@@ -111,6 +111,13 @@ static bool can_be_coded(const struct slt_model *m, const struct slt_group *g, e
     return can;
 }
 
+// The features of gate up to where up begins (struct slt_ops, up_align).
+static int64_t spread(const struct slt_model *m, int64_t features)
+{
+    const int64_t align = m->ops->up_align;
+    return align > 0 ? (features + align - 1) / align * align : features;
+}
+
 static void layout_group(struct slt_model *m, struct slt_group *g, int64_t layer, int kind,
                          int64_t tokens)
 {
@@ -121,8 +128,13 @@ static void layout_group(struct slt_model *m, struct slt_group *g, int64_t layer
                             .rank = form.rank,
                             .scale = form.scale,
                             .first_part = m->part_count};
-    for (int i = 0; i < g->shape.members; i++)
+    for (int i = 0; i < g->shape.members; i++) {
+        g->own[i] = g->shape.out[i];
+        if (kind == SLT_GROUP_GATE_UP)
+            g->shape.out[i] = spread(m, g->own[i]);
         g->rows += g->shape.out[i];
+        g->outputs += g->own[i];
+    }
     if (slt_method_has(form.method, SLT_ROLE_SPARSE))
         g->support = layout_support(m, g, &form);
     for (int i = 0; i < info->tensors; i++) {
@@ -150,7 +162,7 @@ static void layout_group(struct slt_model *m, struct slt_group *g, int64_t layer
 static int64_t member_elements(const struct slt_param_info *p, const struct slt_group *g, int i)
 {
     return p->role == SLT_ROLE_SPARSE || p->role == SLT_ROLE_INDEX
-               ? slt_support_count(&p->form.support, p->form.density, g->shape.out[i], g->shape.in)
+               ? slt_support_count(&p->form.support, p->form.density, g->own[i], g->shape.in)
                : factor_elements(g, p->role, i);
 }
 

@@ -22,7 +22,7 @@ static int draw_members(const struct slt_support_rows *stacked, uint32_t *crc,
         const struct slt_support_rows rows = {row_start, (char *)stacked->column + at * width};
         slt_linear_name(name, sizeof name, &m->config, (int32_t)layer, kind, i);
         const struct slt_support support =
-            slt_config_support(&m->config, &form, name, g->shape.out[i], g->shape.in);
+            slt_config_support(&m->config, &form, name, g->own[i], g->shape.in);
         int rc = slt_support_draw(&rows, &support, err);
         if (rc != 0)
             return rc;
@@ -31,6 +31,8 @@ static int draw_members(const struct slt_support_rows *stacked, uint32_t *crc,
             row_start[row] += at;
         row_start += support.out;
         at = *row_start;
+        for (int64_t row = support.out; row < g->shape.out[i]; row++)
+            *++row_start = at;
     }
     return 0;
 }

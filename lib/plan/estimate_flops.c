@@ -14,7 +14,7 @@ static void count(struct slt_flops *f, const struct slt_model *m)
     f->model = f->computed = head + layers * attention;
     for (int64_t i = 0; i < slt_model_groups(m); i++) {
         const struct slt_group *g = slt_model_group(m, i);
-        f->model += 6 * (double)g->rows * (double)g->shape.in;
+        f->model += 6 * (double)g->outputs * (double)g->shape.in;
         f->computed += g->kind->flops(g, t);
     }
     for (int k = 0; k < SLT_GROUP_KINDS; k++)

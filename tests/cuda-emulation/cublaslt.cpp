@@ -1,5 +1,10 @@
 // Products in plain loops. What the real library refuses or answers with garbage is refused here:
 // shapes that do not fit each other, and pointers less aligned than the algorithm was chosen for.
+// So is what it is free to refuse: it promises no algorithm for rows of BF16, or of results of
+// BF16, that do not start at multiples of 16 bytes. With SLT_EMULATION_EXTENTS set it also has none
+// where a row does not end at one, which is what NVIDIA asks for to use tensor cores in full.
+#include <cstdlib>
+
 #include "cublasLt.h"
 #include <algorithm>
 #include <vector>
@@ -119,6 +124,18 @@ static bool fits(const emulated_product *p, const emulated_layout *a, const emul
            !(p->reduced && a->type != CUDA_R_32F);
 }
 
+static uint64_t size_of(cudaDataType type)
+{
+    return type == CUDA_R_16BF ? 2 : 4;
+}
+
+// Whether rows start at multiples of 16 bytes, and end at one if that is asked for.
+static bool lies_well(const emulated_layout *l, uint32_t align)
+{
+    return align >= 16 && (uint64_t)l->ld * size_of(l->type) % 16 == 0 &&
+           (getenv("SLT_EMULATION_EXTENTS") == nullptr || l->rows * size_of(l->type) % 16 == 0);
+}
+
 cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t product,
                                               cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
                                               cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
@@ -127,6 +144,10 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
 {
     *count = 0;
     if (c != d || !fits(product, a, b, c))
+        return CUBLAS_STATUS_NOT_SUPPORTED;
+    if (a->type == CUDA_R_16BF &&
+        !(lies_well(a, preference->align[0]) && lies_well(b, preference->align[1]) &&
+          lies_well(c, preference->align[2])))
         return CUBLAS_STATUS_NOT_SUPPORTED;
     for (int i = 0; i < 3; i++)
         results->algo.align[i] = preference->align[i];

@@ -120,8 +120,9 @@ static float *multiply(const struct slt_ops *ops, enum slt_dtype dtype, int thre
                        const int64_t size[3], double beta, bool transpose_a, bool transpose_b)
 {
     const int64_t m = size[0], n = size[1], k = size[2];
+    const int64_t wide = n > k ? n : k, high = m > k ? m : k, most = wide > m ? wide : m;
     const struct slt_op_shape shape = {
-        .dtype = dtype, .in = transpose_b ? k : n, .out = m, .nnz = m * k};
+        .dtype = dtype, .tokens = high, .in = most, .out = high, .nnz = high * (most + 7)};
     struct backend b = backend_open(ops, threads, SLT_OP_LINEAR, &shape);
     float *a_host = random_values(m * k, 1), *b_host = random_values(k * n, 2);
     float *c_host = random_values(m * n, 3);
