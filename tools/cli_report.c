@@ -83,7 +83,8 @@ static double round_to(double x, int digits)
     return round(x * unit) / unit;
 }
 
-void cli_report_times(struct cli_report *r, const struct slt_work *work, double flops, int64_t tokens)
+void cli_report_times(struct cli_report *r, const struct slt_work *work, double flops,
+                      int64_t tokens)
 {
     const struct slt_gpu *gpu;
     char name[64];

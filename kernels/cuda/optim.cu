@@ -53,8 +53,8 @@ struct step_tensor {
     float *master;
     const void *grad; // F32, or BF16 as it is said below
     void *m, *v;
-    float *m_max, *v_max; // (blocks): of 8-bit moments
-    void *direction;      // as grad
+    float *m_max, *v_max;  // (blocks): of 8-bit moments
+    void *direction;       // as grad
     const float *divisors; // (divisor_count)
     double rate;
     int64_t n; // elements

@@ -39,7 +39,7 @@ struct access {
 
 struct memory {
     uintptr_t first, bytes;
-    std::vector<bool> written;                // by byte
+    std::vector<bool> written;                 // by byte
     std::vector<uint32_t> read_by, written_by; // by sector: the last launch that touched it
 };
 
@@ -118,8 +118,8 @@ void request(const access *const *all, unsigned threads, double weight)
     std::vector<uintptr_t> pieces;
     const uintptr_t size = all[0]->shared ? 4 : sector;
     for (unsigned i = 0; i < threads; i++)
-        for (uintptr_t p = all[i]->address / size; p <= (all[i]->address + all[i]->bytes - 1) / size;
-             p++)
+        for (uintptr_t p = all[i]->address / size;
+             p <= (all[i]->address + all[i]->bytes - 1) / size; p++)
             pieces.push_back(p);
     std::sort(pieces.begin(), pieces.end());
     pieces.erase(std::unique(pieces.begin(), pieces.end()), pieces.end());
@@ -257,6 +257,11 @@ void count_written(const void *p, size_t bytes)
     memory *m = file != nullptr ? memory_at((uintptr_t)p) : nullptr;
     if (m != nullptr)
         std::fill_n(m->written.begin() + (ptrdiff_t)((uintptr_t)p - m->first), bytes, true);
+}
+
+void count_access(const void *at, unsigned bytes, bool writes)
+{
+    touch((uintptr_t)at, bytes, writes, (uintptr_t)__builtin_return_address(0));
 }
 
 void count_read(const void *p, size_t bytes, const char *by)

@@ -46,6 +46,10 @@ void exchange(const void *mine, const void **all);
 void exchanged();
 void launch(const char *what, dim3 grid, dim3 block, bool flat,
             const std::function<void()> &kernel);
+// A thread moves so many bytes of global or shared memory: for code that stands for an instruction,
+// and is UNCOUNTED itself (counters.cpp).
+void count_access(const void *at, unsigned bytes, bool writes);
+#define UNCOUNTED __attribute__((no_sanitize_thread, noinline))
 // Runs what a stream is asked for, or records it between the calls of a capture.
 void submit(std::function<void()> work);
 

@@ -49,11 +49,12 @@ static inline void cuda_mma(float c[4], const uint32_t a[4], const uint32_t b[2]
 
 namespace emulation
 {
-static inline void load_matrices(uint32_t r[4], const __nv_bfloat16 *row, bool transposed)
+UNCOUNTED static inline void load_matrices(uint32_t r[4], const __nv_bfloat16 *row, bool transposed)
 {
     const void *all[32];
     if ((uintptr_t)row % 16 != 0)
         abort(); // a row has to be aligned
+    count_access(row, 16, false);
     exchange(row, all);
     const int lane = (int)(threadIdx.x % 32), g = lane / 4, p = lane % 4 * 2;
     for (int i = 0; i < 4; i++) {
@@ -93,29 +94,28 @@ struct copy {
 
 static constexpr size_t copy_bytes = 16;
 
-// What a thread of the block has started.
-static inline std::deque<copy> &copies()
-{
-    static std::deque<copy> all[1024];
-    return all[threadIdx.x];
-}
+// What the thread has started; it lies where no kernel's memory does.
+std::deque<copy> &copies();
 } // namespace emulation
 
-static inline void cuda_copy(__nv_bfloat16 *shared, const __nv_bfloat16 *from, bool there)
+UNCOUNTED static inline void cuda_copy(__nv_bfloat16 *shared, const __nv_bfloat16 *from, bool there)
 {
     if ((uintptr_t)shared % emulation::copy_bytes != 0 ||
         (uintptr_t)from % emulation::copy_bytes != 0)
         abort();
+    if (there)
+        emulation::count_access(from, emulation::copy_bytes, false);
+    emulation::count_access(shared, emulation::copy_bytes, true);
     memset((void *)shared, 0xff, emulation::copy_bytes);
     emulation::copies().push_back({shared, there ? from : nullptr, false});
 }
 
-static inline void cuda_copy_commit()
+UNCOUNTED static inline void cuda_copy_commit()
 {
     emulation::copies().push_back({nullptr, nullptr, true});
 }
 
-template <int N> static inline void cuda_copy_wait()
+template <int N> UNCOUNTED static inline void cuda_copy_wait()
 {
     std::deque<emulation::copy> &mine = emulation::copies();
     int groups = 0;

@@ -8,6 +8,7 @@
 #include <csetjmp>
 #include <cstdio>
 #include <cstdlib>
+#include <deque>
 #include <map>
 #include <memory>
 #include <string>
@@ -221,6 +222,12 @@ uint64_t shuffle(uint64_t value, unsigned lane_mask)
     const uint64_t result = other < threads ? fibers[other]->value : value;
     warp_barrier(); // nobody overwrites what another has yet to read
     return result;
+}
+
+std::deque<copy> &copies()
+{
+    static std::vector<std::deque<copy>> all(1024);
+    return all[threadIdx.x];
 }
 
 void launch(const char *what, dim3 grid, dim3 size, bool flat, const std::function<void()> &kernel)
