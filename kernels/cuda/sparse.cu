@@ -116,15 +116,18 @@ void cuda_sparse_backward(struct slt_ctx *ctx, struct slt_act dx, struct slt_ten
 
 // ---- Dense route ----
 
-// A block for each row.
-template <class T>
+// A block for each row, of N zeros at a time; positions are scattered over them while they are in the
+// cache. Bytes moved: w once, values and columns: of the linears of a layer of 350m in BF16 28 MB,
+// 8.3 us at 3.35 TB/s, 5.8 at 4.8.
+template <class T, int N>
 static __global__ void scatter_rows(T *w, int64_t ld, struct cuda_sparse s, const T *value)
 {
-    const int64_t o = blockIdx.x;
-    for (int64_t i = threadIdx.x; i < s.cols; i += blockDim.x)
-        cuda_set(&w[o * ld + i], 0);
+    const int64_t o = blockIdx.x, first = s.start[o], last = s.start[o + 1];
+    const float zeros[N] = {0};
+    for (int64_t i = threadIdx.x * N; i < s.cols; i += blockDim.x * N)
+        cuda_store<N>(&w[o * ld + i], zeros);
     __syncthreads();
-    for (int64_t k = s.start[o] + threadIdx.x; k < s.start[o + 1]; k += blockDim.x)
+    for (int64_t k = first + threadIdx.x; k < last; k += blockDim.x)
         w[o * ld + cuda_column(s, k)] = value[k];
 }
 
@@ -132,8 +135,14 @@ template <class T>
 static void scatter(struct slt_ctx *ctx, struct slt_tensor w, struct slt_csr s,
                     struct slt_tensor values)
 {
-    SLT_LAUNCH(ctx, scatter_rows<T>, (unsigned)s.rows, CUDA_BLOCK, cuda_pointer<T>(w), w.ld,
-               cuda_sparse_of(s), cuda_pointer<T>(values));
+    constexpr int N = 16 / sizeof(T);
+    T *to = cuda_pointer<T>(w);
+    if (cuda_aligned<T>(s.cols | w.ld, to))
+        SLT_LAUNCH(ctx, (scatter_rows<T, N>), (unsigned)s.rows, CUDA_BLOCK, to, w.ld,
+                   cuda_sparse_of(s), cuda_pointer<T>(values));
+    else
+        SLT_LAUNCH(ctx, (scatter_rows<T, 1>), (unsigned)s.rows, CUDA_BLOCK, to, w.ld,
+                   cuda_sparse_of(s), cuda_pointer<T>(values));
 }
 
 void cuda_sparse_scatter(struct slt_ctx *ctx, struct slt_tensor w, struct slt_csr s,
@@ -146,8 +155,8 @@ template <class T>
 static __global__ void gather_rows(float *dvalue, float beta, const T *g, int64_t ld,
                                    struct cuda_sparse s)
 {
-    const int64_t o = blockIdx.x;
-    for (int64_t k = s.start[o] + threadIdx.x; k < s.start[o + 1]; k += blockDim.x)
+    const int64_t o = blockIdx.x, last = s.start[o + 1];
+    for (int64_t k = s.start[o] + threadIdx.x; k < last; k += blockDim.x)
         dvalue[k] = cuda_blend(beta, &dvalue[k], cuda_value(g[o * ld + cuda_column(s, k)]));
 }
 

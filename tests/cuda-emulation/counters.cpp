@@ -2,9 +2,9 @@
 // FILE when the program ends. Kernels that are compiled with -fsanitize=thread call __tsan_readN
 // and __tsan_writeN before they touch memory: here these are not a sanitizer's but note the thread,
 // the place in the code and the address. What the threads of a warp do at one place, each for the
-// k-th time, is one request: it moves the sectors of 32 bytes that its addresses lie in, and takes
-// as many passes over shared memory as the most crowded of 32 banks has different words. A request
-// of 8 or 16 bytes a thread counts as two or four, of 16 or 8 threads each.
+// k-th time, is one load or store. It is made of requests, of 16 or 8 threads each where a thread
+// has 8 or 16 bytes: a request moves the sectors of 32 bytes that its addresses lie in, and takes as
+// many passes over shared memory as the most crowded of 32 banks has different words.
 //
 // Caches are not modelled. `moved` is what reaches the first of them, `distinct` what a kernel
 // cannot do without: each sector once.
@@ -44,8 +44,8 @@ struct memory {
 };
 
 struct count {
-    uint64_t launches, asked[2], distinct[2]; // of all blocks; reads, writes
-    double moved[2], requests, passes;        // from some
+    uint64_t launches, asked[2], distinct[2];           // of all blocks; reads, writes
+    double moved[2], instructions[2], requests, passes; // from some
 };
 
 const char *const file = getenv("SLT_EMULATION_COUNT");
@@ -152,6 +152,8 @@ void place_of_warp(const access *first, const access *last, double weight)
                 now.push_back(next[i]++);
         if (now.empty())
             return;
+        if (!now[0]->shared)
+            counts->instructions[now[0]->writes] += weight;
         const unsigned bytes = now[0]->bytes;
         const size_t together = warp_size / (bytes > 8 ? 4 : bytes > 4 ? 2 : 1);
         for (size_t i = 0; i < now.size(); i += together)
@@ -183,14 +185,14 @@ struct report {
         FILE *f = file != nullptr && !kernels.empty() ? fopen(file, "w") : nullptr;
         if (f == nullptr)
             return;
-        fprintf(f, "kernel\tlaunches\tread\tread moved\tread distinct\twritten\twrite moved\t"
-                   "write distinct\tshared requests\tshared passes\n");
+        fprintf(f, "kernel\tlaunches\tread\tread moved\tread distinct\tloads\twritten\t"
+                   "write moved\twrite distinct\tstores\tshared requests\tshared passes\n");
         for (const auto &k : kernels) {
             const count &c = k.second;
             fprintf(f, "%s\t%llu", k.first.c_str(), (unsigned long long)c.launches);
             for (int w = 0; w < 2; w++)
-                fprintf(f, "\t%llu\t%.0f\t%llu", (unsigned long long)c.asked[w], c.moved[w],
-                        (unsigned long long)c.distinct[w]);
+                fprintf(f, "\t%llu\t%.0f\t%llu\t%.0f", (unsigned long long)c.asked[w], c.moved[w],
+                        (unsigned long long)c.distinct[w], c.instructions[w]);
             fprintf(f, "\t%.0f\t%.0f\n", c.requests, c.passes);
         }
         fclose(f);
