@@ -184,7 +184,7 @@ template <int DIM, class T> static void few(struct slt_ctx *ctx, const struct cu
     const int64_t useful = s.keys / LEAST < 1 ? 1 : s.keys / LEAST;
     const int64_t splits = wanted < useful ? wanted : useful;
     const dim3 grid((unsigned)splits, (unsigned)s.heads, (unsigned)s.seq);
-    float *parts = (float *)(void *)ctx->work;
+    float *parts = (float *)(void *)cuda_work(ctx);
     if (cuda_aligned<T>(s.dim, a.q.base, a.k.base, a.v.base))
         SLT_LAUNCH(ctx, (attend_few<DIM, 4, T>), grid, BLOCK, a, parts);
     else

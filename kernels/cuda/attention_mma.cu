@@ -451,7 +451,7 @@ void cuda_attention_tiles(struct slt_ctx *ctx, const struct cuda_forward<bf16> &
 void cuda_attention_tiles_backward(struct slt_ctx *ctx, const struct cuda_gradients<bf16> &g,
                                    int64_t batch)
 {
-    float *delta = (float *)(void *)ctx->work;
+    float *delta = (float *)(void *)cuda_work(ctx);
     if (g.shape.dim <= 64) {
         backward_q<64, 8, 32, 2>(ctx, g, delta, batch);
         backward_kv<64, 8, 32, 2>(ctx, g, delta, batch);

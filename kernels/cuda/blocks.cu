@@ -245,7 +245,7 @@ void cuda_blocks_forward(struct slt_ctx *ctx, struct slt_act y, struct slt_act x
                          struct slt_tensor values)
 {
     const int64_t ld = chunk_of(x.tokens);
-    bf16 *xt = (bf16 *)(void *)ctx->work;
+    bf16 *xt = (bf16 *)(void *)cuda_work(ctx);
     for (int64_t first = 0; first < x.tokens; first += ld) {
         const int64_t n = x.tokens - first < ld ? x.tokens - first : ld;
         const dim3 grid((unsigned)cuda_blocks(n, TOKENS), (unsigned)s.band_row.cols);
@@ -261,7 +261,7 @@ void cuda_blocks_backward(struct slt_ctx *ctx, struct slt_act dx, struct slt_ten
                           struct slt_tensor values)
 {
     const int64_t ld = chunk_of(dy.tokens);
-    bf16 *dyt = (bf16 *)(void *)ctx->work, *xt = dyt + s.rows * ld;
+    bf16 *dyt = (bf16 *)(void *)cuda_work(ctx), *xt = dyt + s.rows * ld;
     for (int64_t first = 0; first < dy.tokens; first += ld) {
         const int64_t n = dy.tokens - first < ld ? dy.tokens - first : ld;
         transpose(ctx, dyt, ld, dy, first, n);

@@ -62,6 +62,18 @@ static inline int64_t cuda_blocks(int64_t n, int64_t each)
 
 typedef __nv_bfloat16 bf16;
 
+// The emulation defines it, to find out who reads there before writing.
+#ifndef CUDA_FORGET
+#define CUDA_FORGET(from, bytes) ((void)0)
+#endif
+
+// The workspace from this byte on, with what other operations have left there.
+static inline char *cuda_work(struct slt_ctx *ctx, uint64_t used = 0)
+{
+    CUDA_FORGET(ctx->work + used, ctx->work_bytes - used);
+    return ctx->work + used;
+}
+
 template <class T> static inline T *cuda_pointer(struct slt_tensor t)
 {
     return t.buffer == NULL ? NULL : (T *)(void *)(t.buffer->data + t.offset);

@@ -185,7 +185,7 @@ void cuda_head_loss(struct slt_ctx *ctx, struct slt_tensor scalars, struct slt_a
     uint64_t used = 0;
     const struct cuda_matrix head = cuda_factor(ctx, w, x.dtype, &used),
                              all = cuda_matrix_of_act(x);
-    float *logits = (float *)(void *)(ctx->work + used), *loss = logits + most * ld;
+    float *logits = (float *)(void *)cuda_work(ctx, used), *loss = logits + most * ld;
     used += (uint64_t)(most * ld + cuda_padded(tokens)) * sizeof(float);
     // The gradient as it lies in the same rows.
     const struct cuda_matrix grad = {logits, x.dtype, x.dtype == SLT_BF16 ? 2 * ld : ld};

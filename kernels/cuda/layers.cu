@@ -154,7 +154,7 @@ static struct embed_order order_tokens(struct slt_ctx *ctx, struct slt_tensor to
                                        int64_t vocab)
 {
     const int64_t chunks = cuda_blocks(total, CHUNK);
-    int32_t *count = (int32_t *)(void *)ctx->work, *start = count + chunks * vocab;
+    int32_t *count = (int32_t *)(void *)cuda_work(ctx), *start = count + chunks * vocab;
     const struct embed_order e = {count,
                                   start,
                                   start + vocab + 1,
@@ -401,7 +401,7 @@ static void norm_backward(struct slt_ctx *ctx, struct slt_act dx, struct slt_ten
     const int64_t d = z.features, run = cuda_blocks(z.tokens, CUDA_GAIN_BLOCKS);
     const bool wide = cuda_aligned<T>(d, cuda_act<T>(dx), cuda_act<T>(dy), cuda_act<T>(z)) &&
                       cuda_aligned(d, cuda_tensor(g));
-    float *partial = dg.buffer != NULL ? (float *)(void *)ctx->work : NULL;
+    float *partial = dg.buffer != NULL ? (float *)(void *)cuda_work(ctx) : NULL;
     WITH_NORM(T, wide, d, backward_rows, ctx, dx, partial, dy, z, rstd, g, run);
     if (partial != NULL)
         SLT_LAUNCH(ctx, add_gains, (unsigned)cuda_blocks(d, CUDA_WARP), dim3(CUDA_WARP, 8),

@@ -115,7 +115,7 @@ static struct cuda_matrix take(struct slt_ctx *ctx, uint64_t *used, enum slt_dty
                                int64_t rows, int64_t cols)
 {
     const uint64_t bytes = cuda_factor_bytes(dtype, rows, cols);
-    struct cuda_matrix m = {ctx->work + *used, dtype, cuda_padded(cols)};
+    struct cuda_matrix m = {cuda_work(ctx, *used), dtype, cuda_padded(cols)};
     m.padding = m.ld - cols;
     if (bytes <= ctx->work_bytes - *used) {
         *used += bytes;

@@ -104,7 +104,7 @@ static __global__ void divide_by_norm(float *x, float *norm, const double *parti
 
 void cuda_normalize(struct slt_ctx *ctx, struct slt_tensor x, struct slt_tensor norm)
 {
-    double *partial = (double *)(void *)ctx->work;
+    double *partial = (double *)(void *)cuda_work(ctx);
     const int64_t n = x.rows * x.cols;
     struct norm_list list = {};
     list_add(list, x);
@@ -116,7 +116,7 @@ void cuda_normalize(struct slt_ctx *ctx, struct slt_tensor x, struct slt_tensor 
 void cuda_grad_norm(struct slt_ctx *ctx, struct slt_tensor scalars, const struct slt_tensor *grads,
                     int64_t count)
 {
-    double *partial = (double *)(void *)ctx->work;
+    double *partial = (double *)(void *)cuda_work(ctx);
     struct norm_list list = {};
     int64_t used = 0;
     for (int64_t k = 0; k < count; k++) {

@@ -254,11 +254,22 @@ void count_no_memory(const void *p)
         m->bytes = 0; // for memory_at, which remembers it
 }
 
-void count_written(const void *p, size_t bytes)
+static void set_written(const void *p, size_t bytes, bool written)
 {
     memory *m = file != nullptr ? memory_at((uintptr_t)p) : nullptr;
     if (m != nullptr)
-        std::fill_n(m->written.begin() + (ptrdiff_t)((uintptr_t)p - m->first), bytes, true);
+        std::fill_n(m->written.begin() + (ptrdiff_t)((uintptr_t)p - m->first), bytes, written);
+}
+
+void count_written(const void *p, size_t bytes)
+{
+    set_written(p, bytes, true);
+}
+
+void forget(const void *from, uint64_t bytes)
+{
+    if (file != nullptr)
+        submit([=]() { set_written(from, bytes, false); });
 }
 
 void count_access(const void *at, unsigned bytes, bool writes)

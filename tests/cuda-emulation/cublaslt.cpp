@@ -173,6 +173,10 @@ static std::vector<double> unpacked(const void *x, const emulated_layout *l, boo
                                     bool reduced)
 {
     std::vector<double> at(l->rows * l->cols);
+    const uint64_t size = l->type == CUDA_R_16BF ? sizeof(__nv_bfloat16) : sizeof(float);
+    for (uint64_t j = 0; j < l->cols; j++)
+        emulation::count_read((const char *)x + j * (uint64_t)l->ld * size, l->rows * size,
+                              "a product");
     for (uint64_t j = 0; j < l->cols; j++)
         for (uint64_t i = 0; i < l->rows; i++)
             at[by_rows ? i * l->cols + j : j * l->rows + i] =

@@ -50,6 +50,7 @@ void launch(const char *what, dim3 grid, dim3 block, bool flat,
 // and is UNCOUNTED itself (counters.cpp).
 void count_access(const void *at, unsigned bytes, bool writes);
 #define UNCOUNTED __attribute__((no_sanitize_thread, noinline))
+void forget(const void *from, uint64_t bytes);
 // Runs what a stream is asked for, or records it between the calls of a capture.
 void submit(std::function<void()> work);
 
@@ -102,6 +103,9 @@ void start(const char *what, void (*kernel)(P...), dim3 grid, dim3 block, bool f
     ((void)(ctx), emulation::start(#kernel, kernel, grid, block, false, __VA_ARGS__))
 #define SLT_LAUNCH_FLAT(ctx, kernel, grid, block, ...)                                             \
     ((void)(ctx), emulation::start(#kernel, kernel, grid, block, true, __VA_ARGS__))
+
+// What lies there counts as never written (counters.cpp), when its turn comes.
+#define CUDA_FORGET(from, bytes) emulation::forget(from, bytes)
 
 // ---- Runtime ----
 
