@@ -212,8 +212,8 @@ struct slt_ops {
     // Whether the backend can do it, forward and backward, in this type and shape; where only
     // shape.dtype is set, whether it can in this type at all: F32; BF16 for weights and
     // activations, beside gains, sums and tables in F32 and gradients in F32 or, where it is said,
-    // either; or F64 in the double-precision reference. I8: whether its forward pass takes weights in I8 beside activations in F32
-    // (embedding, linear).
+    // either; or F64 in the double-precision reference. I8: whether its forward pass takes weights
+    // in I8 beside activations in F32 (embedding, linear).
     bool (*supports)(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape);
     uint64_t (*work_bytes)(struct slt_ctx *ctx, enum slt_op op, const struct slt_op_shape *shape);
     // The workspace of all operations; the caller keeps the buffer.
@@ -239,7 +239,7 @@ struct slt_ops {
     // it could not be recorded, and synchronize says why. All four are absent (NULL) where a
     // backend gains nothing by them.
     void (*capture_begin)(struct slt_ctx *ctx);
-    struct slt_graph *(*capture_end)(struct slt_ctx *ctx)SLT_CHECK_RESULT;
+    struct slt_graph *(*capture_end)(struct slt_ctx *ctx) SLT_CHECK_RESULT;
     void (*graph_launch)(struct slt_ctx *ctx, struct slt_graph *graph);
     void (*graph_free)(struct slt_ctx *ctx, struct slt_graph *graph);
 

@@ -40,17 +40,7 @@ static __global__ void rotate_rows(struct cuda_rows<T> x, CUDA_ARGUMENT struct r
         const int f = i % packs * N, h = i / packs % r.heads, t = i / packs / r.heads;
         const float *c = &angle[t * ld + f], *s = c + half;
         T *row = x.base + (first + t) * x.ld + h * r.dim + f;
-        float a[N], b[N];
-        cuda_load<N>(a, row);
-        cuda_load<N>(b, row + half);
-#pragma unroll
-        for (int k = 0; k < N; k++) {
-            const float sine = r.sign * s[k], turned = a[k] * c[k] - b[k] * sine;
-            b[k] = b[k] * c[k] + a[k] * sine;
-            a[k] = turned;
-        }
-        cuda_store<N>(row, a);
-        cuda_store<N>(row + half, b);
+        cuda_turn_pack<N>(row, row + half, c, s, 1, r.sign);
     }
 }
 

@@ -31,6 +31,54 @@ struct cuda_rope {
     int64_t positions;
 };
 
+// Turns N neighbours of the left half of a head and those of its right half by their angles, whose
+// cosines and sines lie so far apart, or back if sign is -1.
+template <int N, class T>
+static __device__ __forceinline__ void cuda_turn_pack(T *left, T *right, const float *cosines,
+                                                      const float *sines, int64_t apart, float sign)
+{
+    float a[N], b[N];
+    cuda_load<N>(a, left);
+    cuda_load<N>(b, right);
+#pragma unroll
+    for (int e = 0; e < N; e++) {
+        const float cosine = cosines[e * apart], sine = sign * sines[e * apart];
+        const float turned = a[e] * cosine - b[e] * sine;
+        b[e] = b[e] * cosine + a[e] * sine;
+        a[e] = turned;
+    }
+    cuda_store<N>(left, a);
+    cuda_store<N>(right, b);
+}
+
+// Without tensor cores so many threads share a row that each has a part of 16 features. It is made
+// of groups of four, so that those who share a row read memory next to each other.
+#define CUDA_PART 16
+
+template <int DIM> constexpr int cuda_lanes_of = DIM / CUDA_PART; // that share a row
+
+// The feature in this place of a thread's part.
+template <int DIM> static __device__ __forceinline__ int cuda_feature_of(int place)
+{
+    const int lane = (int)threadIdx.x % cuda_lanes_of<DIM>;
+    return place / 4 * 4 * cuda_lanes_of<DIM> + lane * 4 + place % 4;
+}
+
+// A thread's part of a row, N features at a time.
+template <int DIM, int N, class T>
+static __device__ __forceinline__ void cuda_load_part(float *to, const T *row, int dim)
+{
+#pragma unroll
+    for (int e = 0; e < CUDA_PART; e += N) {
+        const int f = cuda_feature_of<DIM>(e);
+        if (f < dim)
+            cuda_load<N>(to + e, row + f);
+        else
+            for (int k = 0; k < N; k++)
+                to[e + k] = 0;
+    }
+}
+
 // What the forward pass writes and reads.
 template <class T> struct cuda_forward {
     struct cuda_rows<T> o;

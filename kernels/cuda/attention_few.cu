@@ -11,7 +11,6 @@
 #include "kernels/cuda/attention.h"
 
 #define BLOCK   128
-#define PART    16  // features of a row that a thread has
 #define AT_ONCE 4   // keys that a group has under way
 #define ENOUGH  264 // blocks: two for each multiprocessor of an H100
 #define LEAST   128 // keys of a block
@@ -27,29 +26,6 @@ static __device__ __forceinline__ float rescale(float most, float top)
     return most == -INFINITY ? 0 : expf(most - top);
 }
 
-template <int DIM> constexpr int lanes_of = DIM / PART;
-
-template <int DIM> static __device__ __forceinline__ int feature_of(int part)
-{
-    const int lane = (int)threadIdx.x % lanes_of<DIM>;
-    return part / 4 * 4 * lanes_of<DIM> + lane * 4 + part % 4;
-}
-
-// A thread's part of a row, N features at a time.
-template <int DIM, int N, class T>
-static __device__ __forceinline__ void load_part(float *to, const T *row, int dim)
-{
-#pragma unroll
-    for (int e = 0; e < PART; e += N) {
-        const int f = feature_of<DIM>(e);
-        if (f < dim)
-            cuda_load<N>(to + e, row + f);
-        else
-            for (int k = 0; k < N; k++)
-                to[e + k] = 0;
-    }
-}
-
 // Where a block leaves what it has seen: sum and most behind the weighted sum of values.
 static __device__ __forceinline__ float *part_of(float *parts, int64_t query, int head, int heads,
                                                  int split, int splits, int dim)
@@ -63,7 +39,7 @@ template <int DIM, int N, class T>
 static __global__ void __launch_bounds__(BLOCK)
     attend_few(CUDA_ARGUMENT struct cuda_forward<T> a, float *parts)
 {
-    constexpr int LANES = lanes_of<DIM>, GROUPS = BLOCK / LANES, WARPS = BLOCK / CUDA_WARP;
+    constexpr int LANES = cuda_lanes_of<DIM>, GROUPS = BLOCK / LANES, WARPS = BLOCK / CUDA_WARP;
     const struct cuda_attention &s = a.shape;
     __shared__ float values[WARPS][DIM];
     __shared__ struct seen warps[WARPS];
@@ -73,19 +49,19 @@ static __global__ void __launch_bounds__(BLOCK)
     const int h = blockIdx.y, kv = h / (s.heads / s.kv_heads);
     const T *k = cuda_head(a.k, 0, s.keys, kv, s.dim), *v = cuda_head(a.v, 0, s.keys, kv, s.dim);
     const int warp = threadIdx.x / CUDA_WARP, lane = threadIdx.x % CUDA_WARP;
-    float query[PART], out[PART] = {};
+    float query[CUDA_PART], out[CUDA_PART] = {};
     struct seen mine = {-INFINITY, 0};
-    load_part<DIM, N>(query, cuda_head(a.q, 0, s.seq, h, s.dim) + i * a.q.ld, s.dim);
+    cuda_load_part<DIM, N>(query, cuda_head(a.q, 0, s.seq, h, s.dim) + i * a.q.ld, s.dim);
     for (int64_t first = begin; first < end; first += GROUPS * AT_ONCE) {
         const int64_t j = first + threadIdx.x / LANES;
         float score[AT_ONCE], top = mine.most;
 #pragma unroll
         for (int u = 0; u < AT_ONCE; u++) {
-            float key[PART] = {}, sum = 0;
+            float key[CUDA_PART] = {}, sum = 0;
             if (j + u * GROUPS < end)
-                load_part<DIM, N>(key, k + (j + u * GROUPS) * a.k.ld, s.dim);
+                cuda_load_part<DIM, N>(key, k + (j + u * GROUPS) * a.k.ld, s.dim);
 #pragma unroll
-            for (int e = 0; e < PART; e++)
+            for (int e = 0; e < CUDA_PART; e++)
                 sum += query[e] * key[e];
             score[u] = sum;
         }
@@ -101,18 +77,18 @@ static __global__ void __launch_bounds__(BLOCK)
         mine.most = top;
         mine.sum *= old;
 #pragma unroll
-        for (int e = 0; e < PART; e++)
+        for (int e = 0; e < CUDA_PART; e++)
             out[e] *= old;
 #pragma unroll
         for (int u = 0; u < AT_ONCE; u++) {
-            float value[PART];
+            float value[CUDA_PART];
             if (j + u * GROUPS >= end)
                 continue;
-            load_part<DIM, N>(value, v + (j + u * GROUPS) * a.v.ld, s.dim);
+            cuda_load_part<DIM, N>(value, v + (j + u * GROUPS) * a.v.ld, s.dim);
             const float weight = expf(score[u] - top);
             mine.sum += weight;
 #pragma unroll
-            for (int e = 0; e < PART; e++)
+            for (int e = 0; e < CUDA_PART; e++)
                 out[e] += weight * value[e];
         }
     }
@@ -124,15 +100,15 @@ static __global__ void __launch_bounds__(BLOCK)
         mine.most = top;
         mine.sum = mine.sum * here + __shfl_xor_sync(0xffffffffu, mine.sum, step) * there;
 #pragma unroll
-        for (int e = 0; e < PART; e++)
+        for (int e = 0; e < CUDA_PART; e++)
             out[e] = out[e] * here + __shfl_xor_sync(0xffffffffu, out[e], step) * there;
     }
     if (lane == 0)
         warps[warp] = mine;
     if (lane < LANES)
 #pragma unroll
-        for (int e = 0; e < PART; e++)
-            values[warp][feature_of<DIM>(e)] = out[e];
+        for (int e = 0; e < CUDA_PART; e++)
+            values[warp][cuda_feature_of<DIM>(e)] = out[e];
     __syncthreads();
     float top = warps[0].most, sum = 0;
     for (int w = 1; w < WARPS; w++)

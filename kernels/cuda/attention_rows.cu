@@ -15,18 +15,8 @@
 
 #define BLOCK 256
 #define TILE  16 // rows of the other side in shared memory
-#define PART  16 // features of a row that a thread has
 
-template <int DIM> constexpr int lanes_of = DIM / PART;           // that share a row
-template <int DIM> constexpr int rows_of = BLOCK / lanes_of<DIM>; // of a block
-
-// The place of a thread's part: it has groups of four features, so that those who share a row read
-// shared memory next to each other.
-template <int DIM> static __device__ __forceinline__ int feature_of(int part)
-{
-    const int lane = (int)threadIdx.x % lanes_of<DIM>;
-    return part / 4 * 4 * lanes_of<DIM> + lane * 4 + part % 4;
-}
+template <int DIM> constexpr int rows_of = BLOCK / cuda_lanes_of<DIM>; // of a block
 
 // Copies rows [first, first + TILE) of a head into tile, zeros beyond the last.
 template <int DIM, class T>
@@ -45,12 +35,7 @@ template <int DIM, class T>
 static __device__ void load_part(float *to, struct cuda_rows<T> r, int64_t sequence, int64_t rows,
                                  int64_t i, int64_t head, int dim)
 {
-    const T *from = cuda_head(r, sequence, rows, head, dim) + i * r.ld;
-#pragma unroll
-    for (int e = 0; e < PART; e++) {
-        const int f = feature_of<DIM>(e);
-        to[e] = f < dim ? cuda_value(from[f]) : 0;
-    }
+    cuda_load_part<DIM, 1>(to, cuda_head(r, sequence, rows, head, dim) + i * r.ld, dim);
 }
 
 template <int DIM, class T>
@@ -59,8 +44,8 @@ static __device__ void store_part(struct cuda_rows<T> r, int64_t sequence, int64
 {
     T *to = cuda_head(r, sequence, rows, head, dim) + i * r.ld;
 #pragma unroll
-    for (int e = 0; e < PART; e++) {
-        const int f = feature_of<DIM>(e);
+    for (int e = 0; e < CUDA_PART; e++) {
+        const int f = cuda_feature_of<DIM>(e);
         if (f < dim)
             cuda_set(&to[f], from[e] * scale);
     }
@@ -72,8 +57,8 @@ static __device__ __forceinline__ float dot_part(const float *a, const float *ro
 {
     float sum = 0;
 #pragma unroll
-    for (int e = 0; e < PART; e++)
-        sum += a[e] * row[feature_of<DIM>(e)];
+    for (int e = 0; e < CUDA_PART; e++)
+        sum += a[e] * row[cuda_feature_of<DIM>(e)];
     return sum;
 }
 
@@ -81,15 +66,15 @@ template <int DIM>
 static __device__ __forceinline__ void add_part(float *sum, float factor, const float *row)
 {
 #pragma unroll
-    for (int e = 0; e < PART; e++)
-        sum[e] += factor * row[feature_of<DIM>(e)];
+    for (int e = 0; e < CUDA_PART; e++)
+        sum[e] += factor * row[cuda_feature_of<DIM>(e)];
 }
 
 // The sum over the threads that share a row.
 template <int DIM> static __device__ __forceinline__ float row_sum(float x)
 {
 #pragma unroll
-    for (int step = 1; step < lanes_of<DIM>; step *= 2)
+    for (int step = 1; step < cuda_lanes_of<DIM>; step *= 2)
         x += __shfl_xor_sync(0xffffffffu, x, step);
     return x;
 }
@@ -103,10 +88,10 @@ static __global__ void __launch_bounds__(BLOCK, 2) attend(CUDA_ARGUMENT struct c
     const struct cuda_attention &s = a.shape;
     __shared__ __align__(16) float key[TILE][DIM], value[TILE][DIM];
     const int64_t first_query = (int64_t)blockIdx.x * rows_of<DIM>, b = blockIdx.z;
-    const int64_t i = first_query + threadIdx.x / lanes_of<DIM>;
+    const int64_t i = first_query + threadIdx.x / cuda_lanes_of<DIM>;
     const int h = blockIdx.y, kv = h / (s.heads / s.kv_heads);
     const bool mine = i < s.seq;
-    float row[PART], out[PART] = {}, most = -INFINITY, sum = 0;
+    float row[CUDA_PART], out[CUDA_PART] = {}, most = -INFINITY, sum = 0;
     load_part<DIM>(row, a.q, b, s.seq, mine ? i : 0, h, s.dim);
     const int64_t last = first_query + rows_of<DIM> - 1 + s.offset;
     for (int64_t first = 0; first <= last && first < s.keys; first += TILE) {
@@ -125,7 +110,7 @@ static __global__ void __launch_bounds__(BLOCK, 2) attend(CUDA_ARGUMENT struct c
         const float old = expf(most - top); // the first key is there for all
         sum *= old;
 #pragma unroll
-        for (int e = 0; e < PART; e++)
+        for (int e = 0; e < CUDA_PART; e++)
             out[e] *= old;
 #pragma unroll
         for (int j = 0; j < TILE; j++) {
@@ -138,7 +123,7 @@ static __global__ void __launch_bounds__(BLOCK, 2) attend(CUDA_ARGUMENT struct c
     if (!mine)
         return;
     store_part<DIM>(a.o, b, s.seq, i, h, s.dim, out, 1 / sum);
-    if (a.lse != NULL && threadIdx.x % lanes_of<DIM> == 0)
+    if (a.lse != NULL && threadIdx.x % cuda_lanes_of<DIM> == 0)
         a.lse[h * a.lse_ld + b * s.seq + i] = most + logf(sum);
 }
 
@@ -154,15 +139,15 @@ static __global__ void __launch_bounds__(BLOCK, 2)
     const struct cuda_attention &s = g.shape;
     __shared__ __align__(16) float key[TILE][DIM], value[TILE][DIM];
     const int64_t first_query = (int64_t)blockIdx.x * rows_of<DIM>, b = blockIdx.z;
-    const int64_t i = first_query + threadIdx.x / lanes_of<DIM>;
+    const int64_t i = first_query + threadIdx.x / cuda_lanes_of<DIM>;
     const int h = blockIdx.y, kv = h / (s.heads / s.kv_heads);
     const bool mine = i < s.seq;
-    float row[PART], grad[PART], sum[PART], base = 0;
+    float row[CUDA_PART], grad[CUDA_PART], sum[CUDA_PART], base = 0;
     load_part<DIM>(sum, g.o, b, s.seq, mine ? i : 0, h, s.dim);
     load_part<DIM>(grad, g.do_, b, s.seq, mine ? i : 0, h, s.dim);
     load_part<DIM>(row, g.q, b, s.seq, mine ? i : 0, h, s.dim);
 #pragma unroll
-    for (int e = 0; e < PART; e++) {
+    for (int e = 0; e < CUDA_PART; e++) {
         base += sum[e] * grad[e];
         sum[e] = 0;
     }
@@ -221,10 +206,10 @@ static __global__ void __launch_bounds__(BLOCK, 2)
     const struct cuda_attention &s = g.shape;
     __shared__ __align__(16) float query[TILE][DIM], grad[TILE][DIM], base[TILE], log_sum[TILE];
     const int64_t first_key = (int64_t)blockIdx.x * rows_of<DIM>, b = blockIdx.z;
-    const int64_t j = first_key + threadIdx.x / lanes_of<DIM>;
+    const int64_t j = first_key + threadIdx.x / cuda_lanes_of<DIM>;
     const int kv = blockIdx.y, readers = s.heads / s.kv_heads;
     const bool mine = j < s.seq;
-    float key[PART], value[PART], sum_k[PART] = {}, sum_v[PART] = {};
+    float key[CUDA_PART], value[CUDA_PART], sum_k[CUDA_PART] = {}, sum_v[CUDA_PART] = {};
     load_part<DIM>(key, g.k, b, s.seq, mine ? j : 0, kv, s.dim);
     load_part<DIM>(value, g.v, b, s.seq, mine ? j : 0, kv, s.dim);
     for (int h = kv * readers; h < (kv + 1) * readers; h++) {

@@ -41,20 +41,8 @@ static __device__ __forceinline__ void cuda_turn(bf16 *tile, struct cuda_rope ro
         bf16 *left = tile + i * cuda_tile_ld<HD> + f, *right = left + half;
         const float *c = rope.angles + f * rope.positions + first + i;
         const float *s = c + half * rope.positions;
-        float a[8], b[8];
-        if (first + i >= rows)
-            continue;
-        cuda_load<8>(a, left);
-        cuda_load<8>(b, right);
-#pragma unroll
-        for (int e = 0; e < 8; e++) {
-            const float cosine = c[e * rope.positions], sine = sign * s[e * rope.positions];
-            const float turned = a[e] * cosine - b[e] * sine;
-            b[e] = b[e] * cosine + a[e] * sine;
-            a[e] = turned;
-        }
-        cuda_store<8>(left, a);
-        cuda_store<8>(right, b);
+        if (first + i < rows)
+            cuda_turn_pack<8>(left, right, c, s, rope.positions, sign);
     }
 }
 

@@ -121,17 +121,15 @@ int slt_device_open_to_plan(struct slt_device **device, const char *name, int th
 {
     const struct slt_ops_options options = {.threads = threads, .to_plan = true};
     int rc = open_named(device, name, &options, err);
-    if (rc == 0) {
-        (*device)->to_plan = true;
+    if (rc == 0)
         (*device)->planned = bytes > 0 ? bytes : UINT64_MAX;
-    }
     return rc;
 }
 
 static void ask_memory(const struct slt_device *d, uint64_t *available, uint64_t *all)
 {
     *available = *all = UINT64_MAX;
-    if (d->ops->available != NULL && d->to_plan)
+    if (d->ops->available != NULL && d->planned > 0)
         *available = *all = d->planned;
     else if (d->ops->available != NULL)
         d->ops->available(d->ctx, available, all);

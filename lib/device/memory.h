@@ -11,8 +11,7 @@ struct slt_device {
     const struct slt_ops *ops;
     struct slt_ctx *ctx;
     int threads; // of the host, 0: all
-    bool to_plan;
-    uint64_t planned; // with it: bytes of the device
+    uint64_t planned; // bytes of a device that there are only plans for; else 0
     char text[600];
 };
 

@@ -3,10 +3,11 @@
 //
 // Usually every part has a buffer of its own. Shared buffers hold the gradients of one unit of
 // parts at a time (a linear group, a norm): they are only right where each unit is used up when it
-// is committed. Those of the linears' matrices, W, A and B, may be BF16: one product writes them and
-// the optimizer reads them, as long as no other micro-batch adds to them. With an optimizer that works in a subspace (GaLore) weights may have their
-// projected gradients here instead: those of a part are whole only in the updates that work out one
-// of its projectors anew, of which the first update has all, from its first micro-batch.
+// is committed. Those of the linears' matrices, W, A and B, may be BF16: one product writes them
+// and the optimizer reads them, as long as no other micro-batch adds to them. With an optimizer
+// that works in a subspace (GaLore) weights may have their projected gradients here instead: those
+// of a part are whole only in the updates that work out one of its projectors anew, of which the
+// first update has all, from its first micro-batch.
 #ifndef SLT_TRAIN_SINK_H
 #define SLT_TRAIN_SINK_H
 

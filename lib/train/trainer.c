@@ -108,12 +108,12 @@ int slt_trainer_prepare(struct slt_trainer **trainer, const struct slt_device *d
 {
     struct slt_train_options o = *options;
     struct slt_trainer *t = NULL;
-    const uint64_t memory = slt_device_memory(device) / 10 * 9;
     int rc = slt_train_check_model(options, config, err);
     if (rc != 0)
         return rc;
     if (options->micro_batch > 0)
         return prepare(trainer, device, config, options, dtype, err);
+    const uint64_t memory = slt_device_memory(device) / 10 * 9;
     o.micro_batch = divisor(o.batch, device->ops->micro_tokens / o.seq);
     while ((rc = prepare(&t, device, config, &o, dtype, err)) == 0 && o.micro_batch > 1 &&
            slt_plan_total(&t->plan) > memory) {
