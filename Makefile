@@ -62,6 +62,14 @@ CUDA_C := $(NVCC) -std=c++17 -O3 $(CUDA_ARCH) -Werror=all-warnings -MMD -MP -I. 
 	-Xcompiler -fPIC,-fvisibility=hidden,-Wall,-Wextra,-Wno-unused-parameter,-fno-exceptions
 CUDA_LIB := $(if $(filter 1,$(CUDA)),$(BUILD)/libslt-cuda.so)
 
+# What joins several processes, for each implementation of MPI whose compiler is there.
+MPICC ?= $(shell command -v mpicc)
+MPI_KIND := $(if $(MPICC),$(shell echo | $(MPICC) -dM -E -include mpi.h - 2>/dev/null | \
+	sed -n 's/^\#define OPEN_MPI 1$$/openmpi/p; s/^\#define MPICH_VERSION .*/mpich/p'))
+MPICC_openmpi ?= $(or $(shell command -v mpicc.openmpi),$(if $(filter openmpi,$(MPI_KIND)),$(MPICC)))
+MPICC_mpich ?= $(or $(shell command -v mpicc.mpich),$(if $(filter mpich,$(MPI_KIND)),$(MPICC)))
+MPI_LIB := $(foreach mpi,openmpi mpich,$(if $(MPICC_$(mpi)),$(BUILD)/libslt-$(mpi).so))
+
 LIB_OBJ := $(LIB_SRC:%.c=$(BUILD)/%.o) $(LIB_CC_SRC:%.cc=$(BUILD)/%.o) \
 	$(foreach isa,$(ISAS),$(SIMD_SRC:%.c=$(BUILD)/%.$(isa).o))
 CLI_OBJ := $(CLI_SRC:%.c=$(BUILD)/%.o)
@@ -82,7 +90,7 @@ say = $(if $(V)$(findstring s,$(filter-out --%,$(firstword $(MAKEFLAGS)))),,@pri
 .PHONY: all deps check check-unit check-bats check-man check-asan check-gpu bench bench-gpu demo install deb portable uninstall clean help FORCE
 
 ## all: build the library and the tools (the default)
-all: $(BUILD)/libslt.a $(BUILD)/libslt.so $(CUDA_LIB) $(TOOL_BIN) $(BUILD)/slt.pc \
+all: $(BUILD)/libslt.a $(BUILD)/libslt.so $(CUDA_LIB) $(MPI_LIB) $(TOOL_BIN) $(BUILD)/slt.pc \
 	$(BUILD)/completions/slt.bash $(BUILD)/completions/_slt
 
 # Changed compilers or flags rebuild everything.
@@ -133,6 +141,13 @@ $(BUILD)/kernels/cuda/%.o: kernels/cuda/%.cu $(BUILD)/flags.stamp
 $(BUILD)/libslt-cuda.so: $(CUDA_SRC:%.cu=$(BUILD)/%.o) $(BUILD)/lib/core/codes.o
 	$(call say,LINK,$@)
 	$(Q)$(NVCC) -shared -cudart static -o $@ $^ -lcublasLt
+
+# It links nothing of libslt.
+$(BUILD)/libslt-openmpi.so $(BUILD)/libslt-mpich.so: $(BUILD)/libslt-%.so: lib/ranks/mpi/mpi.c lib/ranks/plugin.h $(BUILD)/flags.stamp
+	@mkdir -p $(@D)
+	$(call say,MPICC,'$< ($*)')
+	$(Q)$(MPICC_$*) -std=c11 $(CPPFLAGS) $(CFLAGS) $(filter-out -MMD -MP,$(BASE)) $(WARN) -Ilib \
+		-DSLT_MPI_NAME='"$*"' -shared -o $@ $<
 
 # The same sources as host C++, see tests/cuda-emulation/cuda_runtime.h.
 EMULATION_C := $(CXX) -std=c++17 -O2 -ftree-vectorize -g -fPIC -fvisibility=hidden -MMD -MP -Wall -Wextra -Wno-unused-parameter \
@@ -287,6 +302,7 @@ install: all
 	install -m 755 $(TOOL_BIN) $(DESTDIR)$(PREFIX)/bin
 	install -m 755 $(BUILD)/libslt.so.$(VERSION) $(DESTDIR)$(LIBDIR)
 	$(if $(CUDA_LIB),install -d $(DESTDIR)$(LIBDIR)/slt && install -m 755 $(CUDA_LIB) $(DESTDIR)$(LIBDIR)/slt)
+	$(if $(MPI_LIB),install -d $(DESTDIR)$(LIBDIR)/slt && install -m 755 $(MPI_LIB) $(DESTDIR)$(LIBDIR)/slt)
 	ln -sf libslt.so.$(VERSION) $(DESTDIR)$(LIBDIR)/libslt.so.$(SOVERSION)
 	ln -sf libslt.so.$(SOVERSION) $(DESTDIR)$(LIBDIR)/libslt.so
 	install -m 644 $(BUILD)/libslt.a $(DESTDIR)$(LIBDIR)

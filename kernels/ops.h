@@ -26,7 +26,7 @@
 #include "slt/error.h"
 #include "slt/random.h"
 
-#define SLT_OPS_VERSION 7u
+#define SLT_OPS_VERSION 8u
 
 struct slt_ctx;    // a device, its stream, workspace and first error
 struct slt_buffer; // device memory of one region
@@ -226,6 +226,9 @@ struct slt_ops {
     int (*buffer_create)(struct slt_ctx *ctx, struct slt_buffer **buffer, const char *region,
                          uint64_t bytes, struct slt_error *err) SLT_CHECK_RESULT;
     void (*buffer_free)(struct slt_ctx *ctx, struct slt_buffer *buffer);
+    // Where the buffer lies in the host's memory, for what works on it between two operations after
+    // synchronize; NULL where it does not.
+    void *(*address)(struct slt_buffer *buffer);
     // Host memory to device and back; read waits for all earlier operations.
     void (*write)(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset, const void *data,
                   uint64_t bytes);
@@ -398,9 +401,9 @@ struct slt_ops {
 #define SLT_OPS_OF_BACKEND(op) op(describe) op(supports) op(work_bytes)
 // The device, its memory and what is moved about in it: the same for all backends of one device.
 #define SLT_OPS_OF_DEVICE(op)                                                                      \
-    op(close) op(set_workspace) op(buffer_create) op(buffer_free) op(write) op(read) op(zero)      \
-    op(synchronize) op(allow_reduced) op(convert) op(act_bytes) op(act_write) op(act_read)         \
-    op(act_copy)
+    op(close) op(set_workspace) op(buffer_create) op(buffer_free) op(address) op(write) op(read)   \
+    op(zero) op(synchronize) op(allow_reduced) op(convert) op(act_bytes) op(act_write)             \
+    op(act_read) op(act_copy)
 // What a backend may leave out: NULL.
 #define SLT_OPS_OPTIONAL(op)                                                                       \
     op(available) op(capture_begin) op(capture_end) op(graph_launch) op(graph_free)

@@ -107,6 +107,11 @@ extern const char *cli_name; // the program's name, for messages
 
 // "slt-x: <sentence>" on stderr.
 void cli_say(const char *format, ...) SLT_PRINTF(1, 2);
+// Of several processes that do one job, all but the first name themselves, and keep what they say
+// until it is known whether the first one says it too.
+void cli_speak_as(const char *who);
+void cli_hold_messages(void);
+void cli_release_messages(bool print);
 // The sentence of an error; returns the exit code that fits it: 2 for SLT_ERR_MISMATCH, else 1.
 int cli_error(const struct slt_error *err);
 

@@ -21,6 +21,8 @@ static bool given[CLI_MAX_OPTIONS]; // by the rows of its options
 void cli_usage(const char *format, ...)
 {
     va_list args;
+    if (slt_ranks_announced() > 0) // rank 0 says the same
+        exit(2);
     va_start(args, format);
     fprintf(stderr, "%s: ", cli_name);
     vfprintf(stderr, format, args);

@@ -8,12 +8,14 @@
 #include "cli.h"
 #include "cli_metrics.h"
 #include "cli_model.h"
+#include "cli_ranks.h"
 #include "cli_train.h"
 #include "slt/number.h"
 #include "slt/train.h"
 
 struct options {
     struct cli_common common;
+    struct cli_ranks ranks;
     struct slt_train_options train;
     struct slt_train_run run;
     struct cli_list data;
@@ -43,7 +45,7 @@ static int on_plan(void *user, const struct slt_config *config, const struct slt
     struct session *s = user;
     char text[32];
     s->planned = true;
-    if (s->options->common.verbose > 0) {
+    if (s->options->common.verbose > 0 && cli_ranks_speaks(&s->options->ranks)) {
         cli_say("%s, %llu parameters", slt_method_name(config->method),
                 (unsigned long long)plan->parameters);
         for (int i = 0; i < SLT_REGIONS; i++)
@@ -266,6 +268,8 @@ static int dry_run(const struct options *o, struct slt_device *device,
     struct slt_error err;
     struct slt_plan plan;
     struct cli_report *report;
+    if (!cli_ranks_speaks(&o->ranks))
+        return 0;
     if (slt_train_plan(&plan, device, slt_checkpoint_config(reader), &o->train, &err) != 0) {
         if (err.code == SLT_ERR_RANGE)
             cli_usage("%s", err.message);
@@ -284,12 +288,15 @@ static int train(struct options *o, struct slt_device *device, struct slt_checkp
                  struct slt_tokens *tokens, slt_stop_flag *stop)
 {
     struct slt_error err;
-    struct slt_output *out;
+    struct slt_output *out = NULL;
     struct session s = {.options = o, .device = device, .saved = -1};
     // The output of a run that may take days is opened first: a wrong name should be found out now.
-    int code = cli_open_binary_output(&out, o->common.output, stop);
-    if (code != 0)
+    int code =
+        cli_ranks_speaks(&o->ranks) ? cli_open_binary_output(&out, o->common.output, stop) : 0;
+    if ((code = cli_ranks_agree(&o->ranks, code)) != 0) {
+        slt_output_abandon(out);
         return code;
+    }
     cli_progress_start(&s.progress, &o->common);
     o->run.user = &s;
     o->run.on_plan = on_plan;
@@ -305,10 +312,10 @@ static int train(struct options *o, struct slt_device *device, struct slt_checkp
         // Before there is a plan, the options are what is wrong.
         if (err.code == SLT_ERR_RANGE && !s.planned)
             cli_usage("%s", err.message);
-        code = cli_error(&err);
-        if (s.is_too_large)
+        code = cli_ranks_error(&o->ranks, &err);
+        if (s.is_too_large && cli_ranks_speaks(&o->ranks))
             cli_hint_savings(device, slt_checkpoint_config(reader), o->train);
-        if (err.code == SLT_ERR_STOPPED && *stop == 0)
+        if (err.code == SLT_ERR_STOPPED && *stop == 0 && cli_ranks_speaks(&o->ranks))
             cli_say(s.saved >= 0 && slt_tokens_is_mapped(tokens)
                         ? "%s; the same command with --resume goes on"
                         : "%s, and there is no state to go on from",
@@ -322,40 +329,55 @@ static int train(struct options *o, struct slt_device *device, struct slt_checkp
     return code;
 }
 
-static int run(struct options *o, const char *model, slt_stop_flag *stop)
+// What a run needs: all of it before any of it begins.
+struct inputs {
+    struct slt_tokens *tokens;
+    struct slt_checkpoint_reader *reader;
+    struct slt_device *device;
+};
+
+static int open_inputs(struct inputs *in, struct options *o, const char *model, slt_stop_flag *stop)
 {
     struct slt_error err;
-    struct slt_input *in = NULL;
-    struct slt_tokens *tokens = NULL;
-    struct slt_checkpoint_reader *reader = NULL;
-    struct slt_device *device = NULL;
-    int code = cli_open_tokens(&tokens, &o->data, stop);
-    if (code != 0)
+    struct slt_input *file = NULL;
+    int code = cli_open_tokens(&in->tokens, &o->data, stop);
+    if (code != 0 || (code = cli_open_model(&file, model, o->common.quiet, stop)) != 0)
         return code;
-    if ((code = cli_open_model(&in, model, o->common.quiet, stop)) != 0)
-        goto out;
-    if (slt_checkpoint_open(&reader, in, &err) != 0 ||
-        (code = adopt_training(o, slt_checkpoint_config(reader))) != 0) {
-        code = code != 0 ? code : cli_error(&err);
-        goto out;
-    }
-    count_steps(o, tokens);
+    if (slt_checkpoint_open(&in->reader, file, &err) != 0)
+        return cli_error(&err);
+    const struct slt_config *config = slt_checkpoint_config(in->reader);
+    if ((code = adopt_training(o, config)) != 0)
+        return code;
+    count_steps(o, in->tokens);
+    o->train.ranks = slt_ranks_size(o->ranks.ranks);
     if (slt_train_resolve(&o->train, &err) != 0)
         cli_usage("%s", err.message);
-    if (slt_device_open(&device, o->device, (int)o->threads, &err) != 0) {
-        code = cli_error(&err);
-        goto out;
-    }
+    const int threads = slt_ranks_threads(o->ranks.ranks, (int)o->threads);
+    if (slt_device_open(&in->device, o->device, threads, &err) != 0)
+        return cli_error(&err);
     if (!o->common.quiet)
-        cli_compare_ends(tokens, slt_checkpoint_config(reader));
-    if (o->common.verbose > 0)
-        cli_say("%s", slt_device_describe(device));
-    cli_say_seq_beyond(&o->common, slt_checkpoint_config(reader), o->train.seq);
-    code = o->dry_run ? dry_run(o, device, reader, stop) : train(o, device, reader, tokens, stop);
-out:
-    slt_checkpoint_close(reader);
-    slt_tokens_close(tokens);
-    slt_device_close(device);
+        cli_compare_ends(in->tokens, config);
+    cli_say_seq_beyond(&o->common, config, o->train.seq);
+    return 0;
+}
+
+static int run(struct options *o, const char *model, slt_stop_flag *stop)
+{
+    struct inputs in = {0};
+    int code = cli_ranks_open(&o->ranks, o->train.ranks, stop);
+    if (code != 0)
+        return code;
+    o->run.ranks = o->ranks.ranks;
+    cli_ranks_check_input(&o->ranks, model);
+    if ((code = cli_ranks_agree(&o->ranks, open_inputs(&in, o, model, stop))) == 0) {
+        cli_ranks_show(&o->ranks, &o->common, in.device);
+        code = o->dry_run ? dry_run(o, in.device, in.reader, stop)
+                          : train(o, in.device, in.reader, in.tokens, stop);
+    }
+    slt_checkpoint_close(in.reader);
+    slt_tokens_close(in.tokens);
+    slt_device_close(in.device);
+    cli_ranks_close(&o->ranks);
     return code;
 }
 
@@ -401,6 +423,9 @@ int main(int argc, char **argv)
         {"threads", 0, CLI_WHOLE, &o.threads, "N", 0, 4096, "CPU threads; 0: all (0)"},
         {"dry-run", 'n', CLI_FLAG, &o.dry_run, NULL, 0, 0,
          "print steps and planned memory, and train nothing"},
+        {"stop-file", 0, CLI_TEXT, &o.run.stop_file, "FILE", 0, 0,
+         "stop as a signal would once there is a FILE"},
+        CLI_RANKS(&o.ranks),
         {"no-provenance", 0, CLI_FLAG, &o.no_provenance, NULL, 0, 0, "add no provenance line"},
     };
     struct cli_option options[CLI_MAX_OPTIONS];

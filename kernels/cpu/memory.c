@@ -116,6 +116,11 @@ int cpu_buffer_create(struct slt_ctx *ctx, struct slt_buffer **buffer, const cha
                          (unsigned long long)bytes, region);
 }
 
+void *cpu_address(struct slt_buffer *buffer)
+{
+    return buffer->data;
+}
+
 void cpu_buffer_free(struct slt_ctx *ctx, struct slt_buffer *buffer)
 {
     if (buffer == NULL)

@@ -1,13 +1,11 @@
-// Opening a device by name. The CUDA backend is a library of its own that exports one table; it is
-// looked for beside the file that this code is in, then in slt/ below that.
-#define _GNU_SOURCE // dladdr
+// Opening a device by name. The CUDA backend is a library of its own that exports one table.
 #include <dlfcn.h>
 #include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
+#include "core/plugin.h"
 #include "device/library.h"
 #include "device/memory.h"
 #include "slt/device.h"
@@ -27,21 +25,10 @@ typedef const struct slt_ops *table_fn(void);
 static int cuda_backend(const struct slt_ops **ops, struct slt_library *library,
                         struct slt_error *err)
 {
-    static const char *const places[] = {"", "slt/"};
-    Dl_info self;
-    char folder[PATH_MAX] = "", path[PATH_MAX + 32];
+    char path[PATH_MAX + 32];
     *library = (struct slt_library){.reason = "libslt-cuda.so is not there"};
-    if (dladdr((void *)(intptr_t)slt_device_open, &self) != 0 && self.dli_fname != NULL)
-        snprintf(folder, sizeof folder, "%s", self.dli_fname);
-    char *slash = strrchr(folder, '/');
-    if (slash != NULL)
-        slash[1] = '\0';
-    for (size_t i = 0;
-         slash != NULL && library->handle == NULL && i < sizeof places / sizeof *places; i++) {
-        snprintf(path, sizeof path, "%s%slibslt-cuda.so", folder, places[i]);
-        if (access(path, F_OK) == 0)
-            slt_library_open(library, path);
-    }
+    if (slt_plugin_path(path, sizeof path, "libslt-cuda.so"))
+        slt_library_open(library, path);
     void *symbol = library->handle != NULL ? dlsym(library->handle, "slt_cuda_ops") : NULL;
     if (symbol == NULL)
         return slt_error_set(err, SLT_ERR_DEVICE, "cannot use device 'cuda': %s", library->reason);

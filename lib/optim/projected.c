@@ -6,10 +6,10 @@
 #include "optim/projected.h"
 
 struct slt_projected_part {
-    int slots, first; // projected slots of the part (0: it is not projected), the first of them
-    bool whole;       // in this update, since a projector is due
-    bool first_time;  // in this micro-batch, since there is no projector yet
-    enum slt_dtype dtype;      // of its projected gradients
+    int slots, first;     // projected slots of the part (0: it is not projected), the first of them
+    bool whole;           // in this update, since a projector is due
+    bool first_time;      // in this micro-batch, the first one of its group in the first update
+    enum slt_dtype dtype; // of its projected gradients
     struct slt_tensor at, low; // the whole gradient; the projected ones of its slots together
 };
 
@@ -178,7 +178,6 @@ void slt_projected_begin(struct slt_projected *p, int64_t update, struct slt_ten
         struct slt_projected_part *part = &p->part[i];
         if (part->slots == 0)
             continue;
-        part->first_time = update == 0;
         part->whole = update > 0 && is_due(p, part, update);
         if (p->area != UINT64_MAX)
             part->at.offset = offset;
@@ -193,6 +192,14 @@ void slt_projected_begin(struct slt_projected *p, int64_t update, struct slt_ten
     }
 }
 
+// Every group begins alike, with the whole gradient that the first one's projectors come from.
+void slt_projected_begin_group(struct slt_projected *p, int64_t group)
+{
+    p->group = group;
+    for (int i = 0; p->optimizer != NULL && i < p->optimizer->model->part_count; i++)
+        p->part[i].first_time = p->update == 0 && p->part[i].slots > 0;
+}
+
 struct slt_loan slt_projected_lend(struct slt_projected *p, int i, struct slt_tensor grad,
                                    double beta)
 {
@@ -200,6 +207,36 @@ struct slt_loan slt_projected_lend(struct slt_projected *p, int i, struct slt_te
     if (part->first_time)
         return (struct slt_loan){.grad = part->at};
     return (struct slt_loan){grad, beta, part->whole ? NULL : &p->low[part->first]};
+}
+
+// A tensor becomes what it is on rank 0.
+static int share_tensor(struct slt_projected *p, struct slt_tensor t, struct slt_error *err)
+{
+    char bytes[1 << 14];
+    const struct slt_model *m = p->optimizer->model;
+    const uint64_t total = (uint64_t)(t.rows * t.cols) * slt_dtype_size(t.dtype);
+    int rc = 0;
+    for (uint64_t at = 0; rc == 0 && p->ranks != NULL && at < total; at += sizeof bytes) {
+        const uint64_t n = total - at < sizeof bytes ? total - at : sizeof bytes;
+        m->ops->read(m->ctx, bytes, t.buffer, t.offset + at, n);
+        rc = slt_ranks_broadcast(p->ranks, bytes, n, 0, err);
+        m->ops->write(m->ctx, t.buffer, t.offset + at, bytes, n);
+    }
+    return rc;
+}
+
+// The slot's first projector: rank 0's, from the first micro-batch of the whole batch, whoever else
+// shares it.
+static int first_projector(struct slt_projected *p, const struct slt_slot *slot,
+                           struct slt_tensor gradient, struct slt_tensor projector,
+                           struct slt_error *err)
+{
+    int rc =
+        slt_ranks_rank(p->ranks) == 0
+            ? p->optimizer->kind->subspace->refresh(p->optimizer, slot, gradient, p->update, err)
+            : 0;
+    rc = slt_ranks_settle(p->ranks, rc, err);
+    return rc == 0 ? share_tensor(p, projector, err) : rc;
 }
 
 // The first projector of a slot, and its gradient seen through it. A gradient that is not finite
@@ -217,16 +254,21 @@ void slt_projected_commit(struct slt_projected *p, int i)
     model->ops->grad_norm(model->ctx, model->scalars, &part->at, 1);
     const bool finite = slt_model_get_scalar(model, SLT_SCALAR_SKIP) == 0;
     slt_model_set_scalars(model, scalar);
+    if (p->group == 0) {
+        p->has_projectors = finite;
+        if (p->failure.code == 0)
+            p->failure.code = slt_ranks_broadcast(p->ranks, &p->has_projectors,
+                                                  sizeof p->has_projectors, 0, &p->failure);
+    }
     for (int k = 0; k < part->slots; k++) {
         const struct slt_slot *slot = slot_of(p, part, k);
         const struct slt_tensor g = slt_slot_view(p->optimizer, slot, part->at);
-        const struct slt_optimizer_subspace *subspace = p->optimizer->kind->subspace;
         const struct slt_projection *in = &p->low[part->first + k];
         const float bad = NAN;
-        if (finite && p->failure.code == 0)
-            subspace->refresh(p->optimizer, slot, g, p->update, &p->failure);
-        if (finite)
-            subspace->project(p->optimizer, in, g);
+        if (p->group == 0 && p->has_projectors && p->failure.code == 0)
+            p->failure.code = first_projector(p, slot, g, in->p, &p->failure);
+        if (p->has_projectors && finite)
+            p->optimizer->kind->subspace->project(p->optimizer, in, g);
         else
             slt_tensor_write(model, in->low, 0, &bad, 1);
     }

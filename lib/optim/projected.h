@@ -5,15 +5,18 @@
 #define SLT_OPTIM_PROJECTED_H
 
 #include "optim/optimizer.h"
+#include "ranks/ranks.h"
 
 struct slt_projected {
     struct slt_optimizer *optimizer; // NULL: nothing is projected
+    struct slt_ranks *ranks;         // that have the same projectors, NULL: one
     enum slt_dtype dtype;            // of projected gradients whose rows are multiples of 8
     struct slt_projected_part *part; // (parts)
     struct slt_projection *low;      // (slots)
     int64_t *due;                    // (slots): slt_optimizer_subspace.due_at
     uint64_t area;                   // of whole gradients, in the gradients region
-    int64_t update;
+    int64_t update, group;
+    bool has_projectors;      // of the part that was committed last in the first update
     struct slt_error failure; // of working out a projector, code 0 if none
 };
 
@@ -35,6 +38,8 @@ void slt_projected_layout(struct slt_projected *projected, struct slt_model *mod
                           const struct slt_tensor *whole);
 // Says where the gradients of this update accumulate, in grad (parts) and in the optimizer's slots.
 void slt_projected_begin(struct slt_projected *projected, int64_t update, struct slt_tensor *grad);
+// The micro-batches of a group come next.
+void slt_projected_begin_group(struct slt_projected *projected, int64_t group);
 // The loan of a part that slt_projected_has.
 struct slt_loan slt_projected_lend(struct slt_projected *projected, int part,
                                    struct slt_tensor grad, double beta);

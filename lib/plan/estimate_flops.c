@@ -26,7 +26,7 @@ int slt_estimate_run(struct slt_plan *plan, struct slt_flops *flops, struct slt_
                      const struct slt_train_options *options, struct slt_error *err)
 {
     struct slt_trainer *t;
-    int rc = slt_trainer_prepare(&t, device, config, options, SLT_F32, err);
+    int rc = slt_trainer_prepare(&t, device, config, options, NULL, SLT_F32, err);
     if (rc != 0)
         return rc;
     *plan = t->plan;

@@ -68,7 +68,7 @@ static bool merges(const struct slt_train_options *o)
 
 static const char sequences[] = "Sequences", rate[] = "Learning rate", optimizer[] = "Optimizer",
                   galore[] = "GaLore", relora[] = "ReLoRA", way[] = "Memory and arithmetic",
-                  numbers[] = "Random numbers";
+                  several[] = "Several processes", numbers[] = "Random numbers";
 
 // In the order of trainer.json.
 static const struct slt_train_option table[] = {
@@ -144,6 +144,11 @@ static const struct slt_train_option table[] = {
      "how weights and moments are stored", true, ALL},
     {"recompute", 0, NULL, CHOICE(recompute, SLT_RECOMPUTES), way, NULL,
      "work activations out again in the backward pass", true, ALL},
+    {"ranks", 0, NULL, WHOLE(ranks, 1, 1 << 16, 0), several, "as the launcher started",
+     "processes that share the batch", true, ALL},
+    {"reduce-groups", 0, "reduce_groups", WHOLE(reduce_groups, 1, 1 << 16, 0), several,
+     "the ranks at the start", "parts of the batch whose gradients are added in a fixed tree", true,
+     ALL},
     {"seed", 's', "seed", WHOLE(seed, 0, 9.2e18, 1), numbers, NULL,
      "of the data's order, of rounding, projectors and restarts", false, ALL},
 };

@@ -1,17 +1,30 @@
 // A whole run: resume or start, steps with validation and states, the final checkpoint.
 #include <limits.h>
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
 
 #include "model/evaluate.h"
+#include "ranks/ranks.h"
 #include "train/run_states.h"
+
+// Where a run begins: rank 0 finds it out.
+struct beginning {
+    bool finished;                // by an earlier process: there is nothing to do
+    bool extends;                 // the state is of a shorter run
+    char state[PATH_MAX];         // that it goes on from; "": none
+    struct slt_progress progress; // of it
+};
 
 struct run {
     const struct slt_train_run *how;
     struct slt_trainer *trainer;
     struct slt_run_states states;
     struct slt_attachments attachments;
-    double start;  // of this process's training
-    bool finished; // by an earlier process
+    double start; // of this process's training
+    bool saves;   // states
+    struct beginning beginning;
 };
 
 // ---- Start ----
@@ -54,10 +67,10 @@ static int load_input(struct run *r, struct slt_device *device,
     const struct slt_config *config = slt_checkpoint_config(reader);
     int more, rc;
     if ((rc = slt_tokens_match(tokens, reader, err)) != 0 ||
-        (rc = slt_trainer_prepare(&r->trainer, device, config, options, SLT_F32, err)) != 0 ||
+        (rc = slt_trainer_prepare(&r->trainer, device, config, options, NULL, SLT_F32, err)) != 0 ||
         (r->how->on_plan != NULL &&
          (rc = r->how->on_plan(r->how->user, config, &r->trainer->plan, err)) != 0) ||
-        (rc = slt_trainer_allocate(r->trainer, tokens, err)) != 0 ||
+        (rc = slt_trainer_allocate(r->trainer, tokens, r->how->ranks, err)) != 0 ||
         (rc = slt_model_load(r->trainer->model, reader, &more, err)) != 0 ||
         (rc = slt_checkpoint_verify(reader, err)) != 0 ||
         (rc = slt_trainer_identify(r->trainer, reader, err)) != 0 ||
@@ -93,6 +106,11 @@ static int load_state(struct run *r, const char *path, struct slt_error *err)
 static int check_resume(const struct slt_train_run *how, const struct slt_tokens *tokens,
                         struct slt_error *err)
 {
+    if (slt_ranks_size(how->ranks) > 1 && !slt_tokens_is_mapped(tokens))
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "several ranks cannot share '%s': it is a stream, of which none can "
+                             "take its part",
+                             slt_tokens_name(tokens));
     if (!how->resume && how->extend == NULL)
         return 0;
     if (how->resume && how->checkpoint == NULL)
@@ -104,36 +122,114 @@ static int check_resume(const struct slt_train_run *how, const struct slt_tokens
     return 0;
 }
 
+// All ranks must have the same run before them.
+static int check_identity(const struct run *r, struct slt_error *err)
+{
+    char first[SLT_SHA256_HEX];
+    memcpy(first, r->trainer->identity, sizeof first);
+    int rc = slt_ranks_broadcast(r->how->ranks, first, sizeof first, 0, err);
+    if (rc == 0 && memcmp(first, r->trainer->identity, sizeof first) != 0)
+        rc = slt_error_set(err, SLT_ERR_MISMATCH,
+                           "its model, data or options are not those of rank 0");
+    return slt_ranks_settle(r->how->ranks, rc, err);
+}
+
+// What lies under the prefix decides where the run begins.
+static int find_beginning(struct run *r, struct slt_error *err)
+{
+    struct beginning *b = &r->beginning;
+    int rc =
+        r->how->resume ? slt_run_states_is_finished(&r->states, r->trainer, &b->finished, err) : 0;
+    if (rc != 0 || b->finished || (rc = slt_run_states_find(&r->states, r->trainer, err)) != 0 ||
+        (r->how->resume &&
+         (rc = slt_run_states_newest(&r->states, b->state, sizeof b->state, err)) != 0))
+        return rc;
+    b->extends = r->trainer->extends = b->state[0] == '\0' && r->how->extend != NULL;
+    if (b->extends &&
+        (size_t)snprintf(b->state, sizeof b->state, "%s", r->how->extend) >= sizeof b->state)
+        return slt_error_set(err, SLT_ERR_RANGE, "the name '%s' is too long", r->how->extend);
+    return b->state[0] != '\0' ? slt_run_peek(&b->progress, r->how, r->trainer, b->state, err) : 0;
+}
+
+// Another trainer of the same run, which rounds its sums as the run did that it goes on from.
+static int keep_to(struct run *r, struct slt_device *device, struct slt_tokens *tokens,
+                   const struct slt_train_options *options, struct slt_error *err)
+{
+    struct slt_trainer *old = r->trainer;
+    const struct slt_progress *was = &r->beginning.progress;
+    const struct slt_config config = old->model->config;
+    if (old->progress.groups == was->groups && old->progress.micro_batch == was->micro_batch)
+        return 0;
+    char start[SLT_SHA256_HEX], identity[SLT_SHA256_HEX];
+    memcpy(start, old->start, sizeof start);
+    memcpy(identity, old->identity, sizeof identity);
+    slt_trainer_free(old);
+    r->trainer = NULL;
+    int rc = slt_trainer_prepare(&r->trainer, device, &config, options, was, SLT_F32, err);
+    if (rc != 0 || (rc = slt_trainer_allocate(r->trainer, tokens, r->how->ranks, err)) != 0)
+        return rc;
+    memcpy(r->trainer->start, start, sizeof start);
+    memcpy(r->trainer->identity, identity, sizeof identity);
+    r->trainer->eager = r->how->eager;
+    return 0;
+}
+
+// Says so where ranks cannot add gradients as the run did so far, or as fewer would.
+static void say_groups(const struct run *r)
+{
+    char sentence[200];
+    const int64_t size = slt_ranks_size(r->how->ranks), was = r->trainer->progress.groups;
+    const int64_t each = r->trainer->groups;
+    if (r->how->on_warning == NULL || slt_ranks_rank(r->how->ranks) != 0 ||
+        (was == each * size && (size == 1 || (each & (each - 1)) == 0)))
+        return;
+    snprintf(sentence, sizeof sentence,
+             "%lld groups of sequences cannot be added on %lld rank%s in the order of one rank: "
+             "numbers will differ in rounding",
+             (long long)was, (long long)size, size == 1 ? "" : "s");
+    r->how->on_warning(r->how->user, sentence);
+}
+
+static int begin(struct run *r, struct slt_device *device, struct slt_tokens *tokens,
+                 const struct slt_train_options *options, struct slt_error *err)
+{
+    struct slt_ranks *ranks = r->how->ranks;
+    struct beginning *b = &r->beginning;
+    int rc = check_identity(r, err);
+    if (rc != 0)
+        return rc;
+    rc = slt_ranks_settle(ranks, slt_ranks_rank(ranks) == 0 ? find_beginning(r, err) : 0, err);
+    if (rc != 0 || (rc = slt_ranks_broadcast(ranks, b, sizeof *b, 0, err)) != 0 || b->finished)
+        return rc;
+    if (b->state[0] == '\0') {
+        slt_optimizer_start(&r->trainer->optimizer);
+    } else {
+        rc = slt_ranks_settle(ranks, keep_to(r, device, tokens, options, err), err);
+        if (rc != 0)
+            return rc;
+        r->trainer->extends = b->extends;
+        if ((rc = slt_ranks_settle(ranks, load_state(r, b->state, err), err)) != 0)
+            return rc;
+    }
+    say_groups(r);
+    return 0;
+}
+
 static int start(struct run *r, struct slt_device *device, struct slt_checkpoint_reader *reader,
                  struct slt_tokens *tokens, const struct slt_train_options *options,
                  struct slt_error *err)
 {
-    char path[PATH_MAX] = "";
     int rc = check_resume(r->how, tokens, err);
-    if (rc != 0 || (rc = slt_run_states_open(&r->states, r->how, reader, err)) != 0 ||
-        (rc = load_input(r, device, reader, tokens, options, err)) != 0)
+    if (rc == 0 && (rc = slt_run_states_open(&r->states, r->how, reader, err)) == 0)
+        rc = load_input(r, device, reader, tokens, options, err);
+    if ((rc = slt_ranks_settle(r->how->ranks, rc, err)) != 0 ||
+        (rc = begin(r, device, tokens, options, err)) != 0 || r->beginning.finished)
         return rc;
-    if (r->how->resume) {
-        rc = slt_run_states_is_finished(&r->states, r->trainer, &r->finished, err);
-        if (rc != 0 || r->finished)
-            return rc;
-    }
-    if ((rc = slt_run_states_find(&r->states, r->trainer, err)) != 0 ||
-        (r->how->resume && (rc = slt_run_states_newest(&r->states, path, sizeof path, err)) != 0))
-        return rc;
-    r->trainer->extends = path[0] == '\0' && r->how->extend != NULL;
-    if (r->trainer->extends)
-        rc = load_state(r, r->how->extend, err);
-    else if (path[0] != '\0')
-        rc = load_state(r, path, err);
-    else
-        slt_optimizer_start(&r->trainer->optimizer);
-    if (rc == 0 && r->how->on_start != NULL)
+    if (r->how->on_start != NULL)
         r->how->on_start(r->how->user, r->trainer->progress.step,
                          r->trainer->progress.validation_is_due);
-    if (rc == 0)
-        report_routes(r);
-    return rc;
+    report_routes(r);
+    return 0;
 }
 
 // ---- On the way ----
@@ -156,6 +252,9 @@ static int step(struct run *r, slt_stop_flag *stop, struct slt_error *err)
 {
     struct slt_trainer *t = r->trainer;
     struct slt_train_record record;
+    char doing[64];
+    snprintf(doing, sizeof doing, "step %lld", (long long)t->progress.step + 1);
+    slt_ranks_doing(r->how->ranks, doing);
     int rc = slt_trainer_step(t, &record, stop, err);
     if (rc != 0)
         return rc;
@@ -166,39 +265,123 @@ static int step(struct run *r, slt_stop_flag *stop, struct slt_error *err)
     return check_skips(r, err);
 }
 
-static int advance(struct run *r, struct slt_error *err)
+static int validate(struct run *r, struct slt_error *err)
+{
+    char doing[64];
+    snprintf(doing, sizeof doing, "the validation after step %lld",
+             (long long)r->trainer->progress.step);
+    slt_ranks_doing(r->how->ranks, doing);
+    return slt_run_states_validate(&r->states, r->trainer, r->how->stop, err);
+}
+
+// What a rank wants at a step's end: bits of a number for each, far enough apart to be added.
+enum want { STOP, TIME_IS_UP, WRITE };
+
+#define WANT(want)       ((uint64_t)1 << 20 * (want))
+#define WANTS(sum, want) (((sum) >> 20 * (want) & ((1 << 20) - 1)) != 0)
+
+static bool is_stopped(const struct slt_train_run *how)
+{
+    return slt_error_stopped(how->stop, NULL) != 0 ||
+           (how->stop_file != NULL && access(how->stop_file, F_OK) == 0);
+}
+
+// What all ranks do next, after this one's rc: one that fails ends all, one that is stopped stops
+// all. The clock and the states are those of rank 0.
+static int agree(struct run *r, int rc, bool stepped, uint64_t *wants, struct slt_error *err)
 {
     const struct slt_train_run *how = r->how;
+    const bool is_first = slt_ranks_rank(how->ranks) == 0;
+    *wants = is_stopped(how) ? WANT(STOP) : 0;
+    // A run that is started again and again gets on by a step each time.
+    if (is_first && stepped && how->max_seconds > 0 &&
+        slt_clock_now() - r->start >= how->max_seconds)
+        *wants |= WANT(TIME_IS_UP);
+    if (rc == 0 && stepped && is_first && slt_run_states_is_due(&r->states, r->trainer))
+        *wants |= WANT(WRITE);
+    return slt_ranks_settle_sum(how->ranks, rc, wants, err);
+}
+
+static int advance(struct run *r, struct slt_error *err)
+{
     struct slt_trainer *t = r->trainer;
+    bool stepped = false;
     // One that an earlier process was stopped in.
-    int rc = slt_run_states_validate(&r->states, t, how->stop, err);
-    while (rc == 0 && t->progress.step < t->options.steps) {
-        if (how->max_seconds > 0 && slt_clock_now() - r->start >= how->max_seconds)
+    int rc = validate(r, err);
+    for (;; stepped = true) {
+        uint64_t wants;
+        rc = agree(r, rc, stepped, &wants, err);
+        if (rc == 0 && WANTS(wants, WRITE) && slt_ranks_rank(r->how->ranks) == 0)
+            slt_run_states_write_due(&r->states, t, &r->attachments);
+        if (rc != 0 || t->progress.step == t->options.steps)
+            return rc;
+        if (WANTS(wants, STOP))
+            return slt_error_set(err, SLT_ERR_STOPPED, "stopped at step %lld",
+                                 (long long)t->progress.step);
+        if (WANTS(wants, TIME_IS_UP))
             return slt_error_set(err, SLT_ERR_STOPPED, "the time is up at step %lld",
                                  (long long)t->progress.step);
-        if ((rc = step(r, how->stop, err)) == 0 &&
-            (rc = slt_run_states_validate(&r->states, t, how->stop, err)) == 0)
-            slt_run_states_write_if_due(&r->states, t, &r->attachments);
+        if ((rc = step(r, r->how->stop, err)) == 0)
+            rc = validate(r, err);
     }
-    return rc;
+}
+
+// Whether the name of the state of this step is free.
+static bool has_room(const struct run *r, struct slt_error *err)
+{
+    char room = slt_run_states_has_room(&r->states, r->trainer->progress.step);
+    return slt_ranks_broadcast(r->how->ranks, &room, 1, 0, err) == 0 && room != 0;
 }
 
 // The state of a run that ends before its result is there: at the next step whose name is free, as
-// the last one's is. A run whose numbers are not finite keeps its older states.
+// the last one's is. A run whose numbers are not finite keeps its older states, and so does one that
+// has lost a rank.
 static void save_unfinished(struct run *r, int *rc, struct slt_error *err)
 {
     struct slt_error late = {0};
     int saved = 0;
-    if (r->how->checkpoint == NULL || r->trainer->is_stepping || *rc == SLT_ERR_NUMERIC)
+    if (!r->saves || r->trainer->is_stepping || *rc == SLT_ERR_NUMERIC || *rc == SLT_ERR_RANKS)
         return;
-    while (saved == 0 && !slt_run_states_has_room(&r->states, r->trainer->progress.step))
-        saved = step(r, NULL, &late);
-    if (saved == 0)
+    while (saved == 0 && !has_room(r, &late))
+        if ((saved = late.code) == 0)
+            saved = step(r, NULL, &late);
+    if (saved == 0 && slt_ranks_rank(r->how->ranks) == 0)
         saved = slt_run_states_write(&r->states, r->trainer, &r->attachments, &late);
+    saved = slt_ranks_settle(r->how->ranks, saved, &late);
     if (saved != 0 && *rc == SLT_ERR_STOPPED)
         *rc = slt_error_copy(err, &late);
     else if (saved != 0 && r->how->on_warning != NULL)
         r->how->on_warning(r->how->user, late.message);
+}
+
+// The result goes out by rank 0.
+static int publish(struct run *r, struct slt_output **out, struct slt_error *err)
+{
+    int rc = 0;
+    slt_ranks_doing(r->how->ranks, "the writing of the result");
+    if (slt_ranks_rank(r->how->ranks) == 0 &&
+        (rc = slt_trainer_save(r->trainer, *out, &r->attachments, r->how->keep_state, err)) == 0) {
+        rc = slt_output_publish(*out, err);
+        *out = NULL;
+    }
+    return slt_ranks_settle(r->how->ranks, rc, err);
+}
+
+// How a rank other than 0 goes about it: it neither writes nor speaks, but for warnings.
+static struct slt_train_run silent(const struct slt_train_run *how)
+{
+    return (struct slt_train_run){.tool = how->tool,
+                                  .valid = how->valid,
+                                  .valid_every = how->valid_every,
+                                  .valid_limit = how->valid_limit,
+                                  .keep_state = how->keep_state,
+                                  .eager = how->eager,
+                                  .nonfinite_limit = how->nonfinite_limit,
+                                  .stop = how->stop,
+                                  .ranks = how->ranks,
+                                  .user = how->user,
+                                  .on_plan = how->on_plan,
+                                  .on_warning = how->on_warning};
 }
 
 int slt_train(struct slt_output *out, struct slt_device *device,
@@ -206,22 +389,22 @@ int slt_train(struct slt_output *out, struct slt_device *device,
               const struct slt_train_options *options, const struct slt_train_run *how,
               struct slt_error *err)
 {
-    struct run r = {.how = how, .states.lock = -1};
+    const struct slt_train_run quiet = silent(how);
+    struct run r = {.how = slt_ranks_rank(how->ranks) == 0 ? how : &quiet,
+                    .states.lock.file = -1,
+                    .saves = how->checkpoint != NULL};
     int rc = start(&r, device, reader, tokens, options, err);
-    if (rc != 0 || r.finished)
+    if (rc != 0 || r.beginning.finished)
         goto out;
     r.start = r.states.last_written = slt_clock_now();
-    if ((rc = advance(&r, err)) == 0 &&
-        (rc = slt_trainer_save(r.trainer, out, &r.attachments, how->keep_state, err)) == 0) {
-        rc = slt_output_publish(out, err);
-        out = NULL;
-    }
+    if ((rc = advance(&r, err)) == 0)
+        rc = publish(&r, &out, err);
     if (rc != 0)
         save_unfinished(&r, &rc, err);
 out:
     slt_output_abandon(out);
-    if (rc == 0 && r.finished && how->on_finished != NULL)
-        how->on_finished(how->user);
+    if (rc == 0 && r.beginning.finished && r.how->on_finished != NULL)
+        r.how->on_finished(how->user);
     slt_run_states_close(&r.states);
     slt_attachments_free(&r.attachments);
     slt_trainer_free(r.trainer);

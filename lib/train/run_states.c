@@ -2,21 +2,17 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include "core/json.h"
 #include "model/evaluate.h"
 #include "train/run_states.h"
-
-#define LOCK_SUFFIX ".slt-lock"
 
 enum found_kind {
     OWN,     // a state of this run, of the step in its name
@@ -49,6 +45,23 @@ int slt_run_open_checkpoint(struct slt_checkpoint_reader **reader, const struct 
     struct slt_input *in;
     int rc = slt_input_open(&in, path, how->stop, err);
     return rc == 0 ? slt_checkpoint_open(reader, in, err) : rc;
+}
+
+int slt_run_peek(struct slt_progress *progress, const struct slt_train_run *how,
+                 const struct slt_trainer *trainer, const char *path, struct slt_error *err)
+{
+    struct slt_checkpoint_reader *reader = NULL;
+    enum slt_section section = SLT_SECTION_MODEL;
+    const struct slt_tensor_info *info;
+    int more = 1;
+    int rc = slt_run_open_checkpoint(&reader, how, path, err);
+    while (rc == 0 && more == 1 && section == SLT_SECTION_MODEL)
+        if ((more = slt_checkpoint_next(reader, &section, &info, err)) < 0)
+            rc = more;
+    if (rc == 0)
+        rc = slt_trainer_peek(trainer, reader, progress, err);
+    slt_checkpoint_close(reader);
+    return rc;
 }
 
 // ---- Names ----
@@ -116,76 +129,6 @@ static bool is_state_name(const char *result, const char *prefix)
            a.st_ino == b.st_ino && a.st_dev == b.st_dev;
 }
 
-// ---- The lock ----
-
-// Whether path is still the file that is open: another process removes its lock before it lets go.
-static bool is_same_file(int file, const char *path)
-{
-    struct stat open, there;
-    return fstat(file, &open) == 0 && lstat(path, &there) == 0 && open.st_ino == there.st_ino &&
-           open.st_dev == there.st_dev;
-}
-
-// The process in a lock that is open, as it wrote its number; 0 while it is empty, -1 if the file
-// is no lock.
-static long owner_of(int file)
-{
-    char text[32], *end;
-    const ssize_t n = pread(file, text, sizeof text - 1, 0);
-    if (n == 0)
-        return 0;
-    text[n > 0 ? n : 0] = '\0';
-    const long owner = strtol(text, &end, 10);
-    return owner > 0 && strcmp(end, "\n") == 0 ? owner : -1;
-}
-
-static int open_lock(struct slt_run_states *s, struct slt_error *err)
-{
-    struct stat st;
-    s->lock = open(s->lock_path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0666);
-    if (s->lock < 0)
-        return slt_error_errno(err, "states '%s-<step>.slt' cannot be written: cannot open '%s'",
-                               s->how->checkpoint, s->lock_path);
-    if (fstat(s->lock, &st) != 0 || !S_ISREG(st.st_mode) || owner_of(s->lock) < 0)
-        return slt_error_set(err, SLT_ERR_IO,
-                             "'%s' is no lock of a run, and stands where this run's belongs; give "
-                             "another --checkpoint prefix",
-                             s->lock_path);
-    return 0;
-}
-
-static int lock_prefix(struct slt_run_states *s, struct slt_error *err)
-{
-    const size_t size = strlen(s->how->checkpoint) + sizeof LOCK_SUFFIX;
-    char sentence[PATH_MAX + 100];
-    s->lock_path = malloc(size);
-    if (s->lock_path == NULL)
-        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the name of a lock");
-    snprintf(s->lock_path, size, "%s" LOCK_SUFFIX, s->how->checkpoint);
-    do {
-        if (s->lock >= 0)
-            close(s->lock);
-        int rc = open_lock(s, err);
-        if (rc != 0)
-            return rc;
-        s->is_locked = flock(s->lock, LOCK_EX | LOCK_NB) == 0;
-        if (s->is_locked)
-            continue;
-        if (errno == EWOULDBLOCK)
-            return slt_error_set(err, SLT_ERR_IO,
-                                 "another run (process %ld) has the prefix '%s': this one would "
-                                 "write the same states",
-                                 owner_of(s->lock), s->how->checkpoint);
-        snprintf(sentence, sizeof sentence, "cannot lock '%s': %s; going on without", s->lock_path,
-                 strerror(errno));
-        warn(s, sentence);
-    } while (!is_same_file(s->lock, s->lock_path));
-    // Only for people: who has it is what the kernel says.
-    if (ftruncate(s->lock, 0) == 0)
-        dprintf(s->lock, "%ld\n", (long)getpid());
-    return 0;
-}
-
 // ---- Validation ----
 
 static int open_valid(struct slt_run_states *s, struct slt_error *err)
@@ -227,7 +170,7 @@ int slt_run_states_validate(struct slt_run_states *s, struct slt_trainer *t, slt
         s->valid = NULL;
         rc = open_valid(s, err);
     }
-    if (rc == 0) {
+    if ((rc = slt_ranks_settle(s->how->ranks, rc, err)) == 0) {
         s->valid_is_used = !slt_tokens_is_mapped(s->valid);
         rc = slt_trainer_validate(t, &validation, s->valid, s->how->valid_limit, stop, err);
     }
@@ -238,17 +181,26 @@ int slt_run_states_validate(struct slt_run_states *s, struct slt_trainer *t, slt
                                          : 0;
 }
 
+static int take_lock(struct slt_run_states *s, struct slt_error *err)
+{
+    char sentence[PATH_MAX + 100];
+    int rc = slt_run_lock_take(&s->lock, s->how->checkpoint, sentence, sizeof sentence, err);
+    if (sentence[0] != '\0')
+        warn(s, sentence);
+    return rc;
+}
+
 int slt_run_states_open(struct slt_run_states *s, const struct slt_train_run *how,
                         const struct slt_checkpoint_reader *reader, struct slt_error *err)
 {
     int rc = 0;
-    *s = (struct slt_run_states){.how = how, .lock = -1};
+    *s = (struct slt_run_states){.how = how, .lock.file = -1};
     if (how->checkpoint != NULL && how->result != NULL &&
         is_state_name(how->result, how->checkpoint))
         return slt_error_set(err, SLT_ERR_RANGE,
                              "the result '%s' has the name of a state under the prefix '%s'",
                              how->result, how->checkpoint);
-    if ((how->checkpoint != NULL && (rc = lock_prefix(s, err)) != 0) ||
+    if ((how->checkpoint != NULL && (rc = take_lock(s, err)) != 0) ||
         (how->valid != NULL &&
          ((rc = open_valid(s, err)) != 0 || (rc = slt_tokens_match(s->valid, reader, err)) != 0 ||
           (rc = check_valid(s, err)) != 0)))
@@ -262,13 +214,7 @@ void slt_run_states_close(struct slt_run_states *s)
     s->valid = NULL;
     free(s->found);
     s->found = NULL;
-    if (s->is_locked && is_same_file(s->lock, s->lock_path))
-        unlink(s->lock_path);
-    if (s->lock >= 0)
-        close(s->lock);
-    s->lock = -1;
-    free(s->lock_path);
-    s->lock_path = NULL;
+    slt_run_lock_release(&s->lock);
 }
 
 // ---- What is there ----
@@ -329,23 +275,14 @@ static int classify(enum found_kind *kind, const char *path, int64_t step,
                     const struct slt_run_states *s, const struct slt_trainer *t,
                     struct slt_error *why, struct slt_error *err)
 {
-    struct slt_checkpoint_reader *reader = NULL;
-    enum slt_section section = SLT_SECTION_MODEL;
-    const struct slt_tensor_info *info;
     struct slt_progress progress;
     struct stat st;
-    int more = 1;
     *kind = FOREIGN;
     if (stat(path, &st) != 0 || !S_ISREG(st.st_mode)) {
         slt_error_set(why, SLT_ERR_FORMAT, "'%s' is no file", path);
         return 0;
     }
-    int rc = slt_run_open_checkpoint(&reader, s->how, path, why);
-    while (rc == 0 && more == 1 && section == SLT_SECTION_MODEL)
-        if ((more = slt_checkpoint_next(reader, &section, &info, why)) < 0)
-            rc = more;
-    if (rc == 0)
-        rc = slt_trainer_peek(t, reader, &progress, why);
+    int rc = slt_run_peek(&progress, s->how, t, path, why);
     if (rc == 0 && progress.step != step)
         rc = slt_error_set(why, SLT_ERR_FORMAT, "'%s' is the state of step %lld", path,
                            (long long)progress.step);
@@ -353,7 +290,6 @@ static int classify(enum found_kind *kind, const char *path, int64_t step,
         *kind = lstat(path, &st) == 0 && S_ISLNK(st.st_mode) ? LINKED : OWN;
     else if (rc == SLT_ERR_MISMATCH)
         *kind = OTHER;
-    slt_checkpoint_close(reader);
     return is_ours(rc) ? slt_error_copy(err, why) : 0;
 }
 
@@ -569,21 +505,26 @@ int slt_run_states_write(struct slt_run_states *s, struct slt_trainer *t,
     return 0;
 }
 
-void slt_run_states_write_if_due(struct slt_run_states *s, struct slt_trainer *t,
-                                 const struct slt_attachments *attachments)
+bool slt_run_states_is_due(struct slt_run_states *s, const struct slt_trainer *t)
 {
     const struct slt_train_run *how = s->how;
     const int64_t step = t->progress.step;
-    struct slt_error err;
-    char sentence[sizeof err.message + 80];
     if (how->checkpoint == NULL || step == t->options.steps)
-        return;
+        return false;
     s->is_due |= step == branch_step(t) ||
                  (how->checkpoint_every > 0 && step % how->checkpoint_every == 0) ||
                  (how->checkpoint_every_seconds > 0 &&
                   slt_clock_now() - s->last_written >= how->checkpoint_every_seconds);
-    if (!s->is_due || !slt_run_states_has_room(s, step) ||
-        slt_run_states_write(s, t, attachments, &err) == 0)
+    return s->is_due && slt_run_states_has_room(s, step);
+}
+
+void slt_run_states_write_due(struct slt_run_states *s, struct slt_trainer *t,
+                              const struct slt_attachments *attachments)
+{
+    const int64_t step = t->progress.step;
+    struct slt_error err;
+    char sentence[sizeof err.message + 80];
+    if (slt_run_states_write(s, t, attachments, &err) == 0)
         return;
     snprintf(sentence, sizeof sentence, "the state of step %lld is not written: %s; going on",
              (long long)step, err.message);

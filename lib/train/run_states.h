@@ -6,15 +6,14 @@
 #ifndef SLT_TRAIN_RUN_STATES_H
 #define SLT_TRAIN_RUN_STATES_H
 
+#include "train/run_lock.h"
 #include "train/trainer.h"
 
 struct slt_found_state;
 
 struct slt_run_states {
     const struct slt_train_run *how;
-    char *lock_path;               // NULL: nothing is locked
-    int lock;                      // a file descriptor, or -1
-    bool is_locked;                // by this process
+    struct slt_run_lock lock;
     struct slt_found_state *found; // (count): newest first
     size_t count;
     struct slt_tokens *valid; // the validation file, if it is open
@@ -26,6 +25,12 @@ struct slt_run_states {
 // Opens the checkpoint at path, which is read until the run is stopped.
 int slt_run_open_checkpoint(struct slt_checkpoint_reader **reader, const struct slt_train_run *how,
                             const char *path, struct slt_error *err) SLT_CHECK_RESULT;
+
+// How far the state at path is, of trainer's run or of the one that it extends: SLT_ERR_MISMATCH if it
+// is of another one.
+int slt_run_peek(struct slt_progress *progress, const struct slt_train_run *how,
+                 const struct slt_trainer *trainer, const char *path, struct slt_error *err)
+    SLT_CHECK_RESULT;
 
 // Locks the prefix until close, SLT_ERR_IO if another process has it, and opens the validation
 // file, which must fit the model of reader. Both fail where a run could not be saved or validated later.
@@ -54,9 +59,11 @@ bool slt_run_states_has_room(const struct slt_run_states *states, int64_t step);
 int slt_run_states_write(struct slt_run_states *states, struct slt_trainer *trainer,
                          const struct slt_attachments *attachments, struct slt_error *err)
     SLT_CHECK_RESULT;
-// The same if one is due after the step just done. A failure is a warning: the next one may do.
-void slt_run_states_write_if_due(struct slt_run_states *states, struct slt_trainer *trainer,
-                                 const struct slt_attachments *attachments);
+// Whether a state is due after the step just done, and may be written.
+bool slt_run_states_is_due(struct slt_run_states *states, const struct slt_trainer *trainer);
+// Writes the state that is due. A failure is a warning: the next one may do.
+void slt_run_states_write_due(struct slt_run_states *states, struct slt_trainer *trainer,
+                              const struct slt_attachments *attachments);
 
 // Whether a validation follows the step just done.
 bool slt_run_states_validates_at(const struct slt_run_states *states, int64_t step, int64_t steps);

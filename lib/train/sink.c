@@ -20,15 +20,21 @@ static void commit(struct slt_sink *sink, int first, int count)
     for (int i = first; i < first + count; i++)
         if (slt_projected_has(&g->projected, i))
             slt_projected_commit(&g->projected, i);
-    if (g->on_commit != NULL)
+    for (int i = first; g->ends_group && i < first + count; i++)
+        if (g->grad[i].buffer != NULL)
+            slt_reduction_add(&g->reduction, g->memory, g->grad[i], g->group);
+    if (g->on_commit != NULL) {
+        slt_reduction_finish(&g->reduction);
         g->on_commit(g->user, first, count);
+    }
 }
 
 int slt_grads_init(struct slt_grads *g, const struct slt_model *model, bool shared,
                    enum slt_dtype matrices, struct slt_optimizer *optimizer, struct slt_error *err)
 {
     const size_t parts = (size_t)model->part_count;
-    *g = (struct slt_grads){.sink = {lend, commit}, .shared = shared, .matrices = matrices};
+    *g = (struct slt_grads){
+        .sink = {lend, commit}, .memory = &model->memory, .shared = shared, .matrices = matrices};
     g->grad = calloc(parts, sizeof *g->grad);
     g->begun = calloc(parts, sizeof *g->begun);
     int rc = g->grad != NULL && g->begun != NULL
@@ -86,7 +92,7 @@ static void layout_shared(struct slt_grads *g, struct slt_model *model)
             g->grad[i].offset += start;
 }
 
-void slt_grads_layout(struct slt_grads *g, struct slt_model *model)
+void slt_grads_layout(struct slt_grads *g, struct slt_model *model, int64_t groups)
 {
     slt_projected_find(&g->projected, model);
     if (g->shared)
@@ -95,16 +101,25 @@ void slt_grads_layout(struct slt_grads *g, struct slt_model *model)
         if (!model->part[i].frozen && !slt_projected_has(&g->projected, i))
             g->grad[i] = own_buffer(g, model, i);
     slt_projected_layout(&g->projected, model, g->shared ? g->grad : NULL);
+    slt_reduction_layout(&g->reduction, groups, &model->memory);
 }
 
 void slt_grads_begin(struct slt_grads *g, int parts, int64_t update)
 {
-    memset(g->begun, 0, (size_t)parts * sizeof *g->begun);
     slt_projected_begin(&g->projected, update, g->grad);
+    slt_grads_begin_group(g, parts, 0);
+}
+
+void slt_grads_begin_group(struct slt_grads *g, int parts, int64_t group)
+{
+    memset(g->begun, 0, (size_t)parts * sizeof *g->begun);
+    g->group = group;
+    slt_projected_begin_group(&g->projected, group);
 }
 
 void slt_grads_free(struct slt_grads *g)
 {
+    slt_reduction_free(&g->reduction);
     slt_projected_free(&g->projected);
     free(g->grad);
     free(g->begun);

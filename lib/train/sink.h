@@ -13,15 +13,20 @@
 
 #include "model/model.h"
 #include "optim/projected.h"
+#include "train/reduce.h"
 
 struct slt_grads {
     struct slt_sink sink; // first member: the model sees only this
     // (parts): where the gradient of this step accumulates; no buffer where a part is frozen
     struct slt_tensor *grad;
-    bool *begun; // (parts): has a contribution of this step
+    const struct slt_memory *memory;
+    bool *begun; // (parts): has a contribution of this group of sequences
     bool shared;
     enum slt_dtype matrices; // the type of the linears' matrices
     struct slt_projected projected;
+    struct slt_reduction reduction;
+    int64_t group;   // of this rank, whose micro-batches come now
+    bool ends_group; // with this micro-batch
     // Called when parts [first, first + count) are complete; NULL: nothing happens.
     void (*on_commit)(void *user, int first, int count);
     void *user;
@@ -34,11 +39,12 @@ int slt_grads_init(struct slt_grads *grads, const struct slt_model *model, bool 
                    enum slt_dtype matrices, struct slt_optimizer *optimizer, struct slt_error *err)
     SLT_CHECK_RESULT;
 // Lays out the buffers in the gradients region (runs in both passes of the model's layout, after
-// the optimizer's). Tied embeddings contribute at both ends of the backward pass and keep a buffer
+// the optimizer's), and with several groups of sequences on this rank their partial sums. Tied embeddings contribute at both ends of the backward pass and keep a buffer
 // of their own.
-void slt_grads_layout(struct slt_grads *grads, struct slt_model *model);
-// Starts a step after update updates: what the buffers hold is forgotten.
+void slt_grads_layout(struct slt_grads *grads, struct slt_model *model, int64_t groups);
+// Starts a step after update updates, then each further group: what the buffers hold is forgotten.
 void slt_grads_begin(struct slt_grads *grads, int parts, int64_t update);
+void slt_grads_begin_group(struct slt_grads *grads, int parts, int64_t group);
 void slt_grads_free(struct slt_grads *grads);
 
 #endif

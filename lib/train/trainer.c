@@ -18,13 +18,18 @@ static bool norm_is_whole(const struct slt_train_options *o)
     return o->clip > 0 && !o->per_layer;
 }
 
+// Whether one micro-batch is all that this rank has of a step.
+static bool is_whole(const struct slt_trainer *t)
+{
+    return t->options.micro_batch == t->share;
+}
+
 // Gradients of the linears' matrices in BF16 are for runs that keep all they can so: in which no
 // second micro-batch adds to them, and a subspace, if the optimizer has one, is all it asks of them.
 static enum slt_dtype dtype_of_matrices(const struct slt_trainer *t, const struct slt_model *model,
                                         bool projects)
 {
-    const struct slt_train_options *o = &t->options;
-    return slt_optimizer_is_half(&t->optimizer) && o->micro_batch == o->batch &&
+    return slt_optimizer_is_half(&t->optimizer) && is_whole(t) &&
                    (projects || t->optimizer.kind->subspace == NULL)
                ? SLT_BF16
                : model->dtype;
@@ -40,12 +45,12 @@ static int layout_extra(struct slt_model *model, void *user, struct slt_error *e
     if (t->grads.grad == NULL &&
         ((rc = slt_optimizer_init(&t->optimizer, &o->optimizer, o->lr, o->precision, o->seed, model,
                                   err)) != 0 ||
-         (rc = slt_grads_init(&t->grads, model, updates_at_commit(o) && o->micro_batch == o->batch,
+         (rc = slt_grads_init(&t->grads, model, updates_at_commit(o) && is_whole(t),
                               dtype_of_matrices(t, model, projects),
                               projects ? &t->optimizer : NULL, err)) != 0))
         return rc;
     slt_optimizer_layout(&t->optimizer);
-    slt_grads_layout(&t->grads, model);
+    slt_grads_layout(&t->grads, model, t->groups);
     return 0;
 }
 
@@ -66,14 +71,40 @@ static struct slt_model_shape shape_of(const struct slt_train_options *o,
         .projected = slt_optimizer_projects(&o->optimizer, config, norm_is_whole(o))};
 }
 
+// The number of groups of the whole batch. Ranks that do not divide them cannot keep to them.
+static int64_t groups_of(const struct slt_train_options *o, const struct slt_progress *started)
+{
+    const int64_t ranks = o->ranks > 0 ? o->ranks : 1;
+    const int64_t groups = o->reduce_groups > 0 ? o->reduce_groups
+                           : started != NULL    ? started->groups
+                                                : ranks;
+    return groups % ranks == 0 ? groups : ranks;
+}
+
+static int check_groups(const struct slt_train_options *o, int64_t groups, struct slt_error *err)
+{
+    if (o->batch % groups == 0)
+        return 0;
+    return slt_error_set(err, SLT_ERR_RANGE, "a batch of %lld cannot be shared evenly by %lld %s",
+                         (long long)o->batch, (long long)groups,
+                         groups == o->ranks ? "ranks" : "groups (--reduce-groups)");
+}
+
 static int prepare(struct slt_trainer **trainer, const struct slt_device *device,
                    const struct slt_config *config, const struct slt_train_options *options,
-                   enum slt_dtype dtype, struct slt_error *err)
+                   int64_t micro_batch, int64_t groups, enum slt_dtype dtype, struct slt_error *err)
 {
     struct slt_trainer *t = calloc(1, sizeof *t);
     if (t == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a trainer");
-    t->options = *options;
+    const int64_t ranks = options->ranks > 0 ? options->ranks : 1;
+    t->given = t->options = *options;
+    t->options.micro_batch = micro_batch;
+    t->share = options->batch / ranks;
+    t->groups = groups / ranks;
+    t->progress.groups = groups;
+    t->progress.micro_batch = micro_batch;
+    options = &t->options;
     const struct slt_model_shape shape = shape_of(options, config);
     int rc = slt_model_prepare(&t->model, device, config, dtype, &shape, layout_extra, t, err);
     if (rc != 0) {
@@ -85,7 +116,7 @@ static int prepare(struct slt_trainer **trainer, const struct slt_device *device
     if (t->model->config.max_position_embeddings < options->seq)
         t->model->config.max_position_embeddings = options->seq;
     t->plan = slt_model_plan(t->model);
-    t->plan.micro_batch = options->micro_batch;
+    t->plan.micro_batch = micro_batch;
     *trainer = t;
     return 0;
 }
@@ -101,41 +132,50 @@ static int64_t divisor(int64_t batch, int64_t m)
 
 // A micro-batch that is left open has at most as many tokens as the device is served by, and takes
 // no more of its memory than what usually is free; that is the same from run to run, as what others
-// leave free is not.
+// leave free is not. None reaches beyond a group.
 int slt_trainer_prepare(struct slt_trainer **trainer, const struct slt_device *device,
                         const struct slt_config *config, const struct slt_train_options *options,
-                        enum slt_dtype dtype, struct slt_error *err)
+                        const struct slt_progress *started, enum slt_dtype dtype,
+                        struct slt_error *err)
 {
-    struct slt_train_options o = *options;
+    const int64_t groups = groups_of(options, started);
     struct slt_trainer *t = NULL;
     int rc = slt_train_check_model(options, config, err);
-    if (rc != 0)
+    if (rc != 0 || (rc = check_groups(options, groups, err)) != 0)
         return rc;
-    if (options->micro_batch > 0)
-        return prepare(trainer, device, config, options, dtype, err);
+    const int64_t most = options->batch / groups;
+    const int64_t wanted = options->micro_batch > 0 ? options->micro_batch
+                           : started != NULL        ? started->micro_batch
+                                                    : 0;
+    if (wanted > 0)
+        return prepare(trainer, device, config, options, divisor(most, wanted), groups, dtype, err);
     const uint64_t memory = slt_device_memory(device) / 10 * 9;
-    o.micro_batch = divisor(o.batch, device->ops->micro_tokens / o.seq);
-    while ((rc = prepare(&t, device, config, &o, dtype, err)) == 0 && o.micro_batch > 1 &&
-           slt_plan_total(&t->plan) > memory) {
+    int64_t micro = divisor(most, device->ops->micro_tokens / options->seq);
+    while ((rc = prepare(&t, device, config, options, micro, groups, dtype, err)) == 0 &&
+           micro > 1 && slt_plan_total(&t->plan) > memory) {
         slt_trainer_free(t);
-        o.micro_batch = divisor(o.batch, o.micro_batch - 1);
+        micro = divisor(most, micro - 1);
     }
     if (rc == 0)
         *trainer = t;
     return rc;
 }
 
-int slt_trainer_allocate(struct slt_trainer *t, struct slt_tokens *tokens, struct slt_error *err)
+int slt_trainer_allocate(struct slt_trainer *t, struct slt_tokens *tokens, struct slt_ranks *ranks,
+                         struct slt_error *err)
 {
     const struct slt_train_options *o = &t->options;
     int rc = slt_sampler_init(&t->sampler, tokens, o->seq, o->packing, true, o->seed, err);
-    if (rc != 0 || (rc = slt_model_allocate(t->model, err)) != 0)
+    if (rc != 0 || (rc = slt_model_allocate(t->model, err)) != 0 ||
+        (rc = slt_reduction_join(&t->grads.reduction, ranks, &t->model->memory, err)) != 0)
         return rc;
     slt_optimizer_bind(&t->optimizer, t->grads.grad);
-    const size_t values = (size_t)(o->batch * o->seq);
+    t->ranks = t->grads.projected.ranks = ranks;
+    const size_t values = (size_t)(t->share * o->seq);
     t->ids = malloc(values * sizeof *t->ids);
     t->targets = malloc(values * sizeof *t->targets);
-    if (t->ids == NULL || t->targets == NULL)
+    t->losses = calloc((size_t)t->groups + (size_t)slt_ranks_size(ranks), sizeof *t->losses);
+    if (t->ids == NULL || t->targets == NULL || t->losses == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a batch of %zu tokens", values);
     return 0;
 }
@@ -145,7 +185,7 @@ int slt_train_plan(struct slt_plan *plan, struct slt_device *device,
                    struct slt_error *err)
 {
     struct slt_trainer *t;
-    int rc = slt_trainer_prepare(&t, device, config, options, SLT_F32, err);
+    int rc = slt_trainer_prepare(&t, device, config, options, NULL, SLT_F32, err);
     if (rc == 0) {
         *plan = t->plan;
         slt_trainer_free(t);
@@ -166,6 +206,7 @@ void slt_trainer_free(struct slt_trainer *t)
     slt_sampler_free(&t->sampler);
     free(t->ids);
     free(t->targets);
+    free(t->losses);
     free(t);
 }
 
@@ -211,14 +252,31 @@ static void update_parts(void *user, int first, int count)
         t->optimizer.kind->step(&t->optimizer, first, count, t->progress.updates, &t->failure);
 }
 
+// The losses of a group are complete; with the last one, those of the step, whose sum every update
+// looks at.
+static void add_losses(struct slt_trainer *t)
+{
+    double *all = t->losses + t->groups;
+    const int64_t group = t->grads.group;
+    if (slt_ranks_size(t->ranks) * t->groups == 1 || t->failure.code != 0)
+        return;
+    t->losses[group] = slt_model_get_scalar(t->model, SLT_SCALAR_LOSS);
+    if (group < t->groups - 1) {
+        slt_model_set_scalar(t->model, SLT_SCALAR_LOSS, 0);
+        return;
+    }
+    const double mine = slt_sum_tree(t->losses, (int)t->groups);
+    t->failure.code = slt_ranks_gather(t->ranks, all, &mine, sizeof mine, &t->failure);
+    slt_model_set_scalar(t->model, SLT_SCALAR_LOSS, slt_sum_tree(all, slt_ranks_size(t->ranks)));
+}
+
 static void micro_step(struct slt_trainer *t)
 {
     slt_model_forward(t->model);
     slt_model_loss(t->model, &t->grads.sink);
-    if (needs_finite_check(t) && !isfinite(slt_model_get_scalar(t->model, SLT_SCALAR_LOSS)))
-        t->gave_up = true;
-    else
-        slt_model_backward(t->model, &t->grads.sink);
+    if (t->grads.ends_group)
+        add_losses(t);
+    slt_model_backward(t->model, &t->grads.sink);
 }
 
 static void update_all(struct slt_trainer *t)
@@ -250,17 +308,32 @@ static void run_recorded(struct slt_trainer *t, enum slt_recording which,
         ops->graph_launch(ctx, r->graph);
 }
 
+// The first failure of what ran without a way to return it.
+static int failure_of(const struct slt_trainer *t, struct slt_error *err)
+{
+    const struct slt_error *const all[] = {&t->failure, &t->grads.reduction.failure,
+                                           &t->grads.projected.failure};
+    for (size_t i = 0; i < sizeof all / sizeof *all; i++)
+        if (all[i]->code != 0)
+            return slt_error_copy(err, all[i]);
+    return 0;
+}
+
 // Forward and backward of all micro-batches, with per_layer also the updates.
 static int accumulate(struct slt_trainer *t, slt_stop_flag *stop, struct slt_error *err)
 {
     const struct slt_train_options *o = &t->options;
+    const int64_t group = t->share / t->groups;
     slt_grads_begin(&t->grads, t->model->part_count, t->progress.updates);
-    for (int64_t i = 0; i < o->batch && !t->gave_up; i += o->micro_batch) {
+    for (int64_t i = 0; i < t->share; i += o->micro_batch) {
         // With per_layer the last micro-batch changes weights: from then on the step has happened.
-        int rc = slt_error_stopped(stop, err);
+        int rc = t->ranks == NULL ? slt_error_stopped(stop, err) : 0;
         if (rc != 0)
             return rc;
-        const bool first = i == 0, last = i + o->micro_batch == o->batch;
+        const bool first = i == 0, last = i + o->micro_batch == t->share;
+        if (i > 0 && i % group == 0)
+            slt_grads_begin_group(&t->grads, t->model->part_count, i / group);
+        t->grads.ends_group = (i + o->micro_batch) % group == 0;
         t->grads.on_commit = updates_at_commit(o) && last ? update_parts : NULL;
         t->grads.user = t;
         slt_model_set_batch(t->model, t->ids + i * o->seq, t->targets + i * o->seq);
@@ -268,9 +341,10 @@ static int accumulate(struct slt_trainer *t, slt_stop_flag *stop, struct slt_err
                      first ? (last ? SLT_RECORD_ONLY : SLT_RECORD_FIRST)
                            : (last ? SLT_RECORD_LAST : SLT_RECORD_MIDDLE),
                      micro_step);
+        slt_ranks_tick(t->ranks);
     }
-    const struct slt_error *failure = &t->grads.projected.failure;
-    return failure->code == 0 ? 0 : slt_error_copy(err, failure);
+    slt_reduction_finish(&t->grads.reduction);
+    return failure_of(t, err);
 }
 
 // What a step that has been computed did.
@@ -302,38 +376,46 @@ static void record_step(struct slt_trainer *t, struct slt_train_record *record, 
     record->skipped_updates = p->skipped_updates;
 }
 
+// This rank's sequences of the next step. *predicted: of all ranks.
+static int read_share(struct slt_trainer *t, uint64_t *predicted, struct slt_error *err)
+{
+    const uint64_t first = t->progress.sequences + (uint64_t)(slt_ranks_rank(t->ranks) * t->share);
+    int64_t got;
+    t->sampler.next = first;
+    int rc = slt_sampler_next(&t->sampler, t->ids, t->targets, t->share, &got, err);
+    if (rc == 0 && got < t->share)
+        rc = slt_error_set(err, SLT_ERR_RANGE, "'%s' ended after %llu sequences, in step %lld",
+                           slt_tokens_name(t->sampler.tokens),
+                           (unsigned long long)(first + (uint64_t)got),
+                           (long long)t->progress.step + 1);
+    *predicted = rc == 0 ? slt_count_targets(t->targets, t->share * t->options.seq) : 0;
+    return slt_ranks_settle_sum(t->ranks, rc, predicted, err);
+}
+
 int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt_stop_flag *stop,
                      struct slt_error *err)
 {
     const struct slt_train_options *o = &t->options;
     struct slt_progress *p = &t->progress;
     const double start = slt_clock_now();
-    int64_t got;
-    t->sampler.next = p->sequences;
-    int rc = slt_sampler_next(&t->sampler, t->ids, t->targets, o->batch, &got, err);
+    uint64_t predicted;
+    int rc = read_share(t, &predicted, err);
     if (rc != 0)
         return rc;
-    if (got < o->batch)
-        return slt_error_set(err, SLT_ERR_RANGE, "'%s' ended after %llu sequences, in step %lld",
-                             slt_tokens_name(t->sampler.tokens),
-                             (unsigned long long)(p->sequences + (uint64_t)got),
-                             (long long)p->step + 1);
-    const uint64_t predicted = slt_count_targets(t->targets, o->batch * o->seq);
     *record = (struct slt_train_record){.data_seconds = slt_clock_now() - start};
     set_scalars(t, predicted, record);
-    t->gave_up = false;
     t->failure.code = 0;
     t->is_stepping = true;
     if ((rc = accumulate(t, stop, err)) != 0) {
         t->is_stepping = rc != SLT_ERR_STOPPED;
         return rc;
     }
-    if (!updates_at_commit(o) && !t->gave_up)
+    if (!updates_at_commit(o))
         run_recorded(t, SLT_RECORD_UPDATE, update_all);
     if ((rc = t->model->ops->synchronize(t->model->ctx, err)) != 0)
         return rc;
-    if (t->failure.code != 0)
-        return slt_error_copy(err, &t->failure);
+    if ((rc = failure_of(t, err)) != 0)
+        return rc;
     record_step(t, record, predicted);
     if (!record->skipped && slt_relora_is_due(&t->optimizer, p->updates) &&
         (rc = slt_relora_restart(&t->optimizer, p->updates, err)) != 0)
@@ -343,6 +425,7 @@ int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt
         return rc;
     t->is_stepping = false;
     record->seconds = slt_clock_now() - start;
+    slt_ranks_expect(t->ranks, record->seconds);
     record->tokens_per_second = (double)predicted / record->seconds;
     return 0;
 }
@@ -357,7 +440,8 @@ int slt_trainer_validate(struct slt_trainer *t, struct slt_train_validation *val
                                              .seq = o->seq,
                                              .packing = o->packing,
                                              .limit = limit,
-                                             .stop = stop};
+                                             .stop = stop,
+                                             .ranks = t->ranks};
     struct slt_eval_result result;
     int rc = slt_evaluate_model(&result, t->model, tokens, &options, err);
     slt_model_resize(t->model, o->micro_batch, o->seq);

@@ -2,12 +2,12 @@
 #ifndef SLT_TRAIN_TRAINER_H
 #define SLT_TRAIN_TRAINER_H
 
+#include "files/sampler.h"
 #include "model/model.h"
 #include "optim/optimizer.h"
 #include "slt/clock.h"
 #include "slt/digest.h"
 #include "slt/train.h"
-#include "files/sampler.h"
 #include "train/options.h"
 #include "train/sink.h"
 
@@ -21,6 +21,8 @@ struct slt_progress {
     int64_t skipped_in_row;
     double norm; // of the last step's gradients, for clipping with per_layer; 0 before the first
     bool validation_is_due; // after the last step, and not done yet
+    // What the run was started with where its options leave it open; both decide how sums are rounded.
+    int64_t groups, micro_batch;
 };
 
 // What is alike in every step, and can be recorded: the micro-batch of a step that has one, the
@@ -40,7 +42,11 @@ struct slt_recorded {
 };
 
 struct slt_trainer {
-    struct slt_train_options options;
+    struct slt_train_options given;   // the run is known by
+    struct slt_train_options options; // with what was left open
+    struct slt_ranks *ranks;          // NULL: one
+    int64_t share;                    // sequences of the batch that this rank has
+    int64_t groups;                   // of sequences on this rank
     struct slt_plan plan;
     char start[SLT_SHA256_HEX];    // of the model it starts from
     char identity[SLT_SHA256_HEX]; // of the run; both empty before slt_trainer_identify
@@ -49,27 +55,31 @@ struct slt_trainer {
     struct slt_optimizer optimizer;
     struct slt_grads grads;
     struct slt_sampler sampler;
-    int32_t *ids, *targets; // (batch, seq)
+    int32_t *ids, *targets; // (share, seq)
+    double *losses;         // (groups + ranks): sums of a step
     struct slt_progress progress;
     bool eager; // record nothing
     struct slt_recorded recorded[SLT_RECORDINGS];
     bool is_stepping;         // in the middle of a step: the state is none that can be saved
-    bool gave_up;             // this step, since a loss was not finite
-    struct slt_error failure; // of an update, code 0 if none
+    struct slt_error failure; // of an update, or of ranks, code 0 if none
 };
 
-// A trainer with its plan and nothing allocated yet; options as slt_train_resolve left them.
+// A trainer with its plan and nothing allocated yet; options as slt_train_resolve left them. started:
+// how far the run is that is resumed, or NULL: what options leave open is as it has it.
 // SLT_ERR_RANGE where the options do not fit the model or the device cannot do what they ask for.
 int slt_trainer_prepare(struct slt_trainer **trainer, const struct slt_device *device,
                         const struct slt_config *config, const struct slt_train_options *options,
-                        enum slt_dtype dtype, struct slt_error *err) SLT_CHECK_RESULT;
-// Allocates it. tokens stay the caller's. The weights are undefined until slt_model_load.
+                        const struct slt_progress *started, enum slt_dtype dtype,
+                        struct slt_error *err) SLT_CHECK_RESULT;
+// Allocates it. tokens and ranks, as many as the options say, stay the caller's. The weights are
+// undefined until slt_model_load.
 int slt_trainer_allocate(struct slt_trainer *trainer, struct slt_tokens *tokens,
-                         struct slt_error *err) SLT_CHECK_RESULT;
+                         struct slt_ranks *ranks, struct slt_error *err) SLT_CHECK_RESULT;
 void slt_trainer_free(struct slt_trainer *trainer);
 
 // One optimizer step. Fills record's numbers but not its times, apart from data_seconds.
-// SLT_ERR_STOPPED if stop was set between micro-batches: then the step has not happened.
+// SLT_ERR_STOPPED if stop was set between micro-batches: then the step has not happened. It is not
+// looked at where there are several ranks, none of which can leave the others in a step.
 // SLT_ERR_RANGE if a stream ended.
 int slt_trainer_step(struct slt_trainer *trainer, struct slt_train_record *record,
                      slt_stop_flag *stop, struct slt_error *err) SLT_CHECK_RESULT;
@@ -91,11 +101,11 @@ int slt_trainer_peek(const struct slt_trainer *trainer, const struct slt_checkpo
                      struct slt_progress *progress, struct slt_error *err) SLT_CHECK_RESULT;
 // The options that change numbers, and the run's identity, as a JSON object's text; the caller
 // frees *json.
-int slt_trainer_options_json(const struct slt_trainer *trainer, char **json,
-                             struct slt_error *err) SLT_CHECK_RESULT;
+int slt_trainer_options_json(const struct slt_trainer *trainer, char **json, struct slt_error *err)
+    SLT_CHECK_RESULT;
 // The text of trainer.json, which the caller frees.
-int slt_trainer_json(const struct slt_trainer *trainer, char **json,
-                     struct slt_error *err) SLT_CHECK_RESULT;
+int slt_trainer_json(const struct slt_trainer *trainer, char **json, struct slt_error *err)
+    SLT_CHECK_RESULT;
 
 // ---- State (state.c) ----
 
@@ -107,8 +117,8 @@ struct slt_attachments {
     char *provenance;
 };
 int slt_attachments_take(struct slt_attachments *attachments,
-                         const struct slt_checkpoint_reader *reader,
-                         struct slt_error *err) SLT_CHECK_RESULT;
+                         const struct slt_checkpoint_reader *reader, struct slt_error *err)
+    SLT_CHECK_RESULT;
 void slt_attachments_free(struct slt_attachments *attachments);
 
 // Writes a checkpoint, with optimizer and trainer state if asked for.

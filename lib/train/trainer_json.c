@@ -12,13 +12,14 @@
 
 static json_t *progress_object(const struct slt_progress *p)
 {
-    return json_pack("{s:I s:I s:I s:I s:I s:I s:I s:f s:b}", "step", (json_int_t)p->step,
+    return json_pack("{s:I s:I s:I s:I s:I s:I s:I s:f s:b s:I s:I}", "step", (json_int_t)p->step,
                      "updates", (json_int_t)p->updates, "tokens", (json_int_t)p->tokens,
                      "sequences", (json_int_t)p->sequences, "skipped_losses",
                      (json_int_t)p->skipped_losses, "skipped_updates",
                      (json_int_t)p->skipped_updates, "skipped_in_row",
                      (json_int_t)p->skipped_in_row, "norm", p->norm, "validation_is_due",
-                     (int)p->validation_is_due);
+                     (int)p->validation_is_due, "groups", (json_int_t)p->groups, "micro_batch",
+                     (json_int_t)p->micro_batch);
 }
 
 // What must be the same data: its size, its content, and the tokenizer it was made with.
@@ -62,7 +63,7 @@ static int dump(char **json, json_t *object, size_t flags, struct slt_error *err
 
 int slt_trainer_options_json(const struct slt_trainer *t, char **json, struct slt_error *err)
 {
-    json_t *options = slt_train_options_object(&t->options);
+    json_t *options = slt_train_options_object(&t->given);
     json_object_set_new(options, "run", json_string(t->identity));
     return dump(json, options, JSON_COMPACT, err);
 }
@@ -93,7 +94,7 @@ int slt_trainer_identify(struct slt_trainer *t, const struct slt_checkpoint_read
     const unsigned char *model = slt_checkpoint_model_digest(reader);
     assert(model != NULL);
     slt_sha256_hex(t->start, model);
-    return identity_of(t->identity, t, &t->options, err);
+    return identity_of(t->identity, t, &t->given, err);
 }
 
 int slt_trainer_json(const struct slt_trainer *t, char **json, struct slt_error *err)
@@ -102,7 +103,7 @@ int slt_trainer_json(const struct slt_trainer *t, char **json, struct slt_error 
     json_object_set_new(o, "version", json_integer(TRAINER_VERSION));
     json_object_set_new(o, "run", json_string(t->identity));
     json_object_set_new(o, "progress", progress_object(&t->progress));
-    json_object_set_new(o, "options", slt_train_options_object(&t->options));
+    json_object_set_new(o, "options", slt_train_options_object(&t->given));
     json_object_set_new(o, "data", data_object(t->sampler.tokens));
     json_object_set_new(o, "routes", routes_object(t));
     return dump(json, o, JSON_INDENT(2), err);
@@ -149,15 +150,17 @@ static int compare(const char *file, const char *what, const char *prefix, const
 static int read_progress(struct slt_progress *p, const char *file, const json_t *root,
                          struct slt_error *err)
 {
-    json_int_t step, updates, tokens, sequences, losses, skipped, row;
+    json_int_t step, updates, tokens, sequences, losses, skipped, row, groups, micro;
     int due;
     double norm;
     const json_t *o = json_object_get(root, "progress");
-    if (json_unpack((json_t *)o, "{s:I s:I s:I s:I s:I s:I s:I s:F s:b}", "step", &step, "updates",
-                    &updates, "tokens", &tokens, "sequences", &sequences, "skipped_losses", &losses,
-                    "skipped_updates", &skipped, "skipped_in_row", &row, "norm", &norm,
-                    "validation_is_due", &due) != 0 ||
-        step < 0 || updates < 0 || updates > step || tokens < 0 || sequences < 0 || !(norm >= 0))
+    if (json_unpack((json_t *)o, "{s:I s:I s:I s:I s:I s:I s:I s:F s:b s:I s:I}", "step", &step,
+                    "updates", &updates, "tokens", &tokens, "sequences", &sequences,
+                    "skipped_losses", &losses, "skipped_updates", &skipped, "skipped_in_row", &row,
+                    "norm", &norm, "validation_is_due", &due, "groups", &groups, "micro_batch",
+                    &micro) != 0 ||
+        groups < 1 || micro < 1 || step < 0 || updates < 0 || updates > step || tokens < 0 ||
+        sequences < 0 || !(norm >= 0))
         return slt_error_set(err, SLT_ERR_FORMAT, "'%s': trainer.json has no usable \"progress\"",
                              file);
     *p = (struct slt_progress){.step = step,
@@ -168,7 +171,9 @@ static int read_progress(struct slt_progress *p, const char *file, const json_t 
                                .skipped_updates = (uint64_t)skipped,
                                .skipped_in_row = row,
                                .norm = norm,
-                               .validation_is_due = due != 0};
+                               .validation_is_due = due != 0,
+                               .groups = groups,
+                               .micro_batch = micro};
     return 0;
 }
 
@@ -198,7 +203,7 @@ static int check_run(const struct slt_trainer *t, const char *file, const json_t
     const char *run = json_string_value(json_object_get(root, "run"));
     if (run != NULL && strcmp(run, t->identity) == 0)
         return 0;
-    json_t *options = slt_train_options_object(&t->options);
+    json_t *options = slt_train_options_object(&t->given);
     json_t *data = data_object(t->sampler.tokens);
     int rc = compare(file, "options", "--", json_object_get(root, "options"), options, err);
     if (rc == 0)
@@ -220,7 +225,7 @@ static int check_extension(const struct slt_trainer *t, const char *file, const 
 {
     const json_t *options = json_object_get(root, "options");
     const char *run = json_string_value(json_object_get(root, "run"));
-    struct slt_train_options was = t->options;
+    struct slt_train_options was = t->given;
     char identity[SLT_SHA256_HEX];
     was.steps = json_integer_value(json_object_get(options, "steps"));
     was.schedule.decay_steps = json_integer_value(json_object_get(options, "decay_steps"));

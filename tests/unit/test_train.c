@@ -466,9 +466,9 @@ static void check_plan_of(struct slt_device *device, struct slt_tokens *tokens,
     memset(created, 0, sizeof created);
     CHECK_OK(slt_train_resolve(&o, &err), err);
     CHECK_OK(slt_train_plan(&plan, device, &config, &o, &err), err);
-    CHECK_OK(slt_trainer_prepare(&t, &counted, &config, &o, SLT_F32, &err), err);
+    CHECK_OK(slt_trainer_prepare(&t, &counted, &config, &o, NULL, SLT_F32, &err), err);
     // A configuration without a checkpoint has no CRC of its supports, which are drawn last.
-    const int rc = slt_trainer_allocate(t, tokens, &err);
+    const int rc = slt_trainer_allocate(t, tokens, NULL, &err);
     CHECK(rc == 0 || (rc == SLT_ERR_MISMATCH && config.method == SLT_SLTRAIN), "%s", err.message);
     for (int i = 0; i < SLT_REGIONS; i++)
         CHECK(plan.bytes[i] == created[i], "%s, %s: %llu planned, %llu asked for", what,

@@ -12,8 +12,8 @@ static inline int make_trainer(struct slt_trainer **trainer, const struct slt_de
     struct slt_train_options o = *options;
     int rc = slt_train_resolve(&o, err);
     if (rc == 0)
-        rc = slt_trainer_prepare(trainer, device, config, &o, SLT_F32, err);
-    if (rc == 0 && (rc = slt_trainer_allocate(*trainer, tokens, err)) != 0)
+        rc = slt_trainer_prepare(trainer, device, config, &o, NULL, SLT_F32, err);
+    if (rc == 0 && (rc = slt_trainer_allocate(*trainer, tokens, NULL, err)) != 0)
         slt_trainer_free(*trainer);
     return rc;
 }

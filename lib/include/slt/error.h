@@ -4,8 +4,8 @@
 #ifndef SLT_ERROR_H
 #define SLT_ERROR_H
 
-#include <signal.h>
 #include <errno.h>
+#include <signal.h>
 
 // SLT_CHECK_RESULT follows the declaration of a function whose result must not be dropped: an error
 // code, or what the caller has to free.
@@ -30,6 +30,7 @@ enum {
     SLT_ERR_DEVICE = -6,  // a device is missing, too small or reported an error
     SLT_ERR_NUMERIC = -7, // too many non-finite losses or gradients
     SLT_ERR_STOPPED = -8, // the caller's stop flag was set (see stream.h)
+    SLT_ERR_RANKS = -9,   // another rank of the run is lost (see ranks.h)
 };
 
 struct slt_error {

@@ -7,6 +7,7 @@
 #include "slt/checkpoint.h"
 #include "slt/compute.h"
 #include "slt/device.h"
+#include "slt/ranks.h"
 #include "slt/tokens.h"
 
 struct slt_eval_options {
@@ -16,6 +17,7 @@ struct slt_eval_options {
     uint64_t limit; // stop after so many tokens (a whole batch more at most); 0: all
     enum slt_route route;
     slt_stop_flag *stop;
+    struct slt_ranks *ranks; // that share the batches, or NULL: this process alone
     // Called after each batch if not NULL.
     void (*progress)(void *user, uint64_t tokens, double loss);
     void *user;
@@ -37,7 +39,7 @@ struct slt_eval_result {
 // position. The tokenizer's digest must match (SLT_ERR_MISMATCH) where both are known.
 SLT_API int slt_evaluate(struct slt_eval_result *result, struct slt_device *device,
                          struct slt_checkpoint_reader *reader, struct slt_tokens *tokens,
-                         const struct slt_eval_options *options,
-                         struct slt_error *err) SLT_CHECK_RESULT;
+                         const struct slt_eval_options *options, struct slt_error *err)
+    SLT_CHECK_RESULT;
 
 #endif

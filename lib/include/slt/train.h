@@ -10,12 +10,14 @@
 #include "slt/device.h"
 #include "slt/optimizer.h"
 #include "slt/plan.h"
+#include "slt/ranks.h"
 #include "slt/tokens.h"
 
 enum slt_train_only { SLT_TRAIN_ALL, SLT_TRAIN_SPARSE, SLT_TRAIN_FACTORS };
 
-// The options of a run that decide what is computed. All but recompute change numbers: they are
-// recorded in trainer.json and in the provenance, and a resumed run must be given the same ones.
+// The options of a run that decide what is computed. All but recompute and ranks change numbers:
+// they are recorded in trainer.json and in the provenance, and a resumed run must be given the same
+// ones.
 struct slt_train_options {
     int64_t steps;       // optimizer steps
     int64_t batch;       // sequences per optimizer step
@@ -33,6 +35,10 @@ struct slt_train_options {
     bool per_layer;  // update each group as soon as its gradient is complete
     bool clip_exact; // with it: clip by this step's norm, not by the last one's
     uint64_t seed;   // of the data order, rounding, projectors and restarts
+    int64_t ranks;   // that share the batch; 0: one
+    // Groups of sequences whose gradients are summed in a fixed tree, so that as many ranks as divide
+    // them give the same numbers; 0: as many as there were ranks when the run was started.
+    int64_t reduce_groups;
 };
 
 // The defaults: packed, cosine to 0.1, AdamW (0.9, 0.999, 1e-8), no decay, no clipping.
@@ -40,8 +46,8 @@ SLT_API void slt_train_defaults(struct slt_train_options *options);
 // Chooses what options leave open (eps, relora_prune_fraction, but not micro_batch, which depends on
 // the device) and checks all of them and their combination, once, before they are given to any
 // other function; SLT_ERR_RANGE names the one that is wrong.
-SLT_API int slt_train_resolve(struct slt_train_options *options,
-                              struct slt_error *err) SLT_CHECK_RESULT;
+SLT_API int slt_train_resolve(struct slt_train_options *options, struct slt_error *err)
+    SLT_CHECK_RESULT;
 
 // Takes what the configuration recommends (slt.training) for options that is_given denies, by their
 // names; text gets them as they would be typed, empty if there are none. SLT_ERR_FORMAT where it
@@ -104,23 +110,27 @@ struct slt_train_validation {
 
 // How a run goes about it; these options change no numbers.
 struct slt_train_run {
-    const char *tool;         // name for the provenance line; NULL: none is added
-    const char *valid;        // path of a validation token file, or NULL
-    int64_t valid_every;      // steps; 0: only at the end
-    uint64_t valid_limit;     // tokens; 0: all
-    const char *checkpoint;   // PREFIX of state checkpoints PREFIX-<step>.slt, or NULL for none
-    const char *result;       // where out will be published, to be looked at when resuming, or NULL
-    const char *extend; // a state of a run with another number of steps to go on from, or NULL
-    int64_t checkpoint_every; // steps; 0: only when stopped
+    const char *tool;       // name for the provenance line; NULL: none is added
+    const char *valid;      // path of a validation token file, or NULL
+    int64_t valid_every;    // steps; 0: only at the end
+    uint64_t valid_limit;   // tokens; 0: all
+    const char *checkpoint; // PREFIX of state checkpoints PREFIX-<step>.slt, or NULL for none
+    const char *result;     // where out will be published, to be looked at when resuming, or NULL
+    const char *extend;     // a state of a run with another number of steps to go on from, or NULL
+    int64_t checkpoint_every;        // steps; 0: only when stopped
     double checkpoint_every_seconds; // 0: not by time
     int64_t keep;                    // newest state checkpoints to keep, at least 1
-    bool resume;     // go on from the newest whole state of this run, if there is one
-    bool keep_state;                 // write optimizer state into the final checkpoint
-    bool eager;                      // a GPU runs each operation by itself (no CUDA graphs)
+    bool resume;             // go on from the newest whole state of this run, if there is one
+    bool keep_state;         // write optimizer state into the final checkpoint
+    bool eager;              // a GPU runs each operation by itself (no CUDA graphs)
     double max_seconds;      // stop as if by a signal after so long; 0: no limit
     int64_t nonfinite_limit; // stop with SLT_ERR_NUMERIC after so many skipped steps in a row
     slt_stop_flag *stop;
-    void *user; // for the callbacks, each of which may be NULL
+    const char *stop_file;   // stop as if by a signal once there is a file of this name, or NULL
+    struct slt_ranks *ranks; // that share the run, or NULL: this process alone
+    // For the callbacks, each of which may be NULL. Of several ranks 0 alone calls them, but for
+    // on_plan and on_warning.
+    void *user;
     // What will be allocated, before it is. An error keeps the run from starting.
     int (*on_plan)(void *user, const struct slt_config *config, const struct slt_plan *plan,
                    struct slt_error *err);

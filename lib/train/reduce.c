@@ -1,0 +1,112 @@
+// Gradients of several groups, and of several ranks, become one.
+#include <assert.h>
+#include <string.h>
+
+#include "train/reduce.h"
+
+#define BUCKET ((int64_t)1 << 20) // elements that are worth a sum
+#define GAP    (SLT_MEMORY_ALIGN / (int64_t)sizeof(float))
+
+// Levels of the tree over the groups of a rank.
+static int levels(int64_t groups)
+{
+    int n = 0;
+    while (groups > (int64_t)1 << n)
+        n++;
+    return n;
+}
+
+void slt_reduction_layout(struct slt_reduction *r, int64_t groups, struct slt_memory *memory)
+{
+    r->groups = groups;
+    r->stride = slt_memory_rounded(memory->used[SLT_REGION_GRADIENTS]);
+    for (int i = 0; i < levels(groups); i++)
+        slt_memory_take(memory, SLT_REGION_GRADIENTS, r->stride);
+}
+
+int slt_reduction_join(struct slt_reduction *r, struct slt_ranks *ranks,
+                       const struct slt_memory *memory, struct slt_error *err)
+{
+    r->ranks = ranks;
+    if (slt_ranks_size(ranks) == 1)
+        return 0;
+    if (memory->ops->address(memory->buffer[SLT_REGION_GRADIENTS]) == NULL)
+        return slt_error_set(err, SLT_ERR_DEVICE,
+                             "several ranks can share a run on CPUs only, not on device '%s'",
+                             memory->ops->name);
+    return slt_sums_create(&r->sums, ranks, err);
+}
+
+void slt_reduction_free(struct slt_reduction *r)
+{
+    slt_sums_free(r->sums);
+    r->sums = NULL;
+}
+
+// ---- Groups of a rank ----
+
+// The partial sums are a binary counter: level l holds the sum of 2^l groups where bit l of the
+// number of groups so far is set.
+static void add_group(struct slt_reduction *r, float *g, int64_t n, int64_t group)
+{
+    const bool is_last = group == r->groups - 1;
+    for (int l = 0; l < levels(r->groups); l++) {
+        float *partial = g + (uint64_t)(l + 1) * (r->stride / sizeof *g);
+        const bool is_set = (group >> l & 1) != 0;
+        if (is_set)
+            slt_sum_pair(g, partial, n);
+        else if (!is_last) {
+            memcpy(partial, g, (size_t)n * sizeof *g);
+            return;
+        }
+    }
+}
+
+// ---- Ranks ----
+
+static void begin_sum(struct slt_reduction *r)
+{
+    if (r->elements > 0 && r->failure.code == 0)
+        r->failure.code = slt_sums_begin(r->sums, SLT_SUM, r->data, r->elements, NULL, &r->failure);
+    r->elements = 0;
+}
+
+// Neighbours in memory are added at once, with what lies between them, which is nobody's.
+static void add_to_bucket(struct slt_reduction *r, float *g, int64_t n)
+{
+    float *end = r->data + r->elements;
+    if (r->elements > 0 && g + n <= r->data && r->data - (g + n) < GAP) {
+        r->elements += r->data - g;
+        r->data = g;
+    } else if (r->elements > 0 && g >= end && g - end < GAP) {
+        r->elements = g + n - r->data;
+    } else {
+        begin_sum(r);
+        r->data = g;
+        r->elements = n;
+    }
+    if (r->elements >= BUCKET)
+        begin_sum(r);
+}
+
+void slt_reduction_add(struct slt_reduction *r, const struct slt_memory *memory,
+                       struct slt_tensor g, int64_t group)
+{
+    if (r->sums == NULL && r->groups == 1)
+        return;
+    assert(g.dtype == SLT_F32 && g.ld == g.cols);
+    float *data = (float *)((char *)memory->ops->address(g.buffer) + g.offset);
+    const int64_t n = g.rows * g.cols;
+    add_group(r, data, n, group);
+    if (r->sums != NULL && group == r->groups - 1)
+        add_to_bucket(r, data, n);
+}
+
+void slt_reduction_finish(struct slt_reduction *r)
+{
+    if (r->sums == NULL)
+        return;
+    begin_sum(r);
+    if (r->failure.code == 0)
+        r->failure.code = slt_sums_finish(r->sums, &r->failure);
+}

@@ -1,0 +1,41 @@
+// The stage of the gradient sink that adds up what belongs to other sequences of the batch: groups
+// of this rank, and ranks.
+//
+// A step's batch is cut into groups of consecutive sequences, each rank having as many. The gradient
+// of a group accumulates micro-batch by micro-batch; groups are added in a fixed tree (ranks/sum.h),
+// so that their number, and not that of the ranks, decides how sums are rounded: always for a power
+// of two of groups on each rank, and for any number on one.
+#ifndef SLT_TRAIN_REDUCE_H
+#define SLT_TRAIN_REDUCE_H
+
+#include "device/memory.h"
+#include "ranks/sum.h"
+
+struct slt_reduction {
+    struct slt_ranks *ranks; // NULL: one
+    struct slt_sums *sums;   // NULL with one rank
+    int64_t groups;          // of this rank
+    // Of the gradients region: the bytes of the gradients, after which those of partial sums follow,
+    // one copy for each level of the tree.
+    uint64_t stride;
+    float *data; // what has been complete since the last sum began, without gaps
+    int64_t elements;
+    struct slt_error failure; // code 0 if none
+};
+
+// Lays out the partial sums behind the gradients, which are all there.
+void slt_reduction_layout(struct slt_reduction *reduction, int64_t groups,
+                          struct slt_memory *memory);
+// Joins the ranks of the run. SLT_ERR_DEVICE if several ranks cannot add what the device has.
+int slt_reduction_join(struct slt_reduction *reduction, struct slt_ranks *ranks,
+                       const struct slt_memory *memory, struct slt_error *err) SLT_CHECK_RESULT;
+void slt_reduction_free(struct slt_reduction *reduction);
+
+// A gradient is complete but for other groups: g is that of group number group of this rank. After
+// the last group the sum over ranks begins.
+void slt_reduction_add(struct slt_reduction *reduction, const struct slt_memory *memory,
+                       struct slt_tensor g, int64_t group);
+// Waits for all sums that have begun.
+void slt_reduction_finish(struct slt_reduction *reduction);
+
+#endif
