@@ -72,8 +72,15 @@ void cli_report_plan(struct cli_report *r, const struct slt_plan *plan)
 {
     cli_report_whole(r, "micro_batch", plan->micro_batch);
     cli_report_whole(r, "parameters", (int64_t)plan->parameters);
+    if (plan->groups > 1)
+        cli_report_whole(r, "reduce_groups", plan->groups);
+    if (plan->ranks > 1) {
+        cli_report_whole(r, "ranks", plan->ranks);
+        cli_report_whole(r, "sent_bytes_per_step", (int64_t)plan->sent);
+    }
     for (int i = 0; i < SLT_REGIONS; i++)
-        cli_report_whole(r, slt_region_name((enum slt_region)i), (int64_t)plan->bytes[i]);
+        if (plan->bytes[i] > 0 || i != SLT_REGION_EXCHANGE)
+            cli_report_whole(r, slt_region_name((enum slt_region)i), (int64_t)plan->bytes[i]);
     cli_report_whole(r, "total", (int64_t)slt_plan_total(plan));
 }
 

@@ -3,10 +3,12 @@
 
 #include "cli.h"
 #include "cli_model.h"
+#include "cli_ranks.h"
 #include "slt/evaluate.h"
 
 struct options {
     struct cli_common common;
+    struct cli_ranks ranks;
     struct cli_list data;
     const char *device;
     int route; // enum slt_route
@@ -39,54 +41,75 @@ static int print(const struct options *o, const struct slt_eval_result *r, slt_s
     return cli_report_close(report, 0);
 }
 
-static int evaluate(const struct options *o, const char *model, slt_stop_flag *stop)
+struct inputs {
+    struct slt_tokens *tokens;
+    struct slt_checkpoint_reader *reader;
+    struct slt_device *device;
+};
+
+static int open_inputs(struct inputs *in, const struct options *o, const char *model,
+                       slt_stop_flag *stop)
 {
     struct slt_error err;
-    struct slt_device *device = NULL;
-    struct slt_input *model_in = NULL;
-    struct slt_checkpoint_reader *reader = NULL;
-    struct slt_tokens *tokens = NULL;
+    struct slt_input *file = NULL;
+    int code = cli_open_model(&file, model, o->common.quiet, stop);
+    if (code != 0)
+        return code;
+    if ((code = cli_open_tokens(&in->tokens, &o->data, stop)) != 0) {
+        slt_input_close(file);
+        return code;
+    }
+    if (slt_checkpoint_open(&in->reader, file, &err) != 0)
+        return cli_error(&err);
+    const struct slt_config *config = slt_checkpoint_config(in->reader);
+    const int threads = slt_ranks_threads(o->ranks.ranks, (int)o->threads);
+    slt_checkpoint_use_threads(in->reader, threads);
+    if (!o->common.quiet)
+        cli_compare_ends(in->tokens, config);
+    if (slt_device_open(&in->device, o->device, threads, &err) != 0)
+        return cli_error(&err);
+    cli_say_seq_beyond(&o->common, config, o->seq);
+    return 0;
+}
+
+static int evaluate_all(struct options *o, const struct inputs *in, slt_stop_flag *stop)
+{
+    struct slt_error err;
     struct slt_eval_result result;
     struct cli_progress progress;
-    const struct slt_eval_options options = {.batch = o->batch,
-                                             .seq = o->seq,
-                                             .packing = (enum slt_packing)o->packing,
-                                             .limit = (uint64_t)o->limit,
-                                             .route = (enum slt_route)o->route,
-                                             .stop = stop,
-                                             .progress = show_progress,
-                                             .user = &progress};
+    struct slt_eval_options options = {.batch = o->batch,
+                                       .seq = o->seq,
+                                       .packing = (enum slt_packing)o->packing,
+                                       .limit = (uint64_t)o->limit,
+                                       .route = (enum slt_route)o->route,
+                                       .stop = stop,
+                                       .ranks = o->ranks.ranks,
+                                       .user = &progress};
     cli_progress_start(&progress, &o->common);
-    int code = cli_open_model(&model_in, model, o->common.quiet, stop);
-    if (code != 0 || (code = cli_open_tokens(&tokens, &o->data, stop)) != 0)
-        goto out;
-    code = 1;
-    if (slt_checkpoint_open(&reader, model_in, &err) != 0) {
-        model_in = NULL;
-        goto failed;
+    if (cli_ranks_speaks(&o->ranks))
+        options.progress = show_progress;
+    const int rc = slt_evaluate(&result, in->device, in->reader, in->tokens, &options, &err);
+    cli_progress_clear(&progress);
+    if (rc != 0)
+        return cli_ranks_error(&o->ranks, &err);
+    return cli_ranks_speaks(&o->ranks) ? print(o, &result, stop) : 0;
+}
+
+static int evaluate(struct options *o, const char *model, slt_stop_flag *stop)
+{
+    struct inputs in = {0};
+    int code = cli_ranks_open(&o->ranks, 0, stop);
+    if (code != 0)
+        return code;
+    cli_ranks_check_input(&o->ranks, model);
+    if ((code = cli_ranks_agree(&o->ranks, open_inputs(&in, o, model, stop))) == 0) {
+        cli_ranks_show(&o->ranks, &o->common, in.device);
+        code = evaluate_all(o, &in, stop);
     }
-    model_in = NULL;
-    slt_checkpoint_use_threads(reader, (int)o->threads);
-    if (!o->common.quiet)
-        cli_compare_ends(tokens, slt_checkpoint_config(reader));
-    if (slt_device_open(&device, o->device, (int)o->threads, &err) != 0)
-        goto failed;
-    if (o->common.verbose > 0)
-        cli_say("%s", slt_device_describe(device));
-    cli_say_seq_beyond(&o->common, slt_checkpoint_config(reader), o->seq);
-    if (slt_evaluate(&result, device, reader, tokens, &options, &err) != 0)
-        goto failed;
-    cli_progress_clear(&progress);
-    code = print(o, &result, stop);
-    goto out;
-failed:
-    cli_progress_clear(&progress);
-    code = cli_error(&err);
-out:
-    slt_checkpoint_close(reader);
-    slt_tokens_close(tokens);
-    slt_input_close(model_in);
-    slt_device_close(device);
+    slt_checkpoint_close(in.reader);
+    slt_tokens_close(in.tokens);
+    slt_device_close(in.device);
+    cli_ranks_close(&o->ranks);
     return code;
 }
 
@@ -109,6 +132,7 @@ int main(int argc, char **argv)
         {"device", 0, CLI_WORD, &o.device, "auto|cpu|cpu-reference|cuda", 0, 0,
          "where to compute (auto)"},
         {"threads", 0, CLI_WHOLE, &o.threads, "N", 0, 4096, "CPU threads; 0: all (0)"},
+        CLI_RANKS(&o.ranks),
         {"json", 0, CLI_FLAG, &o.json, NULL, 0, 0, "print a JSON object"},
     };
     const struct cli_program program = {

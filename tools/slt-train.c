@@ -49,9 +49,10 @@ static int on_plan(void *user, const struct slt_config *config, const struct slt
         cli_say("%s, %llu parameters", slt_method_name(config->method),
                 (unsigned long long)plan->parameters);
         for (int i = 0; i < SLT_REGIONS; i++)
-            cli_say("%-12s %12llu bytes  %s", slt_region_name((enum slt_region)i),
-                    (unsigned long long)plan->bytes[i],
-                    slt_bytes_format(text, sizeof text, plan->bytes[i]));
+            if (plan->bytes[i] > 0 || i != SLT_REGION_EXCHANGE)
+                cli_say("%-12s %12llu bytes  %s", slt_region_name((enum slt_region)i),
+                        (unsigned long long)plan->bytes[i],
+                        slt_bytes_format(text, sizeof text, plan->bytes[i]));
         cli_say("%-12s %12llu bytes  %s", "total", (unsigned long long)slt_plan_total(plan),
                 slt_bytes_format(text, sizeof text, slt_plan_total(plan)));
     }
@@ -107,6 +108,8 @@ static int on_step(void *user, const struct slt_train_record *r, struct slt_erro
         cli_metrics_real(line, "data_seconds", r->data_seconds);
         cli_metrics_real(line, "tokens_per_second", r->tokens_per_second);
         json_object_set_new(line, "peak_resident_bytes", json_integer(peak_resident_bytes()));
+        if (o->ranks.ranks != NULL)
+            json_object_set_new(line, "ranks", json_integer(slt_ranks_size(o->ranks.ranks)));
         cli_metrics_write(&s->metrics, line);
     }
     s->skipped = r->skipped_losses + r->skipped_updates;
@@ -138,6 +141,14 @@ static int on_validation(void *user, const struct slt_train_validation *v, struc
                 v->perplexity);
     }
     return 0;
+}
+
+static void on_traffic(void *user, uint64_t bytes, int64_t steps)
+{
+    const struct session *s = user;
+    if (s->options->common.verbose > 0)
+        cli_say("%llu bytes of gradients were sent in %lld steps", (unsigned long long)bytes,
+                (long long)steps);
 }
 
 static void on_warning(void *user, const char *sentence)
@@ -307,6 +318,7 @@ static int train(struct options *o, struct slt_device *device, struct slt_checkp
     o->run.on_checkpoint = on_checkpoint;
     o->run.on_warning = on_warning;
     o->run.on_route = on_route;
+    o->run.on_traffic = on_traffic;
     if (slt_train(out, device, reader, tokens, &o->train, &o->run, &err) != 0) {
         cli_progress_clear(&s.progress);
         // Before there is a plan, the options are what is wrong.

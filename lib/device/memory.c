@@ -5,7 +5,7 @@
 #include "device/memory.h"
 
 static const char *const region_names[SLT_REGIONS] = {
-    "weights", "gradients", "moments", "index", "activations", "workspace",
+    "weights", "gradients", "moments", "index", "activations", "workspace", "exchange",
 };
 
 const char *slt_region_name(enum slt_region region)

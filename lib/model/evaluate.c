@@ -183,6 +183,16 @@ static int take_all(struct evaluation *e, bool *whole, struct slt_error *err)
     return rc;
 }
 
+// All ranks must have read the same.
+static int check_alike(const struct evaluation *e, struct slt_error *err)
+{
+    uint64_t first = e->tokens;
+    int rc = slt_ranks_broadcast(e->options->ranks, &first, sizeof first, 0, err);
+    if (rc == 0 && first != e->tokens)
+        rc = slt_error_set(err, SLT_ERR_MISMATCH, "its data are not those of rank 0");
+    return slt_ranks_settle(e->options->ranks, rc, err);
+}
+
 int slt_evaluate_model(struct slt_eval_result *result, struct slt_model *model,
                        struct slt_tokens *tokens, const struct slt_eval_options *o,
                        struct slt_error *err)
@@ -193,7 +203,7 @@ int slt_evaluate_model(struct slt_eval_result *result, struct slt_model *model,
     int rc = start(&e, tokens, err);
     if (rc == 0)
         rc = take_all(&e, &whole, err);
-    if ((rc = slt_ranks_settle(o->ranks, rc, err)) == 0)
+    if ((rc = slt_ranks_settle(o->ranks, rc, err)) == 0 && (rc = check_alike(&e, err)) == 0)
         rc = exchange_losses(&e.batches, o->ranks, err);
     if (rc == 0 && e.tokens == 0)
         rc = slt_error_set(err, SLT_ERR_RANGE, "'%s' has no token to predict",
@@ -219,12 +229,12 @@ int slt_evaluate(struct slt_eval_result *result, struct slt_device *device,
         .batch = options->batch, .seq = options->seq, .route = options->route};
     struct slt_model *model = NULL;
     int more, rc;
-    if ((rc = slt_tokens_match(tokens, reader, err)) != 0 ||
+    if ((rc = slt_tokens_match(tokens, reader, err)) == 0 &&
         (rc = slt_model_create(&model, device, slt_checkpoint_config(reader), SLT_F32, &shape, NULL,
-                               NULL, err)) != 0)
-        return rc;
-    if ((rc = slt_model_load(model, reader, &more, err)) == 0 &&
-        (rc = slt_checkpoint_verify(reader, err)) == 0)
+                               NULL, err)) == 0 &&
+        (rc = slt_model_load(model, reader, &more, err)) == 0)
+        rc = slt_checkpoint_verify(reader, err);
+    if ((rc = slt_ranks_settle(options->ranks, rc, err)) == 0)
         rc = slt_evaluate_model(result, model, tokens, options, err);
     slt_model_free(model);
     return rc;

@@ -44,6 +44,11 @@ bool slt_projected_has(const struct slt_projected *p, int part)
     return p->optimizer != NULL && p->part[part].slots > 0;
 }
 
+struct slt_tensor slt_projected_low(const struct slt_projected *p, int part)
+{
+    return p->part[part].low;
+}
+
 static struct slt_slot *slot_of(const struct slt_projected *p,
                                 const struct slt_projected_part *part, int member)
 {

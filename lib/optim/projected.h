@@ -30,6 +30,8 @@ int slt_projected_init(struct slt_projected *projected, const struct slt_model *
 void slt_projected_free(struct slt_projected *projected);
 // Whether the gradient of this part is projected.
 bool slt_projected_has(const struct slt_projected *projected, int part);
+// Where the projected gradients of a part that slt_projected_has accumulate, all together.
+struct slt_tensor slt_projected_low(const struct slt_projected *projected, int part);
 // Finds the projected slots of every part, once the optimizer is laid out.
 void slt_projected_find(struct slt_projected *projected, const struct slt_model *model);
 // Lays out the projected gradients; whole ones, where they are needed, share an area of their own,

@@ -74,12 +74,17 @@ static void add_block(float *out, const float *const *part, int parts, int64_t a
 // ---- Pieces ----
 
 // Elements that may come in for a piece: its own part from all others, which rounding makes larger.
-static int64_t incoming_elements(int size)
+static int64_t incoming_elements(int64_t size)
 {
     return PIECE + ALIGNED * size;
 }
 
-uint64_t slt_sums_memory(int size)
+uint64_t slt_sums_traffic(int64_t size, int64_t elements)
+{
+    return (uint64_t)(2 * (size - 1) * elements) * sizeof(float);
+}
+
+uint64_t slt_sums_memory(int64_t size)
 {
     return size > 1 ? (uint64_t)(PIECES * incoming_elements(size)) * sizeof(float) : 0;
 }
@@ -90,7 +95,6 @@ void slt_sums_free(struct slt_sums *s)
         return;
     for (int i = 0; i < PIECES; i++) {
         free(s->piece[i].cut);
-        free(s->piece[i].incoming);
         free(s->piece[i].message);
     }
     free(s->whole);
@@ -98,7 +102,8 @@ void slt_sums_free(struct slt_sums *s)
     free(s);
 }
 
-int slt_sums_create(struct slt_sums **sums, struct slt_ranks *ranks, struct slt_error *err)
+int slt_sums_create(struct slt_sums **sums, struct slt_ranks *ranks, void *memory,
+                    struct slt_error *err)
 {
     struct slt_sums *s = calloc(1, sizeof *s);
     if (s == NULL)
@@ -113,15 +118,15 @@ int slt_sums_create(struct slt_sums **sums, struct slt_ranks *ranks, struct slt_
     for (int i = 0; i < PIECES; i++) {
         struct piece *p = &s->piece[i];
         p->cut = calloc(size + 1, sizeof *p->cut);
-        p->incoming = malloc((size_t)incoming_elements(s->size) * sizeof *p->incoming);
+        p->incoming = (float *)memory + i * incoming_elements(s->size);
         p->message = calloc(2 * size, sizeof *p->message);
-        there = there && p->cut != NULL && p->incoming != NULL && p->message != NULL;
+        there = there && p->cut != NULL && p->message != NULL;
     }
     *sums = s;
     if (there)
         return 0;
     slt_sums_free(s);
-    return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate buffers for the sums over ranks");
+    return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the sums over ranks");
 }
 
 static int64_t part_size(const struct piece *p, int rank)

@@ -14,10 +14,13 @@
 
 struct slt_sums;
 
-// Bytes of host memory that slt_sums_create allocates for so many ranks.
-uint64_t slt_sums_memory(int size);
-int slt_sums_create(struct slt_sums **sums, struct slt_ranks *ranks, struct slt_error *err)
-    SLT_CHECK_RESULT;
+// Bytes of memory that sums of so many ranks need for what comes in, at most.
+uint64_t slt_sums_memory(int64_t size);
+// Bytes that all ranks together send for sums of so many elements in all.
+uint64_t slt_sums_traffic(int64_t size, int64_t elements);
+// memory: slt_sums_memory bytes, aligned to 64, which stay the caller's.
+int slt_sums_create(struct slt_sums **sums, struct slt_ranks *ranks, void *memory,
+                    struct slt_error *err) SLT_CHECK_RESULT;
 // What is under way must be finished, or lost.
 void slt_sums_free(struct slt_sums *sums);
 

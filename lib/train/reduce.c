@@ -5,7 +5,6 @@
 #include "train/reduce.h"
 
 #define BUCKET ((int64_t)1 << 20) // elements that are worth a sum
-#define GAP    (SLT_MEMORY_ALIGN / (int64_t)sizeof(float))
 
 // Levels of the tree over the groups of a rank.
 static int levels(int64_t groups)
@@ -16,8 +15,10 @@ static int levels(int64_t groups)
     return n;
 }
 
-void slt_reduction_layout(struct slt_reduction *r, int64_t groups, struct slt_memory *memory)
+void slt_reduction_layout(struct slt_reduction *r, int64_t groups, int64_t ranks,
+                          struct slt_memory *memory)
 {
+    r->incoming = slt_memory_take(memory, SLT_REGION_EXCHANGE, slt_sums_memory(ranks));
     r->groups = groups;
     r->stride = slt_memory_rounded(memory->used[SLT_REGION_GRADIENTS]);
     for (int i = 0; i < levels(groups); i++)
@@ -34,7 +35,8 @@ int slt_reduction_join(struct slt_reduction *r, struct slt_ranks *ranks,
         return slt_error_set(err, SLT_ERR_DEVICE,
                              "several ranks can share a run on CPUs only, not on device '%s'",
                              memory->ops->name);
-    return slt_sums_create(&r->sums, ranks, err);
+    char *incoming = memory->ops->address(memory->buffer[SLT_REGION_EXCHANGE]);
+    return slt_sums_create(&r->sums, ranks, incoming + r->incoming, err);
 }
 
 void slt_reduction_free(struct slt_reduction *r)
@@ -71,15 +73,14 @@ static void begin_sum(struct slt_reduction *r)
     r->elements = 0;
 }
 
-// Neighbours in memory are added at once, with what lies between them, which is nobody's.
+// Neighbours in memory without a gap are added at once.
 static void add_to_bucket(struct slt_reduction *r, float *g, int64_t n)
 {
-    float *end = r->data + r->elements;
-    if (r->elements > 0 && g + n <= r->data && r->data - (g + n) < GAP) {
-        r->elements += r->data - g;
+    if (r->elements > 0 && g + n == r->data) {
         r->data = g;
-    } else if (r->elements > 0 && g >= end && g - end < GAP) {
-        r->elements = g + n - r->data;
+        r->elements += n;
+    } else if (r->elements > 0 && g == r->data + r->elements) {
+        r->elements += n;
     } else {
         begin_sum(r);
         r->data = g;

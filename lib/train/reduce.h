@@ -18,13 +18,14 @@ struct slt_reduction {
     // Of the gradients region: the bytes of the gradients, after which those of partial sums follow,
     // one copy for each level of the tree.
     uint64_t stride;
+    uint64_t incoming; // of the exchange region: where what comes in lies
     float *data; // what has been complete since the last sum began, without gaps
     int64_t elements;
     struct slt_error failure; // code 0 if none
 };
 
-// Lays out the partial sums behind the gradients, which are all there.
-void slt_reduction_layout(struct slt_reduction *reduction, int64_t groups,
+// Lays out the partial sums behind the gradients, which are all there, and what comes in.
+void slt_reduction_layout(struct slt_reduction *reduction, int64_t groups, int64_t ranks,
                           struct slt_memory *memory);
 // Joins the ranks of the run. SLT_ERR_DEVICE if several ranks cannot add what the device has.
 int slt_reduction_join(struct slt_reduction *reduction, struct slt_ranks *ranks,

@@ -354,6 +354,16 @@ static void save_unfinished(struct run *r, int *rc, struct slt_error *err)
         r->how->on_warning(r->how->user, late.message);
 }
 
+static int report_traffic(struct run *r, int64_t steps, struct slt_error *err)
+{
+    const struct slt_sums *sums = r->trainer->grads.reduction.sums;
+    uint64_t sent = sums != NULL ? slt_sums_sent(sums) : 0;
+    int rc = slt_ranks_settle_sum(r->how->ranks, 0, &sent, err);
+    if (rc == 0 && sums != NULL && r->how->on_traffic != NULL)
+        r->how->on_traffic(r->how->user, sent, steps);
+    return rc;
+}
+
 // The result goes out by rank 0.
 static int publish(struct run *r, struct slt_output **out, struct slt_error *err)
 {
@@ -397,7 +407,9 @@ int slt_train(struct slt_output *out, struct slt_device *device,
     if (rc != 0 || r.beginning.finished)
         goto out;
     r.start = r.states.last_written = slt_clock_now();
-    if ((rc = advance(&r, err)) == 0)
+    const int64_t first = r.trainer->progress.step;
+    if ((rc = advance(&r, err)) == 0 &&
+        (rc = report_traffic(&r, r.trainer->progress.step - first, err)) == 0)
         rc = publish(&r, &out, err);
     if (rc != 0)
         save_unfinished(&r, &rc, err);

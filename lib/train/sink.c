@@ -92,7 +92,7 @@ static void layout_shared(struct slt_grads *g, struct slt_model *model)
             g->grad[i].offset += start;
 }
 
-void slt_grads_layout(struct slt_grads *g, struct slt_model *model, int64_t groups)
+void slt_grads_layout(struct slt_grads *g, struct slt_model *model, int64_t groups, int64_t ranks)
 {
     slt_projected_find(&g->projected, model);
     if (g->shared)
@@ -101,7 +101,19 @@ void slt_grads_layout(struct slt_grads *g, struct slt_model *model, int64_t grou
         if (!model->part[i].frozen && !slt_projected_has(&g->projected, i))
             g->grad[i] = own_buffer(g, model, i);
     slt_projected_layout(&g->projected, model, g->shared ? g->grad : NULL);
-    slt_reduction_layout(&g->reduction, groups, &model->memory);
+    slt_reduction_layout(&g->reduction, groups, ranks, &model->memory);
+}
+
+int64_t slt_grads_elements(const struct slt_grads *g, const struct slt_model *model)
+{
+    int64_t all = 0;
+    for (int i = 0; i < model->part_count; i++) {
+        const struct slt_tensor t = slt_projected_has(&g->projected, i)
+                                        ? slt_projected_low(&g->projected, i)
+                                        : model->part[i].value;
+        all += model->part[i].frozen ? 0 : t.rows * t.cols;
+    }
+    return all;
 }
 
 void slt_grads_begin(struct slt_grads *g, int parts, int64_t update)

@@ -137,8 +137,10 @@ static int each_chunk(struct slt_trainer *t, const struct stored *p, chunk_fn *d
     const int64_t total =
         p->tensor.buffer == NULL ? 0 : (int64_t)(p->info.bytes / slt_dtype_size(p->info.dtype));
     int rc = 0;
-    for (int64_t at = 0; rc == 0 && at < total; at += CHUNK)
+    for (int64_t at = 0; rc == 0 && at < total; at += CHUNK) {
         rc = do_chunk(t, p, at, total - at < CHUNK ? total - at : CHUNK, chunk, user, err);
+        slt_ranks_tick(t->ranks);
+    }
     return rc;
 }
 

@@ -50,7 +50,7 @@ static int layout_extra(struct slt_model *model, void *user, struct slt_error *e
                               projects ? &t->optimizer : NULL, err)) != 0))
         return rc;
     slt_optimizer_layout(&t->optimizer);
-    slt_grads_layout(&t->grads, model, t->groups);
+    slt_grads_layout(&t->grads, model, t->groups, o->ranks > 0 ? o->ranks : 1);
     return 0;
 }
 
@@ -83,6 +83,10 @@ static int64_t groups_of(const struct slt_train_options *o, const struct slt_pro
 
 static int check_groups(const struct slt_train_options *o, int64_t groups, struct slt_error *err)
 {
+    if (o->reduce_groups > 0 && o->reduce_groups != groups)
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "--reduce-groups %lld cannot be shared evenly by %lld ranks",
+                             (long long)o->reduce_groups, (long long)o->ranks);
     if (o->batch % groups == 0)
         return 0;
     return slt_error_set(err, SLT_ERR_RANGE, "a batch of %lld cannot be shared evenly by %lld %s",
@@ -117,6 +121,9 @@ static int prepare(struct slt_trainer **trainer, const struct slt_device *device
         t->model->config.max_position_embeddings = options->seq;
     t->plan = slt_model_plan(t->model);
     t->plan.micro_batch = micro_batch;
+    t->plan.ranks = ranks;
+    t->plan.groups = groups;
+    t->plan.sent = slt_sums_traffic(ranks, slt_grads_elements(&t->grads, t->model));
     *trainer = t;
     return 0;
 }

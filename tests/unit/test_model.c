@@ -74,7 +74,7 @@ static int layout_grads(struct slt_model *model, void *user, struct slt_error *e
     struct slt_grads *grads = user;
     if (grads->grad == NULL && slt_grads_init(grads, model, false, model->dtype, NULL, err) != 0)
         return err->code;
-    slt_grads_layout(grads, model, 1);
+    slt_grads_layout(grads, model, 1, 1);
     return 0;
 }
 

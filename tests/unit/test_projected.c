@@ -28,7 +28,7 @@ static int layout(struct slt_model *model, void *user, struct slt_error *err)
                                                  projects ? &s->optimizer : NULL, err) != 0))
         return err->code;
     slt_optimizer_layout(&s->optimizer);
-    slt_grads_layout(&s->grads, model, 1);
+    slt_grads_layout(&s->grads, model, 1, 1);
     return 0;
 }
 

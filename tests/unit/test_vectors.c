@@ -118,7 +118,7 @@ static int layout_extra(struct slt_model *model, void *user, struct slt_error *e
                             0, model, err) != 0 ||
          slt_grads_init(&t->grads, model, false, model->dtype, NULL, err) != 0))
         return err->code;
-    slt_grads_layout(&t->grads, model, 1);
+    slt_grads_layout(&t->grads, model, 1, 1);
     slt_optimizer_layout(&t->optimizer);
     return 0;
 }

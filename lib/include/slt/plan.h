@@ -14,6 +14,7 @@ enum slt_region {
     SLT_REGION_INDEX,       // positions of sparse parts
     SLT_REGION_ACTIVATIONS, // kept between forward and backward, and the batch itself
     SLT_REGION_WORKSPACE,   // scratch that every operation may use anew
+    SLT_REGION_EXCHANGE,    // what comes in from other ranks
     SLT_REGIONS
 };
 
@@ -21,6 +22,9 @@ struct slt_plan {
     uint64_t bytes[SLT_REGIONS];
     uint64_t parameters;
     int64_t micro_batch; // of a run: sequences at once, for which the bytes are
+    int64_t ranks,
+        groups;    // that share the batch; of sequences, whose gradients are added in a tree
+    uint64_t sent; // bytes of gradients that all ranks together send each other in a step
 };
 
 // "weights", "gradients", ...
