@@ -11,9 +11,10 @@ enum {
     DEVICE = 0 SLT_OPS_OF_DEVICE(ONE),
     BACKEND = 0 SLT_OPS_OF_BACKEND(ONE),
     OPTIONAL = 0 SLT_OPS_OPTIONAL(ONE),
+    HOST = 0 SLT_OPS_OF_HOST(ONE),
     ELEMENTS = 0 SLT_OPS_OF_ELEMENTS(ONE),
     PRODUCTS = 0 SLT_OPS_OF_PRODUCTS(ONE),
-    NAMED = 1 + DEVICE + BACKEND + OPTIONAL + ELEMENTS + PRODUCTS // and open
+    NAMED = 1 + DEVICE + BACKEND + OPTIONAL + HOST + ELEMENTS + PRODUCTS // and open
 };
 
 // A function that no list names would be missing from every table.

@@ -115,7 +115,7 @@ struct slt_attention {
 //
 // A backend that supports SLT_OP_ADAM in BF16 also takes param, grad, m, v and a direction beside
 // grad in BF16. It computes with them in F32 and rounds what it stores: to nearest even, or, but for
-// directions, with hyper.stochastic as convert does under the item's key, from first = 0 on, in the
+// directions, with hyper.stochastic as convert does under the item's key, from first on, in the
 // lanes 4 scalars[UPDATE] + 0, 1, 2 (param, m, v).
 // With a master (F32) the step is taken on that, and param becomes it rounded.
 struct slt_adam_item {
@@ -124,9 +124,12 @@ struct slt_adam_item {
     struct slt_tensor direction;    // absent: param is updated
     struct slt_tensor master;       // or absent
     double rate;                    // the item's learning rate over scalars[LR]
+    uint64_t first; // which element of its parameter the first one is, a multiple of 8
     struct slt_tensor divisors; // F32 (1, n): their sum divides a direction that is read; or absent
     struct slt_random_key rounding;
 };
+
+#define SLT_NORM_BLOCK 2048 // elements of a tensor whose squares are added up before others'
 
 struct slt_adam {
     double beta1, beta2, eps, weight_decay;
@@ -373,6 +376,13 @@ struct slt_ops {
     // over. In F32 or, where SLT_OP_GRAD_NORM is supported in it, BF16.
     void (*grad_norm)(struct slt_ctx *ctx, struct slt_tensor scalars,
                       const struct slt_tensor *grads, int64_t count);
+    // grad_norm in two steps, for gradients of which several processes have parts each; absent (NULL)
+    // where buffers are not in the host's memory. sums F64 (1, blocks), one for each block of
+    // SLT_NORM_BLOCK elements of a tensor, or of a part of one that begins with a block.
+    // sums = sum of squares of each block of grad
+    void (*grad_squares)(struct slt_ctx *ctx, struct slt_tensor sums, struct slt_tensor grad);
+    // As grad_norm, from the sums of all blocks of all tensors, added in their order.
+    void (*norm_of_squares)(struct slt_ctx *ctx, struct slt_tensor scalars, struct slt_tensor sums);
     // Adam with decoupled weight decay; nothing happens if scalars[SKIP] is set.
     // g = grad scalars[GRAD_SCALE], lr = scalars[LR] rate
     // m = beta1 m + (1 - beta1) g
@@ -407,6 +417,8 @@ struct slt_ops {
 // What a backend may leave out: NULL.
 #define SLT_OPS_OPTIONAL(op)                                                                       \
     op(available) op(capture_begin) op(capture_end) op(graph_launch) op(graph_free)
+// What only makes sense in the host's memory; NULL elsewhere.
+#define SLT_OPS_OF_HOST(op) op(grad_squares) op(norm_of_squares)
 // What is computed element by element, token by token or head by head.
 #define SLT_OPS_OF_ELEMENTS(op)                                                                    \
     op(embedding_forward) op(embedding_backward) op(rmsnorm_forward) op(rmsnorm_backward) op(add)  \

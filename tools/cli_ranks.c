@@ -28,7 +28,7 @@ int cli_ranks_open(struct cli_ranks *r, int64_t count, slt_stop_flag *stop)
     const struct slt_ranks_options options = {
         .count = count, .mpi = r->mpi, .timeout = r->timeout, .stop = stop, .notice = notice};
     if (slt_ranks_open(&r->ranks, &options, &err) != 0) {
-        if (err.code == SLT_ERR_RANGE && slt_ranks_announced() == 0)
+        if (err.code == SLT_ERR_RANGE)
             cli_usage("%s", err.message);
         return cli_error(&err);
     }

@@ -362,6 +362,7 @@ static int open_inputs(struct inputs *in, struct options *o, const char *model, 
         return code;
     count_steps(o, in->tokens);
     o->train.ranks = slt_ranks_size(o->ranks.ranks);
+    o->train.rank = slt_ranks_rank(o->ranks.ranks);
     if (slt_train_resolve(&o->train, &err) != 0)
         cli_usage("%s", err.message);
     const int threads = slt_ranks_threads(o->ranks.ranks, (int)o->threads);

@@ -106,7 +106,7 @@ uint64_t cpu_work_bytes(struct slt_ctx *ctx, enum slt_op op, const struct slt_op
         bytes = attention_bytes(ctx, &shape->attention);
     else if (op == SLT_OP_HEAD_LOSS)
         bytes = head_bytes(shape);
-    else if (op == SLT_OP_GRAD_NORM) // a partial sum of each block
-        bytes = cpu_piece((uint64_t)(shape->nnz / CPU_NORM_BLOCK + 1), sizeof(double));
+    else if (op == SLT_OP_GRAD_NORM) // a partial sum of each block of a tensor
+        bytes = cpu_piece((uint64_t)(shape->nnz / SLT_NORM_BLOCK + 1), sizeof(double));
     return bytes > one_token ? bytes : one_token;
 }

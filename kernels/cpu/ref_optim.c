@@ -3,18 +3,39 @@
 #include "kernels/cpu/ref.h"
 #include "kernels/norm.h"
 
+// Of elements [first, first + SLT_NORM_BLOCK) of a tensor without gaps, as far as it has them.
+static double block_squares(struct slt_tensor t, int64_t first)
+{
+    const int64_t n = t.rows * t.cols;
+    double squares = 0;
+    for (int64_t i = first; i < n && i < first + SLT_NORM_BLOCK; i++)
+        squares += (double)ref_tensor(t)[i] * (double)ref_tensor(t)[i];
+    return squares;
+}
+
+void REF(ref_grad_squares)(struct slt_ctx *ctx, struct slt_tensor sums, struct slt_tensor grad)
+{
+    for (int64_t b = 0; b < sums.cols; b++)
+        cpu_tensor_f64(sums)[b] = block_squares(grad, b * SLT_NORM_BLOCK);
+}
+
+void REF(ref_norm_of_squares)(struct slt_ctx *ctx, struct slt_tensor scalars,
+                              struct slt_tensor sums)
+{
+    double squares = 0;
+    for (int64_t b = 0; b < sums.cols; b++)
+        squares += cpu_tensor_f64(sums)[b];
+    slt_norm_finish(cpu_tensor_f64(scalars), sqrt(squares));
+}
+
 void REF(ref_grad_norm)(struct slt_ctx *ctx, struct slt_tensor scalars,
                         const struct slt_tensor *grads, int64_t count)
 {
-    double *scalar = cpu_tensor_f64(scalars);
     double squares = 0;
     for (int64_t k = 0; k < count; k++)
-        for (int64_t i = 0; i < grads[k].rows; i++)
-            for (int64_t j = 0; j < grads[k].cols; j++) {
-                const double g = (double)ref_tensor(grads[k])[i * grads[k].ld + j];
-                squares += g * g;
-            }
-    slt_norm_finish(scalar, sqrt(squares));
+        for (int64_t at = 0; at < grads[k].rows * grads[k].cols; at += SLT_NORM_BLOCK)
+            squares += block_squares(grads[k], at);
+    slt_norm_finish(cpu_tensor_f64(scalars), sqrt(squares));
 }
 
 struct rates {

@@ -48,5 +48,6 @@ const struct slt_ops TABLE = {
     SLT_OPS_OF_DEVICE(CPU_ROW)   // memory.c
     SLT_OPS_OF_BACKEND(REF_ROW)  // above
     SLT_OPS_OF_ELEMENTS(REF_ROW) // ref_layers.c, ref_attention.c, ref_head.c, ref_optim.c
+    SLT_OPS_OF_HOST(REF_ROW)     // ref_optim.c
     SLT_OPS_OF_PRODUCTS(REF_ROW) // ref_linear.c
 };

@@ -5,8 +5,8 @@
 #include "kernels/cpu/simd_ops.h"
 #include "kernels/norm.h"
 
-#define BLOCK CPU_NORM_BLOCK
 #define RUN   CPU_ADAM_RUN
+#define BLOCK SLT_NORM_BLOCK
 
 static int64_t elements(struct slt_tensor t)
 {
@@ -28,18 +28,30 @@ static double sum_squares(const float *x, int64_t n)
     return total;
 }
 
+// The sums of the squares of a tensor's blocks; returns how many there are.
+static int64_t block_squares(struct slt_ctx *ctx, double *sums, struct slt_tensor t)
+{
+    const int64_t n = elements(t), blocks = (n + BLOCK - 1) / BLOCK;
+    const float *x = n > 0 ? cpu_tensor(t) : NULL;
+#pragma omp parallel for schedule(static) num_threads(ctx->threads) if (n > 16 * BLOCK)
+    for (int64_t b = 0; b < blocks; b++)
+        sums[b] = sum_squares(x + b * BLOCK, min64(BLOCK, n - b * BLOCK));
+    return blocks;
+}
+
 // The squares of a tensor's elements; the sums of blocks are added in their order, to sum.
 static double add_squares(struct slt_ctx *ctx, double sum, struct slt_tensor t)
 {
-    double *partial = (double *)ctx->work;
-    const int64_t n = elements(t), blocks = (n + BLOCK - 1) / BLOCK;
-    const float *x = n > 0 ? cpu_tensor(t) : NULL;
-#pragma omp parallel for schedule(static) num_threads(ctx->threads) if (n > BLOCK)
+    double *sums = (double *)ctx->work;
+    const int64_t blocks = block_squares(ctx, sums, t);
     for (int64_t b = 0; b < blocks; b++)
-        partial[b] = sum_squares(x + b * BLOCK, min64(BLOCK, n - b * BLOCK));
-    for (int64_t b = 0; b < blocks; b++)
-        sum += partial[b];
+        sum += sums[b];
     return sum;
+}
+
+void SIMD(cpu_grad_squares)(struct slt_ctx *ctx, struct slt_tensor sums, struct slt_tensor grad)
+{
+    block_squares(ctx, cpu_tensor_f64(sums), grad);
 }
 
 void SIMD(cpu_grad_norm)(struct slt_ctx *ctx, struct slt_tensor scalars,
@@ -51,13 +63,22 @@ void SIMD(cpu_grad_norm)(struct slt_ctx *ctx, struct slt_tensor scalars,
     slt_norm_finish(cpu_tensor_f64(scalars), sqrt(sum));
 }
 
+void SIMD(cpu_norm_of_squares)(struct slt_ctx *ctx, struct slt_tensor scalars,
+                               struct slt_tensor sums)
+{
+    double sum = 0;
+    for (int64_t i = 0; i < sums.cols; i++)
+        sum += cpu_tensor_f64(sums)[i];
+    slt_norm_finish(cpu_tensor_f64(scalars), sqrt(sum));
+}
+
 void SIMD(cpu_normalize)(struct slt_ctx *ctx, struct slt_tensor x, struct slt_tensor norm)
 {
     const int64_t n = elements(x);
     const double length = sqrt(add_squares(ctx, 0, x));
     const float inverse = length > 0 ? (float)(1 / length) : 0;
     float *restrict to = cpu_tensor(x);
-#pragma omp parallel for schedule(static) num_threads(ctx->threads) if (n > BLOCK)
+#pragma omp parallel for schedule(static) num_threads(ctx->threads) if (n > 16 * BLOCK)
     for (int64_t at = 0; at < n; at += BLOCK)
         for (int64_t i = at; i < min64(at + BLOCK, n); i++)
             to[i] *= inverse;

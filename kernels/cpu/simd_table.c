@@ -40,5 +40,6 @@ const struct slt_ops SIMD(cpu_ops) = {
     SLT_OPS_OF_DEVICE(CPU_ROW)    // memory.c
     SLT_OPS_OF_BACKEND(CPU_ROW)   // backend.c
     SLT_OPS_OF_ELEMENTS(SIMD_ROW) // simd_*.c; for one token alone most call the reference
+    SLT_OPS_OF_HOST(SIMD_ROW)     // simd_optim.c
     SLT_OPS_OF_PRODUCTS(CPU_ROW)  // linear.c, sparse.c: their inner loops come from the context
 };

@@ -4,7 +4,6 @@
 
 #include <stdint.h>
 
-#define CPU_NORM_BLOCK   ((int64_t)1 << 15) // elements whose squares one thread adds up
 #define CPU_ADAM_RUN     2048 // elements updated at once; the largest block of moments
 #define CPU_HEAD_CHUNK   512  // tokens whose logits are kept at once
 #define CPU_HEAD_DIM_MAX 256  // largest head of the tiled attention

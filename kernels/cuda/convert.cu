@@ -26,7 +26,7 @@ void cuda_convert(struct slt_ctx *ctx, struct slt_tensor to, struct slt_tensor f
 {
     const int64_t n = to.rows * to.cols;
     const unsigned blocks = (unsigned)cuda_blocks(n, CUDA_BLOCK);
-    struct cuda_rounding r = {rounding != NULL, {0, 0}, 0};
+    struct cuda_rounding r = {rounding != NULL, {0, 0}, 0, 0};
     if (rounding != NULL) {
         r.key[0] = rounding->key.word[0];
         r.key[1] = rounding->key.word[1];

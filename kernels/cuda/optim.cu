@@ -61,6 +61,7 @@ struct step_tensor {
     uint32_t key[2];
     short divisor_count;
     bool bf16_grad, bf16_direction;
+    uint32_t first; // which element of its parameter the first one is, over 8
 };
 
 #define STEP_TENSORS 36
@@ -94,7 +95,7 @@ static __device__ struct cuda_rounding rounding_of(const struct step_tensor &t,
                                                    const struct update &u, const double *scalar)
 {
     const struct cuda_rounding rounding = {
-        u.stochastic, {t.key[0], t.key[1]}, 4 * (uint64_t)scalar[SLT_SCALAR_UPDATE]};
+        u.stochastic, {t.key[0], t.key[1]}, 4 * (uint64_t)scalar[SLT_SCALAR_UPDATE], 8 * (uint64_t)t.first};
     return rounding;
 }
 
@@ -129,7 +130,7 @@ static __device__ void store_some(bf16 *to, const float *from, int64_t i, int co
     cuda_pack<bf16, N> pack;
     uint32_t word[4];
     if (rounding.stochastic)
-        cuda_random_block(word, rounding.key, (uint64_t)i / 8, rounding.lane + (uint64_t)what);
+        cuda_random_block(word, rounding.key, (rounding.first + (uint64_t)i) / 8, rounding.lane + (uint64_t)what);
     for (int k = 0; k < N; k++)
         pack.v[k] = cuda_rounded(from[k], rounding.stochastic, word, (uint64_t)i + (uint64_t)k);
     if (count == N)
@@ -491,7 +492,8 @@ static void list_add(struct step_list *list, const struct slt_adam_item *it, int
                                   {it->rounding.word[0], it->rounding.word[1]},
                                   (short)it->divisors.cols,
                                   it->grad.dtype == SLT_BF16,
-                                  it->direction.dtype == SLT_BF16};
+                                  it->direction.dtype == SLT_BF16,
+                                  (uint32_t)(it->first / 8)};
     list->tensor[list->count] = t;
     list->first[list->count + 1] = list->first[list->count] + (unsigned)cuda_blocks(n, each);
     list->count++;

@@ -9,6 +9,7 @@ struct cuda_rounding {
     bool stochastic;
     uint32_t key[2];
     uint64_t lane;
+    uint64_t first; // which element of its parameter the first one is: a multiple of 8
 };
 
 // Philox4x32-10, as slt/random.h has it.

@@ -147,7 +147,7 @@ static int layout_workspace(struct slt_model *m, int64_t t, int64_t projected,
     const struct slt_op_shape gated = {.tokens = t, .in = c->intermediate_size};
     for (int i = 0; i < m->part_count; i++)
         values += m->part[i].value.rows * m->part[i].value.cols;
-    const struct slt_op_shape all = {.nnz = values, .out = m->part_count};
+    const struct slt_op_shape all = {.nnz = values, .out = (int64_t)m->param_count};
     int rc;
     m->work_bytes = 0;
     if ((rc = reserve_workspace(m, SLT_OP_EMBEDDING, plain, err)) != 0 ||

@@ -60,9 +60,12 @@ static void plan(const struct slt_optimizer *o, struct slt_slot *slot)
     if (is_projected(slot))
         low_shape(o, p, &rows, &cols);
     slt_slot_add_moments(o, slot, rows, cols);
-    if (is_projected(slot))
-        slt_slot_add(slot, "projector", slt_optimizer_is_half(o) ? SLT_BF16 : SLT_F32,
+    if (!is_projected(slot))
+        return;
+    slot->whole = true;
+    slt_slot_add(slot, "projector", slt_optimizer_is_half(o) ? SLT_BF16 : SLT_F32,
                      rank_of(o, p), projects_right(p) ? p->cols : p->rows);
+    slot->state[slot->states - 1].everywhere = true;
 }
 
 // Two scratches, of the range finder; then the first is of the projected gradient and its step, the
@@ -207,7 +210,7 @@ static int step_whole(struct slt_optimizer *o, const struct slt_slot *slot, int6
 
 static bool takes_part(const struct slt_slot *slot, int first, int count)
 {
-    return slot->states > 0 && slt_slot_in(slot, first, count);
+    return slt_slot_is_own(slot) && slt_slot_in(slot, first, count);
 }
 
 // Weight decay of the matrices, which have moved.

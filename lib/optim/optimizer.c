@@ -67,6 +67,7 @@ int slt_optimizer_init(struct slt_optimizer *o, const struct slt_optimizer_optio
                                 .precision = precision,
                                 .seed = seed,
                                 .model = model,
+                                .ranks = 1,
                                 .slots = model->param_count,
                                 .hyper = {.beta1 = options->beta1,
                                           .beta2 = options->beta2,
@@ -130,6 +131,26 @@ enum slt_rate_role slt_rate_role(enum slt_role role)
     }
 }
 
+static bool is_factor(const struct slt_slot *slot)
+{
+    return slot->info.role == SLT_ROLE_LORA_A || slot->info.role == SLT_ROLE_LORA_B;
+}
+
+// This rank's part of a state; none has no buffer.
+static void layout_state(struct slt_optimizer *o, struct slt_slot *slot, int k)
+{
+    struct slt_memory *memory = &o->model->memory;
+    struct slt_state *s = &slot->state[k];
+    const enum slt_dtype dtype = s->tensor.dtype;
+    if (s->everywhere || slot->owned == slot->info.rows * slot->info.cols) {
+        s->tensor = slt_memory_tensor(memory, SLT_REGION_MOMENTS, dtype, s->rows, s->cols);
+        return;
+    }
+    const int64_t n = slt_state_edge(o, slot, k, o->rank + 1) - slt_state_edge(o, slot, k, o->rank);
+    s->tensor = n > 0 ? slt_memory_tensor(memory, SLT_REGION_MOMENTS, dtype, 1, n)
+                      : (struct slt_tensor){.dtype = dtype};
+}
+
 void slt_optimizer_layout(struct slt_optimizer *o)
 {
     struct slt_memory *memory = &o->model->memory;
@@ -140,16 +161,18 @@ void slt_optimizer_layout(struct slt_optimizer *o)
         slot->states = 0;
         slot->rate = o->options.lr_scale[slt_rate_role(slot->info.role)];
         slot->steps_apart = false;
+        slot->whole = is_factor(slot) &&
+                      (o->options.relora_every > 0 || o->options.refactor_every > 0);
         if (!slot->info.frozen) {
             o->kind->plan(o, slot);
             if (has_masters(o) && slot->info.role != SLT_ROLE_NORM)
                 slt_slot_add(slot, "master", SLT_F32, slot->info.rows, slot->info.cols);
         }
-        for (int k = 0; k < slot->states; k++) {
-            struct slt_tensor *t = &slot->state[k].tensor;
-            *t = slt_memory_tensor(memory, SLT_REGION_MOMENTS, t->dtype, t->rows, t->cols);
-        }
     }
+    slt_optimizer_find_owners(o);
+    for (size_t i = 0; i < o->slots; i++)
+        for (int k = 0; k < o->slot[i].states; k++)
+            layout_state(o, &o->slot[i], k);
     for (int i = 0; i < 3 && converts(o); i++)
         o->unpacked[i] = slt_memory_tensor(memory, SLT_REGION_WORKSPACE, SLT_F32, 1, RUN);
     if (o->kind->layout != NULL)
@@ -182,7 +205,8 @@ void slt_optimizer_start(struct slt_optimizer *o)
 {
     for (size_t i = 0; i < o->slots; i++)
         if (o->slot[i].master.buffer != NULL)
-            o->model->ops->convert(o->model->ctx, o->slot[i].master, o->slot[i].param, NULL);
+            o->model->ops->convert(o->model->ctx, o->slot[i].master,
+                                   slt_slot_own(&o->slot[i], o->slot[i].param), NULL);
     if (o->kind->start != NULL)
         o->kind->start(o);
 }
@@ -191,6 +215,8 @@ void slt_optimizer_free(struct slt_optimizer *o)
 {
     free(o->slot);
     free(o->item);
+    free(o->load);
+    o->load = NULL;
     o->slot = NULL;
     o->item = NULL;
 }
@@ -201,7 +227,7 @@ void slt_slot_add(struct slt_slot *slot, const char *suffix, enum slt_dtype dtyp
                   int64_t cols)
 {
     slot->state[slot->states++] =
-        (struct slt_state){suffix, {.dtype = dtype, .rows = rows, .cols = cols, .ld = cols}};
+        (struct slt_state){suffix, rows, cols, false, {.dtype = dtype}};
 }
 
 enum slt_dtype slt_slot_moment_dtype(const struct slt_optimizer *o, const struct slt_slot *slot)
@@ -253,8 +279,9 @@ void slt_slot_add_moments(const struct slt_optimizer *o, struct slt_slot *slot, 
 struct slt_adam_item slt_slot_item(const struct slt_slot *slot, struct slt_tensor param,
                                    struct slt_tensor grad)
 {
-    struct slt_adam_item item = {.param = param,
-                                 .grad = grad,
+    struct slt_adam_item item = {.param = slt_slot_own(slot, param),
+                                 .grad = slt_slot_own(slot, grad),
+                                 .first = (uint64_t)slot->own,
                                  .m = slot->state[0].tensor,
                                  .rate = slot->rate,
                                  .rounding = slot->rounding};
@@ -277,7 +304,8 @@ void slt_slot_reset_moments(const struct slt_optimizer *o, const struct slt_slot
     for (int k = 0; k < slot->moments; k++) {
         const bool is_coded = slot->state[k].tensor.dtype == SLT_U8;
         const struct slt_tensor t = slot->state[is_coded ? k + slot->moments : k].tensor;
-        m->ops->zero(m->ctx, t.buffer, t.offset,
+        if (t.buffer != NULL)
+            m->ops->zero(m->ctx, t.buffer, t.offset,
                      (uint64_t)(t.rows * t.cols) * slt_dtype_size(t.dtype));
     }
 }
@@ -371,7 +399,7 @@ void slt_optimizer_adam(struct slt_optimizer *o, const struct slt_slot *slot,
         m->ops->adam_step(m->ctx, &part, 1, hyper, m->scalars);
         for (int i = 0; i < 3; i++)
             if (packed[i].buffer != NULL && packed[i].dtype == SLT_BF16)
-                store(o, slot, packed[i], *stored[i], i, at, update);
+                store(o, slot, packed[i], *stored[i], i, (int64_t)item->first + at, update);
     }
 }
 
@@ -398,7 +426,7 @@ int slt_optimizer_step_moments(struct slt_optimizer *o, int first, int count, in
     (void)err;
     for (size_t i = 0; i < o->slots; i++) {
         const struct slt_slot *slot = &o->slot[i];
-        if (slot->states == 0 || slot->steps_apart || !slt_slot_in(slot, first, count))
+        if (!slt_slot_is_own(slot) || slot->steps_apart || !slt_slot_in(slot, first, count))
             continue;
         const struct slt_adam_item item = slt_slot_item(slot, slot->param, slot->grad);
         slt_optimizer_add(o, slot, &item, update);

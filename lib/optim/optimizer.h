@@ -15,7 +15,9 @@
 
 struct slt_state {
     const char *suffix;
-    struct slt_tensor tensor;
+    int64_t rows, cols;       // of the whole
+    bool everywhere;          // all ranks have the whole, even where they share the others
+    struct slt_tensor tensor; // the part that this rank has
 };
 
 struct slt_slot {
@@ -27,6 +29,11 @@ struct slt_slot {
     int states, moments; // the first states are moments, one or two
     struct slt_state state[SLT_OPTIMIZER_STATES];
     struct slt_tensor master;       // F32: what BF16 weights are roundings of; absent without
+    // Of ranks that share the optimizer's state (owners.c) this one steps elements [own, own + owned)
+    // of the parameter. What cannot be cut has one owner.
+    bool whole; // it cannot: set by the kind
+    int owner;  // of what cannot be cut
+    int64_t own, owned;
     double rate;                    // its learning rate over the run's
     bool steps_apart;               // its kind steps it by itself (slt_optimizer_step_moments)
     struct slt_random_key rounding; // of values that are stored in BF16
@@ -80,6 +87,8 @@ struct slt_optimizer {
     enum slt_precision precision;
     uint64_t seed;
     struct slt_model *model;
+    int ranks, rank; // that share the state; 1 and 0 where each has all of it
+    uint64_t *load;  // (ranks): bytes of whole matrices that each has; NULL where nothing is shared
     struct slt_adam hyper;
     size_t slots;                 // one for each parameter, in the order of files
     struct slt_slot *slot;        // (slots)
@@ -123,6 +132,30 @@ static inline bool slt_slot_in(const struct slt_slot *slot, int first, int count
 {
     return slot->part >= first && slot->part < first + count;
 }
+
+// Whether this rank steps the slot, or a part of it.
+static inline bool slt_slot_is_own(const struct slt_slot *slot)
+{
+    return slot->states > 0 && slot->owned > 0;
+}
+
+// ---- Ranks that share the state (owners.c) ----
+
+// From now on the optimizer has rank's part of the state that ranks share; before it is laid out.
+int slt_optimizer_share(struct slt_optimizer *optimizer, int ranks, int rank,
+                        struct slt_error *err) SLT_CHECK_RESULT;
+// Who owns what, once the states of all slots are planned: parts begin at multiples of SLT_NORM_BLOCK
+// elements and of a block of 8-bit moments, and are as large for all ranks as that allows.
+void slt_optimizer_find_owners(struct slt_optimizer *optimizer);
+// Where a rank's part begins, and the one before it ends (rank 0 to ranks), of total things, each of
+// which stands for so many elements of the parameter; of what has one owner any total may be cut.
+int64_t slt_slot_edge(const struct slt_optimizer *optimizer, const struct slt_slot *slot, int rank,
+                      int64_t total, int64_t each);
+// The same of state k, in its own elements.
+int64_t slt_state_edge(const struct slt_optimizer *optimizer, const struct slt_slot *slot, int k,
+                       int rank);
+// This rank's part of a tensor in the shape of the slot's parameter.
+struct slt_tensor slt_slot_own(const struct slt_slot *slot, struct slt_tensor whole);
 
 // Adds a state to a slot's list.
 void slt_slot_add(struct slt_slot *slot, const char *suffix, enum slt_dtype dtype, int64_t rows,

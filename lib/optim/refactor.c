@@ -112,7 +112,7 @@ int slt_refactor(struct slt_optimizer *o, struct slt_error *err)
 {
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < o->slots; i++)
-        if (o->slot[i].info.role == SLT_ROLE_LORA_A && o->slot[i].states > 0)
+        if (o->slot[i].info.role == SLT_ROLE_LORA_A && slt_slot_is_own(&o->slot[i]))
             rc = refactor(o, &o->slot[i], err);
     return rc == 0 ? o->model->ops->synchronize(o->model->ctx, err) : rc;
 }

@@ -145,7 +145,7 @@ static int restart_factor(struct slt_optimizer *o, const struct slt_slot *slot, 
     slt_optimizer_set(o, slot, values);
     free(values);
     if (o->options.relora_prune != SLT_PRUNE_NONE)
-        for (int state = 0; rc == 0 && state < slot->moments; state++)
+        for (int state = 0; rc == 0 && slot->owned > 0 && state < slot->moments; state++)
             rc = prune(o, slot, state, updates, err);
     return rc;
 }

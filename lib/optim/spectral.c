@@ -46,7 +46,7 @@ static void plan(const struct slt_optimizer *o, struct slt_slot *slot)
         slt_slot_add_moments(o, slot, p->rows, p->cols);
         return;
     }
-    slot->steps_apart = true;
+    slot->steps_apart = slot->whole = true;
     slt_slot_add_momentum(o, slot, p->rows, p->cols);
     if (couples(o) && is_factor(slot))
         slt_slot_add(slot, "singular_vector", SLT_F32, 1, p->form.rank);
@@ -108,7 +108,7 @@ static void start(struct slt_optimizer *o)
         const struct slt_tensor v = slt_slot_state(&o->slot[i], "singular_vector");
         const struct slt_random_key key =
             slt_random_key("slt-spectral-1", o->slot[i].info.name, o->seed);
-        for (int64_t at = 0; at < v.cols; at += run) {
+        for (int64_t at = 0; v.buffer != NULL && at < v.cols; at += run) {
             const int64_t n = v.cols - at < run ? v.cols - at : run;
             slt_random_normal(values, key, (uint64_t)at, (size_t)n, 1);
             slt_tensor_write(o->model, v, at, values, n);
@@ -188,7 +188,7 @@ static int step(struct slt_optimizer *o, int first, int count, int64_t done, str
 {
     for (size_t i = 0; i < o->slots; i++) {
         const struct slt_slot *slot = &o->slot[i];
-        if (slot->states == 0 || !slt_slot_in(slot, first, count) || !is_matrix(slot))
+        if (!slt_slot_is_own(slot) || !slt_slot_in(slot, first, count) || !is_matrix(slot))
             continue;
         if (!couples(o) || !is_factor(slot))
             move(o, slot, shape_rate(slot->info.rows, slot->info.cols), (struct slt_tensor){0},

@@ -5,7 +5,7 @@
 #include "core/least.h"
 #include "ranks/sum.h"
 
-#define PIECE   ((int64_t)1 << 20) // elements that travel together
+#define PIECE   ((int64_t)1 << 20) // elements that come in together, at most
 #define PIECES  4                  // under way at once
 #define BLOCK   1024               // elements that are added at once
 #define ALIGNED 16                 // parts of equal size begin at multiples of it
@@ -15,10 +15,11 @@ enum phase { IDLE, TO_OWNERS, TO_ALL };
 struct piece {
     enum phase phase;
     enum slt_sum_kind kind;
-    float *data;
-    int64_t *cut;    // (size + 1)
-    float *incoming; // (size - 1, own part): what the others have for it
-    int tag[2];      // of the ways to the owners and back
+    char *data;
+    size_t width;          // bytes of an element
+    int64_t *first, *part; // (size): of each rank's part the elements that travel now
+    float *incoming;       // (size - 1, own part): what the others have for it
+    int tag[2];            // of the ways to the owners and back
     int messages;
     struct slt_message *message; // (2 (size - 1))
 };
@@ -73,12 +74,6 @@ static void add_block(float *out, const float *const *part, int parts, int64_t a
 
 // ---- Pieces ----
 
-// Elements that may come in for a piece: its own part from all others, which rounding makes larger.
-static int64_t incoming_elements(int64_t size)
-{
-    return PIECE + ALIGNED * size;
-}
-
 uint64_t slt_sums_traffic(int64_t size, int64_t elements)
 {
     return (uint64_t)(2 * (size - 1) * elements) * sizeof(float);
@@ -86,7 +81,7 @@ uint64_t slt_sums_traffic(int64_t size, int64_t elements)
 
 uint64_t slt_sums_memory(int64_t size)
 {
-    return size > 1 ? (uint64_t)(PIECES * incoming_elements(size)) * sizeof(float) : 0;
+    return size > 1 ? (uint64_t)(PIECES * PIECE) * sizeof(float) : 0;
 }
 
 void slt_sums_free(struct slt_sums *s)
@@ -94,7 +89,8 @@ void slt_sums_free(struct slt_sums *s)
     if (s == NULL)
         return;
     for (int i = 0; i < PIECES; i++) {
-        free(s->piece[i].cut);
+        free(s->piece[i].first);
+        free(s->piece[i].part);
         free(s->piece[i].message);
     }
     free(s->whole);
@@ -117,10 +113,11 @@ int slt_sums_create(struct slt_sums **sums, struct slt_ranks *ranks, void *memor
     bool there = s->whole != NULL && s->part != NULL;
     for (int i = 0; i < PIECES; i++) {
         struct piece *p = &s->piece[i];
-        p->cut = calloc(size + 1, sizeof *p->cut);
-        p->incoming = (float *)memory + i * incoming_elements(s->size);
+        p->first = calloc(size, sizeof *p->first);
+        p->part = calloc(size, sizeof *p->part);
+        p->incoming = (float *)memory + i * PIECE;
         p->message = calloc(2 * size, sizeof *p->message);
-        there = there && p->cut != NULL && p->message != NULL;
+        there = there && p->first != NULL && p->part != NULL && p->message != NULL;
     }
     *sums = s;
     if (there)
@@ -129,17 +126,18 @@ int slt_sums_create(struct slt_sums **sums, struct slt_ranks *ranks, void *memor
     return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the sums over ranks");
 }
 
-static int64_t part_size(const struct piece *p, int rank)
+// Where a rank's part lies.
+static char *part_of(const struct piece *p, int rank)
 {
-    return p->cut[rank + 1] - p->cut[rank];
+    return p->data + (uint64_t)p->first[rank] * p->width;
 }
 
-static void add_message(struct slt_sums *s, struct piece *p, float *data, int64_t n, int peer,
+static void add_message(struct slt_sums *s, struct piece *p, void *data, int64_t n, int peer,
                         bool receives)
 {
     if (n == 0)
         return;
-    const size_t bytes = (size_t)n * sizeof *data;
+    const size_t bytes = (size_t)n * p->width;
     p->message[p->messages++] =
         receives ? slt_message_from(peer, data, bytes) : slt_message_to(peer, data, bytes);
     s->sent += receives ? 0 : bytes;
@@ -155,7 +153,7 @@ static int post(struct slt_sums *s, struct piece *p, int tag, struct slt_error *
 
 static int send_to_owners(struct slt_sums *s, struct piece *p, struct slt_error *err)
 {
-    const int64_t own = part_size(p, s->rank);
+    const int64_t own = p->part[s->rank];
     int others = 0;
     p->phase = TO_OWNERS;
     p->messages = 0;
@@ -163,7 +161,7 @@ static int send_to_owners(struct slt_sums *s, struct piece *p, struct slt_error 
         if (i == s->rank)
             continue;
         add_message(s, p, p->incoming + others++ * own, own, i, true);
-        add_message(s, p, p->data + p->cut[i], part_size(p, i), i, false);
+        add_message(s, p, part_of(p, i), p->part[i], i, false);
     }
     return post(s, p, p->tag[0], err);
 }
@@ -175,16 +173,16 @@ static int send_to_all(struct slt_sums *s, struct piece *p, struct slt_error *er
     for (int i = 0; i < s->size; i++) {
         if (i == s->rank)
             continue;
-        add_message(s, p, p->data + p->cut[i], part_size(p, i), i, true);
-        add_message(s, p, p->data + p->cut[s->rank], part_size(p, s->rank), i, false);
+        add_message(s, p, part_of(p, i), p->part[i], i, true);
+        add_message(s, p, part_of(p, s->rank), p->part[s->rank], i, false);
     }
     return post(s, p, p->tag[1], err);
 }
 
 static void add_parts(struct slt_sums *s, struct piece *p)
 {
-    const int64_t own = part_size(p, s->rank);
-    float *data = p->data + p->cut[s->rank], sum[BLOCK];
+    const int64_t own = p->part[s->rank];
+    float *data = (float *)(void *)part_of(p, s->rank), sum[BLOCK];
     int others = 0;
     for (int i = 0; i < s->size; i++)
         s->part[i] = i == s->rank ? data : p->incoming + others++ * own;
@@ -251,19 +249,21 @@ int slt_sums_finish(struct slt_sums *s, struct slt_error *err)
     return rc;
 }
 
-// Elements [at, at + n) of data, cut as the whole is.
-static int begin_piece(struct slt_sums *s, enum slt_sum_kind kind, float *data, int64_t at,
-                       int64_t n, const int64_t *cut, struct slt_error *err)
+// Of every rank's part the elements from at on, as many as travel together.
+static int begin_piece(struct slt_sums *s, enum slt_sum_kind kind, void *data, size_t width,
+                       const int64_t *cut, int64_t at, int64_t most, struct slt_error *err)
 {
     int rc = s->count == PIECES ? finish_first(s, err) : 0;
     if (rc != 0)
         return rc;
     struct piece *p = nth(s, s->count);
     p->kind = kind;
-    p->data = data + at;
-    for (int i = 0; i <= s->size; i++) {
-        const int64_t edge = cut[i] - at;
-        p->cut[i] = edge < 0 ? 0 : slt_least(edge, n);
+    p->data = data;
+    p->width = width;
+    for (int i = 0; i < s->size; i++) {
+        const int64_t left = cut[i + 1] - cut[i] - at;
+        p->first[i] = cut[i] + at;
+        p->part[i] = left < 0 ? 0 : slt_least(left, most);
     }
     p->tag[0] = slt_ranks_next_tag(s->ranks);
     p->tag[1] = slt_ranks_next_tag(s->ranks);
@@ -271,25 +271,27 @@ static int begin_piece(struct slt_sums *s, enum slt_sum_kind kind, float *data, 
     return kind == SLT_SUM_GIVE ? send_to_all(s, p, err) : send_to_owners(s, p, err);
 }
 
-// A part that is large next to the others takes more room for what comes in: size - 1 times itself.
-static int64_t piece_elements(const struct slt_sums *s, bool is_equal)
+// Parts as equal as can be.
+static const int64_t *cut_equally(struct slt_sums *s, int64_t n)
 {
-    const int64_t parts = is_equal ? 1 : s->size - 1;
-    return PIECE / parts / ALIGNED * ALIGNED;
+    const int64_t part = (n / s->size + ALIGNED) / ALIGNED * ALIGNED;
+    for (int i = 0; i <= s->size; i++)
+        s->whole[i] = slt_least(i * part, n);
+    return s->whole;
 }
 
-int slt_sums_begin(struct slt_sums *s, enum slt_sum_kind kind, float *data, int64_t n,
+int slt_sums_begin(struct slt_sums *s, enum slt_sum_kind kind, void *data, size_t width, int64_t n,
                    const int64_t *cut, struct slt_error *err)
 {
-    const int64_t most = piece_elements(s, cut == NULL);
-    int rc = s->size > 1 ? slt_sums_progress(s, err) : 0;
-    for (int64_t at = 0; rc == 0 && s->size > 1 && at < n; at += most) {
-        const int64_t count = slt_least(most, n - at);
-        const int64_t part = (count / s->size + ALIGNED) / ALIGNED * ALIGNED;
-        for (int i = 0; cut == NULL && i <= s->size; i++)
-            s->whole[i] = at + slt_least(i * part, count);
-        rc = begin_piece(s, kind, data, at, count, cut != NULL ? cut : s->whole, err);
-    }
+    const int64_t most = PIECE / s->size;
+    int64_t longest = 0;
+    int rc = slt_sums_progress(s, err);
+    if (cut == NULL)
+        cut = cut_equally(s, n);
+    for (int i = 0; i < s->size; i++)
+        longest = cut[i + 1] - cut[i] > longest ? cut[i + 1] - cut[i] : longest;
+    for (int64_t at = 0; rc == 0 && at < longest; at += most)
+        rc = begin_piece(s, kind, data, width, cut, at, most, err);
     return rc;
 }
 

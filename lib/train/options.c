@@ -146,6 +146,8 @@ static const struct slt_train_option table[] = {
      "work activations out again in the backward pass", true, ALL},
     {"ranks", 0, NULL, WHOLE(ranks, 1, 1 << 16, 0), several, "as the launcher started",
      "processes that share the batch", true, ALL},
+    {"shard-state", 0, NULL, FLAG(shard_state), several, "",
+     "each rank keeps a part of the optimizer's state only", true, ALL},
     {"reduce-groups", 0, "reduce_groups", WHOLE(reduce_groups, 1, 1 << 16, 0), several,
      "the ranks at the start", "parts of the batch whose gradients are added in a fixed tree", true,
      ALL},

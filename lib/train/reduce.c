@@ -69,7 +69,8 @@ static void add_group(struct slt_reduction *r, float *g, int64_t n, int64_t grou
 static void begin_sum(struct slt_reduction *r)
 {
     if (r->elements > 0 && r->failure.code == 0)
-        r->failure.code = slt_sums_begin(r->sums, SLT_SUM, r->data, r->elements, NULL, &r->failure);
+        r->failure.code = slt_sums_begin(r->sums, SLT_SUM, r->data,
+                                         sizeof *r->data, r->elements, NULL, &r->failure);
     r->elements = 0;
 }
 
@@ -90,17 +91,37 @@ static void add_to_bucket(struct slt_reduction *r, float *g, int64_t n)
         begin_sum(r);
 }
 
+static void *address_of(const struct slt_memory *memory, struct slt_tensor t)
+{
+    return (char *)memory->ops->address(t.buffer) + t.offset;
+}
+
 void slt_reduction_add(struct slt_reduction *r, const struct slt_memory *memory,
-                       struct slt_tensor g, int64_t group)
+                       struct slt_tensor g, int64_t group, const int64_t *cut)
 {
     if (r->sums == NULL && r->groups == 1)
         return;
     assert(g.dtype == SLT_F32 && g.ld == g.cols);
-    float *data = (float *)((char *)memory->ops->address(g.buffer) + g.offset);
+    float *data = address_of(memory, g);
     const int64_t n = g.rows * g.cols;
     add_group(r, data, n, group);
-    if (r->sums != NULL && group == r->groups - 1)
+    if (r->sums == NULL || group < r->groups - 1 || r->failure.code != 0)
+        return;
+    if (cut == NULL)
         add_to_bucket(r, data, n);
+    else
+        r->failure.code =
+            slt_sums_begin(r->sums, SLT_SUM_OWN, data, sizeof *data, n, cut, &r->failure);
+}
+
+void slt_reduction_give(struct slt_reduction *r, const struct slt_memory *memory,
+                        struct slt_tensor t, const int64_t *cut)
+{
+    assert(t.ld == t.cols || t.rows == 1);
+    if (r->failure.code == 0)
+        r->failure.code = slt_sums_begin(r->sums, SLT_SUM_GIVE, address_of(memory, t),
+                                         slt_dtype_size(t.dtype), t.rows * t.cols, cut,
+                                         &r->failure);
 }
 
 void slt_reduction_finish(struct slt_reduction *r)

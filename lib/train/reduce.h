@@ -33,10 +33,14 @@ int slt_reduction_join(struct slt_reduction *reduction, struct slt_ranks *ranks,
 void slt_reduction_free(struct slt_reduction *reduction);
 
 // A gradient is complete but for other groups: g is that of group number group of this rank. After
-// the last group the sum over ranks begins.
+// the last group the sum over ranks begins: all of it for all of them, or with cut (ranks + 1) for
+// each its part.
 void slt_reduction_add(struct slt_reduction *reduction, const struct slt_memory *memory,
-                       struct slt_tensor g, int64_t group);
-// Waits for all sums that have begun.
+                       struct slt_tensor g, int64_t group, const int64_t *cut);
+// Begins to give every rank the parts of a tensor that the others have.
+void slt_reduction_give(struct slt_reduction *reduction, const struct slt_memory *memory,
+                        struct slt_tensor t, const int64_t *cut);
+// Waits for all that has begun.
 void slt_reduction_finish(struct slt_reduction *reduction);
 
 #endif

@@ -19,6 +19,7 @@ struct beginning {
 
 struct run {
     const struct slt_train_run *how;
+    struct slt_output *out; // of the result, until it is published
     struct slt_trainer *trainer;
     struct slt_run_states states;
     struct slt_attachments attachments;
@@ -302,6 +303,36 @@ static int agree(struct run *r, int rc, bool stepped, uint64_t *wants, struct sl
     return slt_ranks_settle_sum(how->ranks, rc, wants, err);
 }
 
+// What rank 0 does alone, while the others send it their parts of the optimizer's state if it gets so
+// far; all learn how it went.
+static int together(struct run *r, int (*save)(struct run *r, struct slt_error *err),
+                    struct slt_error *err)
+{
+    struct slt_error late;
+    int rc = 0;
+    if (slt_ranks_rank(r->how->ranks) != 0) {
+        rc = slt_trainer_send_state(r->trainer, err);
+    } else {
+        rc = save(r, err);
+        const int let_go = slt_trainer_let_go(r->trainer, &late);
+        if (rc == 0 && let_go != 0)
+            rc = slt_error_copy(err, &late);
+    }
+    return slt_ranks_settle(r->how->ranks, rc, err);
+}
+
+static int write_due(struct run *r, struct slt_error *err)
+{
+    (void)err;
+    slt_run_states_write_due(&r->states, r->trainer, &r->attachments);
+    return 0;
+}
+
+static int write_state(struct run *r, struct slt_error *err)
+{
+    return slt_run_states_write(&r->states, r->trainer, &r->attachments, err);
+}
+
 static int advance(struct run *r, struct slt_error *err)
 {
     struct slt_trainer *t = r->trainer;
@@ -311,8 +342,8 @@ static int advance(struct run *r, struct slt_error *err)
     for (;; stepped = true) {
         uint64_t wants;
         rc = agree(r, rc, stepped, &wants, err);
-        if (rc == 0 && WANTS(wants, WRITE) && slt_ranks_rank(r->how->ranks) == 0)
-            slt_run_states_write_due(&r->states, t, &r->attachments);
+        if (rc == 0 && WANTS(wants, WRITE))
+            rc = together(r, write_due, err);
         if (rc != 0 || t->progress.step == t->options.steps)
             return rc;
         if (WANTS(wants, STOP))
@@ -345,9 +376,8 @@ static void save_unfinished(struct run *r, int *rc, struct slt_error *err)
     while (saved == 0 && !has_room(r, &late))
         if ((saved = late.code) == 0)
             saved = step(r, NULL, &late);
-    if (saved == 0 && slt_ranks_rank(r->how->ranks) == 0)
-        saved = slt_run_states_write(&r->states, r->trainer, &r->attachments, &late);
-    saved = slt_ranks_settle(r->how->ranks, saved, &late);
+    if (saved == 0)
+        saved = together(r, write_state, &late);
     if (saved != 0 && *rc == SLT_ERR_STOPPED)
         *rc = slt_error_copy(err, &late);
     else if (saved != 0 && r->how->on_warning != NULL)
@@ -364,17 +394,14 @@ static int report_traffic(struct run *r, int64_t steps, struct slt_error *err)
     return rc;
 }
 
-// The result goes out by rank 0.
-static int publish(struct run *r, struct slt_output **out, struct slt_error *err)
+static int publish(struct run *r, struct slt_error *err)
 {
-    int rc = 0;
-    slt_ranks_doing(r->how->ranks, "the writing of the result");
-    if (slt_ranks_rank(r->how->ranks) == 0 &&
-        (rc = slt_trainer_save(r->trainer, *out, &r->attachments, r->how->keep_state, err)) == 0) {
-        rc = slt_output_publish(*out, err);
-        *out = NULL;
-    }
-    return slt_ranks_settle(r->how->ranks, rc, err);
+    struct slt_output *out = r->out;
+    int rc = slt_trainer_save(r->trainer, out, &r->attachments, r->how->keep_state, err);
+    if (rc != 0)
+        return rc;
+    r->out = NULL;
+    return slt_output_publish(out, err);
 }
 
 // How a rank other than 0 goes about it: it neither writes nor speaks, but for warnings.
@@ -401,6 +428,7 @@ int slt_train(struct slt_output *out, struct slt_device *device,
 {
     const struct slt_train_run quiet = silent(how);
     struct run r = {.how = slt_ranks_rank(how->ranks) == 0 ? how : &quiet,
+                    .out = out,
                     .states.lock.file = -1,
                     .saves = how->checkpoint != NULL};
     int rc = start(&r, device, reader, tokens, options, err);
@@ -409,12 +437,14 @@ int slt_train(struct slt_output *out, struct slt_device *device,
     r.start = r.states.last_written = slt_clock_now();
     const int64_t first = r.trainer->progress.step;
     if ((rc = advance(&r, err)) == 0 &&
-        (rc = report_traffic(&r, r.trainer->progress.step - first, err)) == 0)
-        rc = publish(&r, &out, err);
+        (rc = report_traffic(&r, r.trainer->progress.step - first, err)) == 0) {
+        slt_ranks_doing(how->ranks, "the writing of the result");
+        rc = together(&r, publish, err);
+    }
     if (rc != 0)
         save_unfinished(&r, &rc, err);
 out:
-    slt_output_abandon(out);
+    slt_output_abandon(r.out);
     if (rc == 0 && r.beginning.finished && r.how->on_finished != NULL)
         r.how->on_finished(how->user);
     slt_run_states_close(&r.states);

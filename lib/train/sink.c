@@ -14,6 +14,15 @@ static struct slt_loan lend(struct slt_sink *sink, int part)
     return (struct slt_loan){.grad = g->grad[part], .beta = beta};
 }
 
+// The gradient of a part is complete but for other groups and ranks.
+static void add_up(struct slt_grads *g, int part)
+{
+    if (g->shares.optimizer != NULL)
+        slt_shares_reduce(&g->shares, part, g->group);
+    else if (g->grad[part].buffer != NULL)
+        slt_reduction_add(&g->reduction, g->memory, g->grad[part], g->group, NULL);
+}
+
 static void commit(struct slt_sink *sink, int first, int count)
 {
     struct slt_grads *g = (struct slt_grads *)sink;
@@ -21,8 +30,7 @@ static void commit(struct slt_sink *sink, int first, int count)
         if (slt_projected_has(&g->projected, i))
             slt_projected_commit(&g->projected, i);
     for (int i = first; g->ends_group && i < first + count; i++)
-        if (g->grad[i].buffer != NULL)
-            slt_reduction_add(&g->reduction, g->memory, g->grad[i], g->group);
+        add_up(g, i);
     if (g->on_commit != NULL) {
         slt_reduction_finish(&g->reduction);
         g->on_commit(g->user, first, count);
@@ -102,6 +110,7 @@ void slt_grads_layout(struct slt_grads *g, struct slt_model *model, int64_t grou
             g->grad[i] = own_buffer(g, model, i);
     slt_projected_layout(&g->projected, model, g->shared ? g->grad : NULL);
     slt_reduction_layout(&g->reduction, groups, ranks, &model->memory);
+    slt_shares_layout(&g->shares);
 }
 
 int64_t slt_grads_elements(const struct slt_grads *g, const struct slt_model *model)
@@ -132,6 +141,7 @@ void slt_grads_begin_group(struct slt_grads *g, int parts, int64_t group)
 void slt_grads_free(struct slt_grads *g)
 {
     slt_reduction_free(&g->reduction);
+    slt_shares_free(&g->shares);
     slt_projected_free(&g->projected);
     free(g->grad);
     free(g->begun);

@@ -13,7 +13,7 @@
 
 #include "model/model.h"
 #include "optim/projected.h"
-#include "train/reduce.h"
+#include "train/shares.h"
 
 struct slt_grads {
     struct slt_sink sink; // first member: the model sees only this
@@ -25,6 +25,7 @@ struct slt_grads {
     enum slt_dtype matrices; // the type of the linears' matrices
     struct slt_projected projected;
     struct slt_reduction reduction;
+    struct slt_shares shares;
     int64_t group;   // of this rank, whose micro-batches come now
     bool ends_group; // with this micro-batch
     // Called when parts [first, first + count) are complete; NULL: nothing happens.

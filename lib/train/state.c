@@ -42,13 +42,13 @@ static void state_info(struct slt_tensor_info *info, const char *name,
                        const struct slt_state *state)
 {
     const struct slt_tensor t = state->tensor;
-    const bool is_vector = t.rows == 1;
+    const bool is_vector = state->rows == 1;
     *info = (struct slt_tensor_info){.dtype = t.dtype == SLT_F64 ? SLT_F32 : t.dtype,
                                      .dims = is_vector ? 1 : 2};
     snprintf(info->name, sizeof info->name, "%.*s.%s", SLT_TENSOR_NAME - 16, name, state->suffix);
-    info->shape[0] = is_vector ? t.cols : t.rows;
-    info->shape[1] = is_vector ? 0 : t.cols;
-    info->bytes = (uint64_t)t.rows * (uint64_t)t.cols * slt_dtype_size(info->dtype);
+    info->shape[0] = is_vector ? state->cols : state->rows;
+    info->shape[1] = is_vector ? 0 : state->cols;
+    info->bytes = (uint64_t)state->rows * (uint64_t)state->cols * slt_dtype_size(info->dtype);
 }
 
 // One tensor of a section: in the file, and where it lies on the device.
@@ -57,6 +57,8 @@ struct stored {
     struct slt_tensor tensor;
     int64_t first;                   // element
     const struct slt_param *support; // whose positions these are, or NULL
+    const struct slt_slot *slot;     // of which ranks have parts each, or NULL
+    int state;
 };
 
 // The values of the parameters, or the states of the optimizer, in the order of files. The caller
@@ -81,6 +83,8 @@ static int list_tensors(struct stored **all, size_t *count, const struct slt_tra
         for (int k = 0; section == SLT_SECTION_OPTIMIZER && k < slot->states; k++, n++) {
             state_info(&list[n].info, p->info.name, &slot->state[k]);
             list[n].tensor = slot->state[k].tensor;
+            list[n].slot = t->optimizer.ranks > 1 && !slot->state[k].everywhere ? slot : NULL;
+            list[n].state = k;
         }
     }
     *all = list;
@@ -127,35 +131,73 @@ static void copy_in(struct slt_trainer *t, const struct stored *p, int64_t at, i
                       chunk, (uint64_t)count * size);
 }
 
-// What happens to every chunk of a section's tensors.
-typedef int chunk_fn(struct slt_trainer *t, const struct stored *p, int64_t at, int64_t count,
-                     void *chunk, void *user, struct slt_error *err);
+// What happens to every chunk of a section's tensors; owner is the rank that has it, all others too
+// where ranks do not share the tensor.
+typedef int chunk_fn(struct slt_trainer *t, const struct stored *p, int owner, int64_t at,
+                     int64_t count, void *chunk, void *user, struct slt_error *err);
+
+// Where a rank's part of a tensor begins.
+static int64_t edge(const struct slt_trainer *t, const struct stored *p, int rank)
+{
+    return slt_state_edge(&t->optimizer, p->slot, p->state, rank);
+}
 
 static int each_chunk(struct slt_trainer *t, const struct stored *p, chunk_fn *do_chunk,
                       void *chunk, void *user, struct slt_error *err)
 {
-    const int64_t total =
-        p->tensor.buffer == NULL ? 0 : (int64_t)(p->info.bytes / slt_dtype_size(p->info.dtype));
-    int rc = 0;
-    for (int64_t at = 0; rc == 0 && at < total; at += CHUNK) {
-        rc = do_chunk(t, p, at, total - at < CHUNK ? total - at : CHUNK, chunk, user, err);
+    const int64_t total = (int64_t)(p->info.bytes / slt_dtype_size(p->info.dtype));
+    int rc = 0, owner = 0;
+    for (int64_t at = 0, next; rc == 0 && at < total; at = next) {
+        next = total - at < CHUNK ? total : at + CHUNK;
+        if (p->slot != NULL) {
+            while (edge(t, p, owner + 1) <= at)
+                owner++;
+            next = edge(t, p, owner + 1) < next ? edge(t, p, owner + 1) : next;
+        }
+        rc = do_chunk(t, p, owner, at, next - at, chunk, user, err);
         slt_ranks_tick(t->ranks);
     }
     return rc;
 }
 
-static int write_chunk(struct slt_trainer *t, const struct stored *p, int64_t at, int64_t count,
-                       void *chunk, void *user, struct slt_error *err)
+// Whether this rank has a chunk, and where in its part.
+static bool has_chunk(const struct slt_trainer *t, const struct stored *p, int owner, int64_t *at)
 {
-    copy_out(t, p, at, count, chunk);
-    return slt_checkpoint_write(user, chunk, (size_t)count * slt_dtype_size(p->info.dtype), err);
+    if (p->slot == NULL)
+        return true;
+    *at -= edge(t, p, owner);
+    return owner == t->optimizer.rank;
 }
 
-static int read_chunk(struct slt_trainer *t, const struct stored *p, int64_t at, int64_t count,
-                      void *chunk, void *user, struct slt_error *err)
+// Chunks come to rank 0 from those who have them. Once a chunk cannot be written the others are
+// only taken: their owners are on their way.
+struct stream {
+    struct slt_checkpoint_writer *writer; // NULL: this rank writes nothing
+    struct slt_error failure;
+};
+
+static int write_chunk(struct slt_trainer *t, const struct stored *p, int owner, int64_t at,
+                       int64_t count, void *chunk, void *user, struct slt_error *err)
+{
+    struct stream *stream = user;
+    const size_t bytes = (size_t)count * slt_dtype_size(p->info.dtype);
+    const bool writes = stream->writer != NULL && stream->failure.code == 0;
+    if (p->slot == NULL && stream->writer == NULL)
+        return 0;
+    if (has_chunk(t, p, owner, &at))
+        copy_out(t, p, at, count, chunk);
+    int rc = p->slot != NULL ? slt_ranks_pass(t->ranks, chunk, bytes, owner, 0, err) : 0;
+    if (rc == 0 && writes)
+        stream->failure.code =
+            slt_checkpoint_write(stream->writer, chunk, bytes, &stream->failure);
+    return rc;
+}
+
+static int read_chunk(struct slt_trainer *t, const struct stored *p, int owner, int64_t at,
+                      int64_t count, void *chunk, void *user, struct slt_error *err)
 {
     int rc = slt_checkpoint_read(user, chunk, (size_t)count * slt_dtype_size(p->info.dtype), err);
-    if (rc == 0)
+    if (rc == 0 && has_chunk(t, p, owner, &at))
         copy_in(t, p, at, count, chunk);
     return rc;
 }
@@ -174,16 +216,19 @@ static int write_positions(struct slt_trainer *t, const struct slt_param *p,
     return rc;
 }
 
-// The tensors of a section, which has been begun.
+// The tensors of a section, which has been begun; writer NULL: those that rank 0 needs of this one.
 static int write_tensors(struct slt_trainer *t, struct slt_checkpoint_writer *writer,
                          const struct stored *list, size_t count, void *chunk,
                          struct slt_error *err)
 {
+    struct stream stream = {.writer = writer};
     int rc = 0;
     for (size_t i = 0; rc == 0 && i < count; i++)
         rc = list[i].support != NULL ? write_positions(t, list[i].support, writer, err)
-                                     : each_chunk(t, &list[i], write_chunk, chunk, writer, err);
-    return rc;
+             : list[i].tensor.buffer != NULL || list[i].slot != NULL
+                 ? each_chunk(t, &list[i], write_chunk, chunk, &stream, err)
+                 : 0;
+    return rc != 0 || stream.failure.code == 0 ? rc : slt_error_copy(err, &stream.failure);
 }
 
 static int write_model(struct slt_trainer *t, struct slt_checkpoint_writer *writer, void *chunk,
@@ -195,6 +240,41 @@ static int write_model(struct slt_trainer *t, struct slt_checkpoint_writer *writ
     if (rc != 0)
         return rc;
     rc = write_tensors(t, writer, list, count, chunk, err);
+    free(list);
+    return rc;
+}
+
+// Rank 0 tells the others whether it comes to the states that they have parts of.
+static int call_owners(struct slt_trainer *t, bool comes, struct slt_error *err)
+{
+    t->called = true;
+    return t->optimizer.ranks > 1
+               ? slt_ranks_broadcast(t->ranks, &comes, sizeof comes, 0, err)
+               : 0;
+}
+
+int slt_trainer_let_go(struct slt_trainer *t, struct slt_error *err)
+{
+    int rc = t->called ? 0 : call_owners(t, false, err);
+    t->called = false;
+    return rc;
+}
+
+int slt_trainer_send_state(struct slt_trainer *t, struct slt_error *err)
+{
+    struct stored *list;
+    size_t count;
+    bool comes = false;
+    if (t->optimizer.ranks == 1)
+        return 0;
+    int rc = slt_ranks_broadcast(t->ranks, &comes, sizeof comes, 0, err);
+    if (rc != 0 || !comes || (rc = list_tensors(&list, &count, t, SLT_SECTION_OPTIMIZER, err)) != 0)
+        return rc;
+    void *chunk = malloc((size_t)CHUNK * sizeof(float));
+    rc = chunk != NULL
+             ? write_tensors(t, NULL, list, count, chunk, err)
+             : slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a buffer for sending");
+    free(chunk);
     free(list);
     return rc;
 }
@@ -214,7 +294,9 @@ static int write_optimizer(struct slt_trainer *t, struct slt_checkpoint_writer *
     for (size_t i = 0; rc == 0 && i < count; i++)
         infos[i] = list[i].info;
     if (rc == 0 && (rc = slt_trainer_json(t, &trainer, err)) == 0 &&
-        (rc = slt_checkpoint_begin(writer, SLT_SECTION_OPTIMIZER, trainer, infos, count, err)) == 0)
+        (rc = slt_checkpoint_begin(writer, SLT_SECTION_OPTIMIZER, trainer, infos, count, err)) ==
+            0 &&
+        (rc = call_owners(t, true, err)) == 0)
         rc = write_tensors(t, writer, list, count, chunk, err);
     free(trainer);
     free(infos);

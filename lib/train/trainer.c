@@ -35,6 +35,16 @@ static enum slt_dtype dtype_of_matrices(const struct slt_trainer *t, const struc
                : model->dtype;
 }
 
+// Ranks that share the optimizer's state have a part of it each.
+static int share_state(struct slt_trainer *t, struct slt_error *err)
+{
+    const struct slt_train_options *o = &t->options;
+    if (!o->shard_state || o->ranks <= 1)
+        return 0;
+    int rc = slt_optimizer_share(&t->optimizer, (int)o->ranks, (int)o->rank, err);
+    return rc == 0 ? slt_shares_init(&t->grads.shares, &t->optimizer, &t->grads.reduction, err) : rc;
+}
+
 static int layout_extra(struct slt_model *model, void *user, struct slt_error *err)
 {
     struct slt_trainer *t = user;
@@ -47,7 +57,8 @@ static int layout_extra(struct slt_model *model, void *user, struct slt_error *e
                                   err)) != 0 ||
          (rc = slt_grads_init(&t->grads, model, updates_at_commit(o) && is_whole(t),
                               dtype_of_matrices(t, model, projects),
-                              projects ? &t->optimizer : NULL, err)) != 0))
+                              projects ? &t->optimizer : NULL, err)) != 0 ||
+         (rc = share_state(t, err)) != 0))
         return rc;
     slt_optimizer_layout(&t->optimizer);
     slt_grads_layout(&t->grads, model, t->groups, o->ranks > 0 ? o->ranks : 1);
@@ -123,7 +134,10 @@ static int prepare(struct slt_trainer **trainer, const struct slt_device *device
     t->plan.micro_batch = micro_batch;
     t->plan.ranks = ranks;
     t->plan.groups = groups;
+    // Where owners alone get the sums of gradients, they give parameters instead.
     t->plan.sent = slt_sums_traffic(ranks, slt_grads_elements(&t->grads, t->model));
+    if (t->grads.shares.optimizer != NULL)
+        t->plan.sent = t->plan.sent / 2 + slt_shares_traffic(&t->grads.shares);
     *trainer = t;
     return 0;
 }
@@ -182,7 +196,8 @@ int slt_trainer_allocate(struct slt_trainer *t, struct slt_tokens *tokens, struc
     t->ids = malloc(values * sizeof *t->ids);
     t->targets = malloc(values * sizeof *t->targets);
     t->losses = calloc((size_t)t->groups + (size_t)slt_ranks_size(ranks), sizeof *t->losses);
-    if (t->ids == NULL || t->targets == NULL || t->losses == NULL)
+    t->summands = calloc(t->optimizer.slots, sizeof *t->summands);
+    if (t->ids == NULL || t->targets == NULL || t->losses == NULL || t->summands == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a batch of %zu tokens", values);
     return 0;
 }
@@ -214,6 +229,7 @@ void slt_trainer_free(struct slt_trainer *t)
     free(t->ids);
     free(t->targets);
     free(t->losses);
+    free(t->summands);
     free(t);
 }
 
@@ -246,17 +262,34 @@ static bool needs_finite_check(const struct slt_trainer *t)
     return t->optimizer.kind->subspace != NULL;
 }
 
+// The norm of the gradients of parts [first, first + count), parameter by parameter.
+static void norm_of(struct slt_trainer *t, int first, int count)
+{
+    const struct slt_model *m = t->model;
+    int64_t n = 0;
+    if (t->grads.shares.optimizer != NULL) {
+        slt_shares_norm(&t->grads.shares, first, count);
+        return;
+    }
+    for (size_t i = 0; i < t->optimizer.slots; i++)
+        if (t->optimizer.slot[i].states > 0 && slt_slot_in(&t->optimizer.slot[i], first, count))
+            t->summands[n++] = t->optimizer.slot[i].grad;
+    m->ops->grad_norm(m->ctx, m->scalars, t->summands, n);
+}
+
 // The update of parts [first, first + count) from their gradients. What is not finite, or belongs
 // to a loss that is not, changes nothing.
 static void update_parts(void *user, int first, int count)
 {
     struct slt_trainer *t = user;
     struct slt_model *m = t->model;
-    m->ops->grad_norm(m->ctx, m->scalars, t->grads.grad + first, count);
+    norm_of(t, first, count);
     if (needs_finite_check(t) && slt_model_get_scalar(m, SLT_SCALAR_SKIP) != 0)
         return;
     if (t->failure.code == 0)
         t->optimizer.kind->step(&t->optimizer, first, count, t->progress.updates, &t->failure);
+    if (t->grads.shares.optimizer != NULL)
+        slt_shares_give(&t->grads.shares, first, count, t->progress.updates);
 }
 
 // The losses of a group are complete; with the last one, those of the step, whose sum every update
@@ -399,11 +432,27 @@ static int read_share(struct slt_trainer *t, uint64_t *predicted, struct slt_err
     return slt_ranks_settle_sum(t->ranks, rc, predicted, err);
 }
 
+// What happens to factors every so many updates. Their owners split them anew.
+static int remake_factors(struct slt_trainer *t, struct slt_error *err)
+{
+    const int64_t updates = t->progress.updates;
+    int rc = 0;
+    if (slt_relora_is_due(&t->optimizer, updates))
+        rc = slt_relora_restart(&t->optimizer, updates, err);
+    if (rc != 0 || !slt_refactor_is_due(&t->optimizer, updates))
+        return rc;
+    rc = slt_ranks_settle(t->ranks, slt_refactor(&t->optimizer, err), err);
+    if (rc == 0 && t->grads.shares.optimizer != NULL) {
+        slt_shares_give(&t->grads.shares, 0, t->model->part_count, updates);
+        rc = failure_of(t, err);
+    }
+    return rc;
+}
+
 int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt_stop_flag *stop,
                      struct slt_error *err)
 {
     const struct slt_train_options *o = &t->options;
-    struct slt_progress *p = &t->progress;
     const double start = slt_clock_now();
     uint64_t predicted;
     int rc = read_share(t, &predicted, err);
@@ -424,11 +473,7 @@ int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt
     if ((rc = failure_of(t, err)) != 0)
         return rc;
     record_step(t, record, predicted);
-    if (!record->skipped && slt_relora_is_due(&t->optimizer, p->updates) &&
-        (rc = slt_relora_restart(&t->optimizer, p->updates, err)) != 0)
-        return rc;
-    if (!record->skipped && slt_refactor_is_due(&t->optimizer, p->updates) &&
-        (rc = slt_refactor(&t->optimizer, err)) != 0)
+    if (!record->skipped && (rc = remake_factors(t, err)) != 0)
         return rc;
     t->is_stepping = false;
     record->seconds = slt_clock_now() - start;

@@ -57,9 +57,11 @@ struct slt_trainer {
     struct slt_sampler sampler;
     int32_t *ids, *targets; // (share, seq)
     double *losses;         // (groups + ranks): sums of a step
+    struct slt_tensor *summands; // (slots): scratch
     struct slt_progress progress;
     bool eager; // record nothing
     struct slt_recorded recorded[SLT_RECORDINGS];
+    bool called;              // the owners of states, in a save
     bool is_stepping;         // in the middle of a step: the state is none that can be saved
     struct slt_error failure; // of an update, or of ranks, code 0 if none
 };
@@ -125,6 +127,10 @@ void slt_attachments_free(struct slt_attachments *attachments);
 int slt_trainer_save(struct slt_trainer *trainer, struct slt_output *out,
                      const struct slt_attachments *attachments, bool with_state,
                      struct slt_error *err) SLT_CHECK_RESULT;
+// Where ranks share the optimizer's state, the other ranks send rank 0 what it writes of theirs: each
+// of them calls send_state where rank 0 saves, or tries to, and then calls let_go.
+int slt_trainer_send_state(struct slt_trainer *trainer, struct slt_error *err) SLT_CHECK_RESULT;
+int slt_trainer_let_go(struct slt_trainer *trainer, struct slt_error *err) SLT_CHECK_RESULT;
 // Reads trainer.json and the optimizer's tensors; the reader stands at the first of them.
 // SLT_ERR_MISMATCH if it is of another run.
 int slt_trainer_load_state(struct slt_trainer *trainer, struct slt_checkpoint_reader *reader,

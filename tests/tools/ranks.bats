@@ -40,8 +40,10 @@ same_on_ranks() {
         on $n "${TRAIN[@]}" -q --steps 8 --reduce-groups 4 --valid "$DATA/valid.tok" --valid-limit 4K --keep-state \
             --metrics $n.jsonl "$@" -o $n.slt "$DATA/$model.slt"
     done
+    on 4 "${TRAIN[@]}" -q --steps 8 --reduce-groups 4 --keep-state --shard-state "$@" -o s.slt "$DATA/$model.slt"
     cmp 1.slt 2.slt
     cmp 1.slt 4.slt
+    cmp 1.slt s.slt
     [ "$(grep -o '"valid_loss":[^,]*' 1.jsonl)" = "$(grep -o '"valid_loss":[^,]*' 4.jsonl)" ]
     [ "$(grep -o '"loss":[^,]*,' 1.jsonl)" = "$(grep -o '"loss":[^,]*,' 4.jsonl)" ]
 }

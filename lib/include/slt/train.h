@@ -15,7 +15,7 @@
 
 enum slt_train_only { SLT_TRAIN_ALL, SLT_TRAIN_SPARSE, SLT_TRAIN_FACTORS };
 
-// The options of a run that decide what is computed. All but recompute and ranks change numbers:
+// The options of a run that decide what is computed. All but recompute, ranks, rank and shard_state change numbers:
 // they are recorded in trainer.json and in the provenance, and a resumed run must be given the same
 // ones.
 struct slt_train_options {
@@ -36,6 +36,8 @@ struct slt_train_options {
     bool clip_exact; // with it: clip by this step's norm, not by the last one's
     uint64_t seed;   // of the data order, rounding, projectors and restarts
     int64_t ranks;   // that share the batch; 0: one
+    int64_t rank;    // this one, which decides what it has of a shared state
+    bool shard_state; // each rank has a part of the optimizer's state only; changes no numbers
     // Groups of sequences whose gradients are summed in a fixed tree, so that as many ranks as divide
     // them give the same numbers; 0: as many as there were ranks when the run was started.
     int64_t reduce_groups;
