@@ -124,7 +124,7 @@ struct slt_adam_item {
     struct slt_tensor direction;    // absent: param is updated
     struct slt_tensor master;       // or absent
     double rate;                    // the item's learning rate over scalars[LR]
-    uint64_t first; // which element of its parameter the first one is, a multiple of 8
+    uint64_t first;             // which element of its parameter the first one is, a multiple of 8
     struct slt_tensor divisors; // F32 (1, n): their sum divides a direction that is read; or absent
     struct slt_random_key rounding;
 };

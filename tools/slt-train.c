@@ -147,7 +147,7 @@ static void on_traffic(void *user, uint64_t bytes, int64_t steps)
 {
     const struct session *s = user;
     if (s->options->common.verbose > 0)
-        cli_say("%llu bytes of gradients were sent in %lld steps", (unsigned long long)bytes,
+        cli_say("%llu bytes were sent between ranks in %lld steps", (unsigned long long)bytes,
                 (long long)steps);
 }
 

@@ -94,8 +94,10 @@ static __device__ struct rates rates_of(const struct step_tensor &t, const struc
 static __device__ struct cuda_rounding rounding_of(const struct step_tensor &t,
                                                    const struct update &u, const double *scalar)
 {
-    const struct cuda_rounding rounding = {
-        u.stochastic, {t.key[0], t.key[1]}, 4 * (uint64_t)scalar[SLT_SCALAR_UPDATE], 8 * (uint64_t)t.first};
+    const struct cuda_rounding rounding = {u.stochastic,
+                                           {t.key[0], t.key[1]},
+                                           4 * (uint64_t)scalar[SLT_SCALAR_UPDATE],
+                                           8 * (uint64_t)t.first};
     return rounding;
 }
 
@@ -130,7 +132,8 @@ static __device__ void store_some(bf16 *to, const float *from, int64_t i, int co
     cuda_pack<bf16, N> pack;
     uint32_t word[4];
     if (rounding.stochastic)
-        cuda_random_block(word, rounding.key, (rounding.first + (uint64_t)i) / 8, rounding.lane + (uint64_t)what);
+        cuda_random_block(word, rounding.key, (rounding.first + (uint64_t)i) / 8,
+                          rounding.lane + (uint64_t)what);
     for (int k = 0; k < N; k++)
         pack.v[k] = cuda_rounded(from[k], rounding.stochastic, word, (uint64_t)i + (uint64_t)k);
     if (count == N)

@@ -63,8 +63,8 @@ static void plan(const struct slt_optimizer *o, struct slt_slot *slot)
     if (!is_projected(slot))
         return;
     slot->whole = true;
-    slt_slot_add(slot, "projector", slt_optimizer_is_half(o) ? SLT_BF16 : SLT_F32,
-                     rank_of(o, p), projects_right(p) ? p->cols : p->rows);
+    slt_slot_add(slot, "projector", slt_optimizer_is_half(o) ? SLT_BF16 : SLT_F32, rank_of(o, p),
+                 projects_right(p) ? p->cols : p->rows);
     slot->state[slot->states - 1].everywhere = true;
 }
 

@@ -161,8 +161,8 @@ void slt_optimizer_layout(struct slt_optimizer *o)
         slot->states = 0;
         slot->rate = o->options.lr_scale[slt_rate_role(slot->info.role)];
         slot->steps_apart = false;
-        slot->whole = is_factor(slot) &&
-                      (o->options.relora_every > 0 || o->options.refactor_every > 0);
+        slot->whole =
+            is_factor(slot) && (o->options.relora_every > 0 || o->options.refactor_every > 0);
         if (!slot->info.frozen) {
             o->kind->plan(o, slot);
             if (has_masters(o) && slot->info.role != SLT_ROLE_NORM)
@@ -226,8 +226,7 @@ void slt_optimizer_free(struct slt_optimizer *o)
 void slt_slot_add(struct slt_slot *slot, const char *suffix, enum slt_dtype dtype, int64_t rows,
                   int64_t cols)
 {
-    slot->state[slot->states++] =
-        (struct slt_state){suffix, rows, cols, false, {.dtype = dtype}};
+    slot->state[slot->states++] = (struct slt_state){suffix, rows, cols, false, {.dtype = dtype}};
 }
 
 enum slt_dtype slt_slot_moment_dtype(const struct slt_optimizer *o, const struct slt_slot *slot)
@@ -306,7 +305,7 @@ void slt_slot_reset_moments(const struct slt_optimizer *o, const struct slt_slot
         const struct slt_tensor t = slot->state[is_coded ? k + slot->moments : k].tensor;
         if (t.buffer != NULL)
             m->ops->zero(m->ctx, t.buffer, t.offset,
-                     (uint64_t)(t.rows * t.cols) * slt_dtype_size(t.dtype));
+                         (uint64_t)(t.rows * t.cols) * slt_dtype_size(t.dtype));
     }
 }
 

@@ -142,8 +142,8 @@ static inline bool slt_slot_is_own(const struct slt_slot *slot)
 // ---- Ranks that share the state (owners.c) ----
 
 // From now on the optimizer has rank's part of the state that ranks share; before it is laid out.
-int slt_optimizer_share(struct slt_optimizer *optimizer, int ranks, int rank,
-                        struct slt_error *err) SLT_CHECK_RESULT;
+int slt_optimizer_share(struct slt_optimizer *optimizer, int ranks, int rank, struct slt_error *err)
+    SLT_CHECK_RESULT;
 // Who owns what, once the states of all slots are planned: parts begin at multiples of SLT_NORM_BLOCK
 // elements and of a block of 8-bit moments, and are as large for all ranks as that allows.
 void slt_optimizer_find_owners(struct slt_optimizer *optimizer);

@@ -103,9 +103,9 @@ int slt_optimizer_share(struct slt_optimizer *o, int ranks, int rank, struct slt
     o->ranks = ranks;
     o->rank = rank;
     o->load = calloc((size_t)ranks, sizeof *o->load);
-    return o->load != NULL
-               ? 0
-               : slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the shares of %d ranks", ranks);
+    return o->load != NULL ? 0
+                           : slt_error_set(err, SLT_ERR_MEMORY,
+                                           "cannot allocate the shares of %d ranks", ranks);
 }
 
 void slt_optimizer_find_owners(struct slt_optimizer *o)
@@ -124,8 +124,6 @@ void slt_optimizer_find_owners(struct slt_optimizer *o)
         const int64_t n = slot->info.rows * slot->info.cols;
         const bool is_all = o->load == NULL || (slot->whole && slot->owner == o->rank);
         slot->own = is_all || slot->whole ? 0 : edge(o, slot, o->rank);
-        slot->owned = is_all        ? n
-                      : slot->whole ? 0
-                                    : edge(o, slot, o->rank + 1) - slot->own;
+        slot->owned = is_all ? n : slot->whole ? 0 : edge(o, slot, o->rank + 1) - slot->own;
     }
 }

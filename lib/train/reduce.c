@@ -69,8 +69,8 @@ static void add_group(struct slt_reduction *r, float *g, int64_t n, int64_t grou
 static void begin_sum(struct slt_reduction *r)
 {
     if (r->elements > 0 && r->failure.code == 0)
-        r->failure.code = slt_sums_begin(r->sums, SLT_SUM, r->data,
-                                         sizeof *r->data, r->elements, NULL, &r->failure);
+        r->failure.code = slt_sums_begin(r->sums, SLT_SUM, r->data, sizeof *r->data, r->elements,
+                                         NULL, &r->failure);
     r->elements = 0;
 }
 
@@ -119,9 +119,9 @@ void slt_reduction_give(struct slt_reduction *r, const struct slt_memory *memory
 {
     assert(t.ld == t.cols || t.rows == 1);
     if (r->failure.code == 0)
-        r->failure.code = slt_sums_begin(r->sums, SLT_SUM_GIVE, address_of(memory, t),
-                                         slt_dtype_size(t.dtype), t.rows * t.cols, cut,
-                                         &r->failure);
+        r->failure.code =
+            slt_sums_begin(r->sums, SLT_SUM_GIVE, address_of(memory, t), slt_dtype_size(t.dtype),
+                           t.rows * t.cols, cut, &r->failure);
 }
 
 void slt_reduction_finish(struct slt_reduction *r)

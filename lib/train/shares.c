@@ -41,8 +41,8 @@ static int64_t all_blocks(const struct slt_optimizer *o)
 void slt_shares_layout(struct slt_shares *s)
 {
     if (s->optimizer != NULL)
-        s->squares = slt_memory_tensor(&s->optimizer->model->memory, SLT_REGION_EXCHANGE, SLT_F64, 1,
-                                       all_blocks(s->optimizer));
+        s->squares = slt_memory_tensor(&s->optimizer->model->memory, SLT_REGION_EXCHANGE, SLT_F64,
+                                       1, all_blocks(s->optimizer));
 }
 
 // Parameters in the place of summed gradients, and the squares.
@@ -57,8 +57,8 @@ uint64_t slt_shares_traffic(const struct slt_shares *s)
         const int64_t n = slot->info.rows * slot->info.cols;
         const struct slt_tensor value = o->model->part[slot->part].value;
         if (slot->states > 0)
-            bytes += (uint64_t)n * slt_dtype_size(value.dtype) +
-                     (uint64_t)blocks_of(n) * sizeof(double);
+            bytes +=
+                (uint64_t)n * slt_dtype_size(value.dtype) + (uint64_t)blocks_of(n) * sizeof(double);
     }
     return (uint64_t)(o->ranks - 1) * bytes;
 }
@@ -83,7 +83,8 @@ void slt_shares_reduce(struct slt_shares *s, int part, int64_t group)
     }
 }
 
-static void give(struct slt_shares *s, const struct slt_slot *slot, struct slt_tensor t, int64_t each)
+static void give(struct slt_shares *s, const struct slt_slot *slot, struct slt_tensor t,
+                 int64_t each)
 {
     const int64_t n = elements_of(t);
     slt_reduction_give(s->reduction, &s->optimizer->model->memory, t, cut_of(s, slot, n, each));
@@ -96,10 +97,9 @@ static void add_squares(struct slt_shares *s, const struct slt_slot *slot, int64
     const int64_t n = blocks_of(elements_of(slot->grad));
     const int64_t *cut = cut_of(s, slot, n, SLT_NORM_BLOCK);
     const int64_t first = cut[s->optimizer->rank], count = cut[s->optimizer->rank + 1] - first;
-    const struct slt_tensor sums =
-        slt_tensor_view(s->squares.buffer,
-                        s->squares.offset + (uint64_t)(at + first) * sizeof(double), SLT_F64, 1,
-                        count);
+    const struct slt_tensor sums = slt_tensor_view(
+        s->squares.buffer, s->squares.offset + (uint64_t)(at + first) * sizeof(double), SLT_F64, 1,
+        count);
     if (count > 0)
         m->ops->grad_squares(m->ctx, sums, slt_slot_own(slot, slot->grad));
 }

@@ -188,8 +188,7 @@ static int write_chunk(struct slt_trainer *t, const struct stored *p, int owner,
         copy_out(t, p, at, count, chunk);
     int rc = p->slot != NULL ? slt_ranks_pass(t->ranks, chunk, bytes, owner, 0, err) : 0;
     if (rc == 0 && writes)
-        stream->failure.code =
-            slt_checkpoint_write(stream->writer, chunk, bytes, &stream->failure);
+        stream->failure.code = slt_checkpoint_write(stream->writer, chunk, bytes, &stream->failure);
     return rc;
 }
 
@@ -248,9 +247,7 @@ static int write_model(struct slt_trainer *t, struct slt_checkpoint_writer *writ
 static int call_owners(struct slt_trainer *t, bool comes, struct slt_error *err)
 {
     t->called = true;
-    return t->optimizer.ranks > 1
-               ? slt_ranks_broadcast(t->ranks, &comes, sizeof comes, 0, err)
-               : 0;
+    return t->optimizer.ranks > 1 ? slt_ranks_broadcast(t->ranks, &comes, sizeof comes, 0, err) : 0;
 }
 
 int slt_trainer_let_go(struct slt_trainer *t, struct slt_error *err)
@@ -271,9 +268,8 @@ int slt_trainer_send_state(struct slt_trainer *t, struct slt_error *err)
     if (rc != 0 || !comes || (rc = list_tensors(&list, &count, t, SLT_SECTION_OPTIMIZER, err)) != 0)
         return rc;
     void *chunk = malloc((size_t)CHUNK * sizeof(float));
-    rc = chunk != NULL
-             ? write_tensors(t, NULL, list, count, chunk, err)
-             : slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a buffer for sending");
+    rc = chunk != NULL ? write_tensors(t, NULL, list, count, chunk, err)
+                       : slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a buffer for sending");
     free(chunk);
     free(list);
     return rc;

@@ -42,7 +42,8 @@ static int share_state(struct slt_trainer *t, struct slt_error *err)
     if (!o->shard_state || o->ranks <= 1)
         return 0;
     int rc = slt_optimizer_share(&t->optimizer, (int)o->ranks, (int)o->rank, err);
-    return rc == 0 ? slt_shares_init(&t->grads.shares, &t->optimizer, &t->grads.reduction, err) : rc;
+    return rc == 0 ? slt_shares_init(&t->grads.shares, &t->optimizer, &t->grads.reduction, err)
+                   : rc;
 }
 
 static int layout_extra(struct slt_model *model, void *user, struct slt_error *err)

@@ -120,6 +120,32 @@ wait_for() {
     grep "1 groups of sequences cannot be added on 2 ranks in the order of one rank" log
 }
 
+@test "a state is one file, whoever has parts of it: shared, whole and shared again" {
+    need openmpi
+    for precision in bf16-master f32; do
+        run=("${TRAIN[@]}" -q --clip 0.5 --precision $precision --optimizer adam8bit --adam-block 64 --steps 6 --checkpoint-every 2 --keep 9 --resume)
+        "${run[@]}" --reduce-groups 4 -o whole.slt "$DATA/sltrain.slt"
+        on 4 "${run[@]}" --reduce-groups 4 --shard-state --max-time 0.001s -o r.slt "$DATA/sltrain.slt" || [ $? -eq 1 ]
+        "${run[@]}" --reduce-groups 4 --max-time 0.001s -o r.slt "$DATA/sltrain.slt" || [ $? -eq 1 ]
+        on 2 "${run[@]}" --reduce-groups 4 --shard-state -o r.slt "$DATA/sltrain.slt"
+        cmp whole.slt r.slt
+        cmp whole-4.slt r-4.slt
+        rm ./*.slt
+    done
+}
+
+@test "a full disk ends all ranks with one sentence, also while others send what is written" {
+    need openmpi
+    for share in "" --shard-state; do
+        start=$SECONDS
+        # shellcheck disable=SC2086 # an option or none
+        run on 4 "${TRAIN[@]}" $share --steps 2 --keep-state -o /dev/full "$DATA/full.slt"
+        [ "$status" -ne 0 ]
+        [ "$(grep -c "No space left on device" <<<"$output")" = 1 ]
+        [ $((SECONDS - start)) -lt 20 ]
+    done
+}
+
 @test "what all ranks find is said once, what one finds is said with its name" {
     need openmpi
     run on 3 "${TRAIN[@]}" --steps 2 -o a.slt "$DATA/sltrain.slt"
@@ -182,7 +208,7 @@ EOF
 
 @test "the bytes that are sent are the planned ones" {
     need openmpi
-    for model in "sltrain " "full --optimizer galore --galore-rank 8 --galore-gap 99" "lowrank --per-layer"; do
+    for model in "sltrain " "sltrain --shard-state --optimizer adam8bit" "full --optimizer galore --galore-rank 8 --galore-gap 99" "lowrank --per-layer"; do
         read -r file options <<<"$model"
         # shellcheck disable=SC2086 # several options
         on 4 "${TRAIN[@]}" -v $options --steps 3 -o a.slt "$DATA/$file.slt" 2>log
@@ -190,7 +216,7 @@ EOF
         planned=$(slt-plan --config "$DATA/tiny.json" --method $file $([ $file = full ] || echo --rank 8) $options --batch 8 --seq 32 \
             --ranks 4 | value_of sent_bytes_per_step)
         [ "$planned" -gt 0 ]
-        grep "slt-train: $((3 * planned)) bytes of gradients were sent in 3 steps" log
+        grep "slt-train: $((3 * planned)) bytes were sent between ranks in 3 steps" log
     done
 }
 

@@ -24,7 +24,7 @@ struct slt_plan {
     int64_t micro_batch; // of a run: sequences at once, for which the bytes are
     int64_t ranks,
         groups;    // that share the batch; of sequences, whose gradients are added in a tree
-    uint64_t sent; // bytes of gradients that all ranks together send each other in a step
+    uint64_t sent; // bytes that all ranks together send each other for an update
 };
 
 // "weights", "gradients", ...

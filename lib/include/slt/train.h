@@ -144,7 +144,7 @@ struct slt_train_run {
     int (*on_validation)(void *user, const struct slt_train_validation *validation,
                          struct slt_error *err);
     void (*on_checkpoint)(void *user, const char *path, int64_t step);
-    // At the end of the steps, of several ranks: bytes of gradients that they have sent each other in
+    // At the end of the steps, of several ranks: bytes that they have sent each other for updates in
     // this many steps.
     void (*on_traffic)(void *user, uint64_t bytes, int64_t steps);
     // A sentence about what does not keep the run from going on: a state that is passed over, one
