@@ -10,6 +10,40 @@ setup_file() {
     done
 }
 
+# Two hosts: network namespaces with a cable between them, each with a name of its own.
+teardown() {
+    [ -z "${HOSTS-}" ] || for host in ${HOSTS}a ${HOSTS}b; do ip netns del "$host"; done
+}
+
+make_hosts() {
+    [ "$(id -u)" = 0 ] && command -v ip >/dev/null || skip "network namespaces need root and ip"
+    ip netns add "slt${$}a" || skip "this machine makes no network namespaces"
+    HOSTS=slt$$
+    ip netns add ${HOSTS}b
+    ip link add slta netns ${HOSTS}a type veth peer name sltb netns ${HOSTS}b
+    ip -n ${HOSTS}a addr add 10.99.7.1/24 dev slta
+    ip -n ${HOSTS}b addr add 10.99.7.2/24 dev sltb
+    ip -n ${HOSTS}a link set lo up
+    ip -n ${HOSTS}b link set lo up
+    ip -n ${HOSTS}a link set slta up
+    ip -n ${HOSTS}b link set sltb up
+    # How long TCP tries to reach a host that is cut off decides when mpirun gives it up: 15 minutes by default.
+    for host in ${HOSTS}a ${HOSTS}b; do
+        ip netns exec $host sh -c 'echo 4 >/proc/sys/net/ipv4/tcp_retries2'
+    done
+    # What mpirun starts its helper on the other host by, as it would ssh.
+    printf '%s\n' '#!/bin/bash' 'shift' "exec ip netns exec ${HOSTS}b unshare -u bash -c 'hostname hostb; exec bash -c \"\$*\"' - \"\$@\"" >agent
+    chmod +x agent
+}
+
+# COMMAND...: one rank on each host, over TCP. mpirun gives up on a host that is cut off after a few seconds.
+on_hosts() {
+    local keepalive=(--mca oob_tcp_keepalive_time 5 --mca oob_tcp_keepalive_intvl 2 --mca oob_tcp_keepalive_probes 3)
+    env -u OMPI_MCA_plm ip netns exec ${HOSTS}a unshare -u bash -c 'hostname hosta; exec "$@"' - \
+        mpirun.openmpi -q --mca plm_rsh_agent "$PWD/agent" --mca btl self,tcp --mca btl_tcp_if_include 10.99.7.0/24 \
+        --mca oob_tcp_if_include 10.99.7.0/24 "${keepalive[@]}" --host 10.99.7.1:1,10.99.7.2:1 -n 2 "$@"
+}
+
 setup() {
     load common
     mkdir "$BATS_TEST_TMPDIR/work"
@@ -272,5 +306,37 @@ EOF
     wait $! || true
     [ ! -e s.slt ]
     on 2 "${run[@]}" -o s.slt "$DATA/sltrain.slt"
+    cmp whole.slt s.slt
+}
+
+# SLT_TEST_FAILURES=20 makes a campaign of it.
+@test "two hosts over TCP: a rank killed, a host cut off, at any moment; the bytes of an undisturbed run" {
+    need openmpi
+    make_hosts
+    local failures=${SLT_TEST_FAILURES:-2}
+    run=("${TRAIN[@]}" -q --steps $((failures * 400)) --checkpoint-every 5 --resume --timeout 2s)
+    on 2 "${run[@]}" -o whole.slt "$DATA/sltrain.slt"
+    for ((i = 0; i < failures; i++)); do
+        : >log
+        on_hosts "${run[@]}" --metrics m.jsonl -o s.slt "$DATA/sltrain.slt" 2>log &
+        job=$!
+        wait_for '"step":' m.jsonl
+        sleep "0.$((RANDOM % 700 + 100))"
+        ranks=$(pgrep -f "^[^ ]*slt-train .*$PWD" || pgrep -f "^[^ ]*slt-train .*-o s.slt $DATA") || break # it is done
+        start=$SECONDS
+        if ((i % 2)); then
+            kill -KILL "$(shuf -n 1 <<<"$ranks")"
+        else
+            ip -n ${HOSTS}a link set slta down
+        fi
+        wait $job || true
+        echo "failure $i after $(tail -n 1 m.jsonl | cut -c 1-40), ended in $((SECONDS - start)) s: $(grep slt-train: log || true)"
+        [ $((SECONDS - start)) -lt 15 ]
+        ((i % 2)) || grep "slt-train: rank 1 on host hostb has not answered for [23] s, in .*step [0-9]*" log
+        ip -n ${HOSTS}a link set slta up
+        rm m.jsonl
+    done
+    [ "$i" -eq "$failures" ]
+    on_hosts "${run[@]}" -o s.slt "$DATA/sltrain.slt"
     cmp whole.slt s.slt
 }
