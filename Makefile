@@ -30,7 +30,7 @@ DEB_PACKAGES := gcc g++ make pkg-config libdnnl-dev libsentencepiece-dev libarch
 	liblzma-dev zlib1g-dev libjansson-dev libsimdjson-dev libpcre2-dev libutf8proc-dev libssl-dev liblapacke-dev \
 	libblas-dev libopenblas0-serial gnuplot-nox bats mandoc
 # What tests compress and pack with, besides.
-TEST_PACKAGES := binutils bzip2 cpio lz4 patchelf xz-utils zip zstd
+TEST_PACKAGES := binutils bzip2 cpio iproute2 libmpich-dev libopenmpi-dev lz4 mpich openmpi-bin patchelf procps xz-utils zip zstd
 
 LIB_SRC := $(wildcard lib/*/*.c) $(filter-out kernels/cpu/simd_%.c,$(wildcard kernels/*.c kernels/cpu/*.c))
 LIB_CC_SRC := $(wildcard lib/*/*.cc)

@@ -7,6 +7,9 @@
 #           that LR_<row> below were chosen by, with one seed.
 # Duration: SCALE=nano takes an hour and a half on 2 cores, with its grid two and a half; ROWS='full sltrain' makes fewer. A stopped run goes on where it was.
 #
+# Machines: LAUNCH='mpirun -n 8' or 'srun --mpi=pmix' trains each model by several processes (pipelines/slurm/table2.sbatch);
+#           -j 8 LAUNCH=pipelines/one-gpu trains eight at once, each on a GPU of its own.
+#
 # usage: make -f pipelines/table2.mk BIN=build OUT=build/table2 CORPUS='train/*.json.gz' VALID=valid.json.gz \
 #            [SCALE=nano|...|60m|...|7b] [SEEDS='1 2 3'] [RANK=N] [DENSITY=X] [ALPHA=X] [grid]
 
@@ -14,6 +17,7 @@ BIN ?= build
 SCALE ?= nano
 OUT ?= build/table2-$(SCALE)
 SEEDS ?= 1 2 3
+LAUNCH ?=
 CORPUS ?=
 VALID ?=
 # Those of the preset, unless they are given.
@@ -106,7 +110,7 @@ $(OUT)/$(1)-$(2)-$(3)-init.slt: $(OUT)/train.tok
 	$(BIN)/slt-init --preset $(SCALE) --tokenizer $(OUT)/spm.model $(INIT_$(1)) --seed $(3) -o $$@
 
 $(OUT)/$(1)-$(2)-$(3).slt: $(OUT)/$(1)-$(2)-$(3)-init.slt
-	$(BIN)/slt-train --data $(OUT)/train.tok $(DATA) $(TRAIN_$(1)) --lr $(2) --seed $(3) \
+	$(LAUNCH) $(BIN)/slt-train --data $(OUT)/train.tok $(DATA) $(TRAIN_$(1)) --lr $(2) --seed $(3) \
 		--checkpoint $(OUT)/$(1)-$(2)-$(3) --checkpoint-every 10m --keep 1 --resume \
 		--metrics $(OUT)/$(1)-$(2)-$(3).jsonl -o $$@ $$<
 	@rm -f $(OUT)/$(1)-$(2)-$(3)-[0-9]*.slt

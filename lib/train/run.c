@@ -123,13 +123,28 @@ static int check_resume(const struct slt_train_run *how, const struct slt_tokens
     return 0;
 }
 
-// All ranks must have the same run before them.
-static int check_identity(const struct run *r, struct slt_error *err)
+// What all ranks must have alike: the run, and what computes, but for its threads.
+struct alike {
+    char run[SLT_SHA256_HEX];
+    char device[128];
+};
+
+static int check_alike(const struct run *r, const struct slt_device *device, struct slt_error *err)
 {
-    char first[SLT_SHA256_HEX];
-    memcpy(first, r->trainer->identity, sizeof first);
-    int rc = slt_ranks_broadcast(r->how->ranks, first, sizeof first, 0, err);
-    if (rc == 0 && memcmp(first, r->trainer->identity, sizeof first) != 0)
+    struct alike mine = {0}, first;
+    memcpy(mine.run, r->trainer->identity, sizeof mine.run);
+    snprintf(mine.device, sizeof mine.device, "%s", slt_device_describe(device));
+    char *threads = strrchr(mine.device, ',');
+    if (threads != NULL)
+        memset(threads, 0, sizeof mine.device - (size_t)(threads - mine.device));
+    first = mine;
+    int rc = slt_ranks_broadcast(r->how->ranks, &first, sizeof first, 0, err);
+    if (rc == 0 && strcmp(first.device, mine.device) != 0)
+        rc = slt_error_set(
+            err, SLT_ERR_DEVICE,
+            "it computes with %s and rank 0 with %s, whose numbers would come to differ",
+            mine.device, first.device);
+    if (rc == 0 && memcmp(first.run, mine.run, sizeof first.run) != 0)
         rc = slt_error_set(err, SLT_ERR_MISMATCH,
                            "its model, data or options are not those of rank 0");
     return slt_ranks_settle(r->how->ranks, rc, err);
@@ -196,7 +211,7 @@ static int begin(struct run *r, struct slt_device *device, struct slt_tokens *to
 {
     struct slt_ranks *ranks = r->how->ranks;
     struct beginning *b = &r->beginning;
-    int rc = check_identity(r, err);
+    int rc = check_alike(r, device, err);
     if (rc != 0)
         return rc;
     rc = slt_ranks_settle(ranks, slt_ranks_rank(ranks) == 0 ? find_beginning(r, err) : 0, err);
