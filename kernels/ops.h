@@ -430,6 +430,12 @@ struct slt_ops {
     op(sparse_forward) op(sparse_backward) op(sparse_scatter) op(sparse_gather)
 // clang-format on
 
+// Whether a backend keeps its buffers in the host's memory.
+static inline bool slt_ops_on_host(const struct slt_ops *ops)
+{
+    return ops->grad_squares != NULL;
+}
+
 // The type of an operation, to declare the function that implements it.
 #define SLT_OP_TYPE(op) __typeof__(*((struct slt_ops *)0)->op)
 

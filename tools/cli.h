@@ -187,9 +187,10 @@ void cli_report_real(struct cli_report *report, const char *name, double value);
 void cli_report_plan(struct cli_report *report, const struct slt_plan *plan);
 // What a step of so many tokens is predicted to take on each GPU that there are numbers of, in
 // milliseconds and by parts, with its tokens per second and their share of the peak; flops: of a
-// token, by the model.
+// token, by the model. ranks: that share it, exchange: seconds in which they send each other what
+// they do, which the backward pass of the last micro-batch can hide.
 void cli_report_times(struct cli_report *report, const struct slt_work *work, double flops,
-                      int64_t tokens);
+                      int64_t tokens, int64_t ranks, double exchange);
 // Writes what is left and publishes if code is 0; returns the exit code.
 int cli_report_close(struct cli_report *report, int code);
 

@@ -91,25 +91,35 @@ static double round_to(double x, int digits)
 }
 
 void cli_report_times(struct cli_report *r, const struct slt_work *work, double flops,
-                      int64_t tokens)
+                      int64_t tokens, int64_t ranks, double exchange)
 {
     const struct slt_gpu *gpu;
     char name[64];
     for (size_t i = 0; (gpu = slt_gpu_row(i)) != NULL; i++) {
-        double all = 0;
+        double all = 0, update = 0;
         for (int k = 0; k < SLT_STEP_PARTS; k++) {
             const double seconds = slt_gpu_seconds(gpu, work, (enum slt_step_part)k);
             snprintf(name, sizeof name, "predicted_%s_%s_ms", gpu->name,
                      slt_step_part_name((enum slt_step_part)k));
             cli_report_real(r, name, round_to(1e3 * seconds, 2));
             all += seconds;
+            update = k == SLT_STEP_UPDATE ? seconds : update;
+        }
+        if (exchange > 0) {
+            // Two thirds of forward and backward are backward.
+            const double hidden = (all - update) / (double)work->micro_batches * 2 / 3;
+            const double late = exchange > hidden ? exchange - hidden : 0;
+            snprintf(name, sizeof name, "predicted_%s_efficiency", gpu->name);
+            cli_report_real(r, name, round_to(all / (all + late), 3));
+            all += late;
         }
         snprintf(name, sizeof name, "predicted_%s_ms", gpu->name);
         cli_report_real(r, name, round_to(1e3 * all, 2));
         snprintf(name, sizeof name, "predicted_%s_tokens_per_second", gpu->name);
         cli_report_real(r, name, round_to((double)tokens / all, 0));
         snprintf(name, sizeof name, "predicted_%s_mfu", gpu->name);
-        cli_report_real(r, name, round_to((double)tokens / all * flops / gpu->flops, 3));
+        cli_report_real(r, name,
+                        round_to((double)tokens / all * flops / gpu->flops / (double)ranks, 3));
     }
 }
 

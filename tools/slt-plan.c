@@ -15,7 +15,7 @@ struct options {
     struct slt_train_options train;
     int method; // enum slt_method, -1: not given
     const char *device;
-    int64_t threads, memory;
+    int64_t threads, memory, link;
     bool table2, json;
 };
 
@@ -112,8 +112,13 @@ static int plan(struct options *o, slt_stop_flag *stop)
     cli_report_whole(r, "paper_index", (int64_t)a.paper.index);
     cli_report_whole(r, "paper", (int64_t)slt_estimate_total(&a.paper));
     report_flops(r, &a.flops);
+    // Every rank sends and receives at the same time.
+    const double exchange = o->link > 0 ? (double)a.plan.sent / (double)a.plan.ranks / (double)o->link : 0;
+    if (exchange > 0)
+        cli_report_real(r, "exchange_ms", 1e3 * exchange);
     if (a.on_gpu && o->train.precision != SLT_PRECISION_F32)
-        cli_report_times(r, &a.work, a.flops.model, o->train.batch * o->train.seq);
+        cli_report_times(r, &a.work, a.flops.model, o->train.batch * o->train.seq, a.plan.ranks,
+                         exchange);
     if (o->memory > 0) {
         cli_report_whole(r, "memory", o->memory);
         cli_report_text(r, "fits", slt_plan_total(&a.plan) <= (uint64_t)o->memory ? "yes" : "no");
@@ -189,6 +194,8 @@ int main(int argc, char **argv)
          "where it would run (auto)"},
         {"threads", 0, CLI_WHOLE, &o.threads, "N", 0, 4096, "CPU threads; 0: all (0)"},
         {"memory", 0, CLI_WHOLE, &o.memory, "BYTES", 1, 9e18, "say whether the run fits in BYTES"},
+        {"link", 0, CLI_WHOLE, &o.link, "BYTES", 1, 1e15,
+         "bytes per second from a rank to the others, for what --ranks exchange"},
         {"table2", 0, CLI_FLAG, &o.table2, NULL, 0, 0,
          "print the paper's memory tables beside the formulas"},
         {"json", 0, CLI_FLAG, &o.json, NULL, 0, 0, "print one JSON object"},
@@ -203,6 +210,8 @@ int main(int argc, char **argv)
     const int first = cli_parse(&program, argc, &argv);
     if (argv[first] != NULL)
         cli_usage("unexpected operand '%s'", argv[first]);
+    if (o.link > 0 && o.train.ranks < 2)
+        cli_usage("--link is between ranks, and without --ranks there is one");
     if (o.table2)
         check_table2(&o);
     if (o.method >= 0)

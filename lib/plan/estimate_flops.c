@@ -31,7 +31,7 @@ int slt_estimate_run(struct slt_plan *plan, struct slt_flops *flops, struct slt_
         return rc;
     *plan = t->plan;
     count(flops, t->model);
-    slt_work_count(work, t->model, &t->plan, options->batch / t->plan.micro_batch);
+    slt_work_count(work, t->model, &t->plan, t->share / t->plan.micro_batch);
     slt_trainer_free(t);
     return 0;
 }

@@ -130,5 +130,6 @@ void slt_work_count(struct slt_work *work, const struct slt_model *m, const stru
         2 * ((double)plan->bytes[SLT_REGION_GRADIENTS] + (double)plan->bytes[SLT_REGION_MOMENTS] +
              (double)plan->bytes[SLT_REGION_WEIGHTS]),
         0);
+    w.micro_batches = micro_batches;
     *work = w;
 }

@@ -74,9 +74,9 @@ static void add_block(float *out, const float *const *part, int parts, int64_t a
 
 // ---- Pieces ----
 
-uint64_t slt_sums_traffic(int64_t size, int64_t elements)
+uint64_t slt_sums_traffic(int64_t size, uint64_t bytes)
 {
-    return (uint64_t)(2 * (size - 1) * elements) * sizeof(float);
+    return 2 * (uint64_t)(size - 1) * bytes;
 }
 
 uint64_t slt_sums_memory(int64_t size)

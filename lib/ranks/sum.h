@@ -16,8 +16,8 @@ struct slt_sums;
 
 // Bytes of memory that sums of so many ranks need for what comes in, at most.
 uint64_t slt_sums_memory(int64_t size);
-// Bytes that all ranks together send for sums of so many elements in all.
-uint64_t slt_sums_traffic(int64_t size, int64_t elements);
+// Bytes that all ranks together send for whole sums of so many bytes.
+uint64_t slt_sums_traffic(int64_t size, uint64_t bytes);
 // memory: slt_sums_memory bytes, aligned to 64, which stay the caller's.
 int slt_sums_create(struct slt_sums **sums, struct slt_ranks *ranks, void *memory,
                     struct slt_error *err) SLT_CHECK_RESULT;

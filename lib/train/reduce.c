@@ -18,7 +18,8 @@ static int levels(int64_t groups)
 void slt_reduction_layout(struct slt_reduction *r, int64_t groups, int64_t ranks,
                           struct slt_memory *memory)
 {
-    r->incoming = slt_memory_take(memory, SLT_REGION_EXCHANGE, slt_sums_memory(ranks));
+    r->incoming = slt_memory_take(memory, SLT_REGION_EXCHANGE,
+                                  slt_ops_on_host(memory->ops) ? slt_sums_memory(ranks) : 0);
     r->groups = groups;
     r->stride = slt_memory_rounded(memory->used[SLT_REGION_GRADIENTS]);
     for (int i = 0; i < levels(groups); i++)
@@ -31,7 +32,7 @@ int slt_reduction_join(struct slt_reduction *r, struct slt_ranks *ranks,
     r->ranks = ranks;
     if (slt_ranks_size(ranks) == 1)
         return 0;
-    if (memory->ops->address(memory->buffer[SLT_REGION_GRADIENTS]) == NULL)
+    if (!slt_ops_on_host(memory->ops))
         return slt_error_set(err, SLT_ERR_DEVICE,
                              "several ranks can share a run on CPUs only, not on device '%s'",
                              memory->ops->name);

@@ -113,14 +113,13 @@ void slt_grads_layout(struct slt_grads *g, struct slt_model *model, int64_t grou
     slt_shares_layout(&g->shares);
 }
 
-int64_t slt_grads_elements(const struct slt_grads *g, const struct slt_model *model)
+uint64_t slt_grads_bytes(const struct slt_grads *g, const struct slt_model *model)
 {
-    int64_t all = 0;
+    uint64_t all = 0;
     for (int i = 0; i < model->part_count; i++) {
-        const struct slt_tensor t = slt_projected_has(&g->projected, i)
-                                        ? slt_projected_low(&g->projected, i)
-                                        : model->part[i].value;
-        all += model->part[i].frozen ? 0 : t.rows * t.cols;
+        const struct slt_tensor t =
+            slt_projected_has(&g->projected, i) ? slt_projected_low(&g->projected, i) : g->grad[i];
+        all += model->part[i].frozen ? 0 : (uint64_t)(t.rows * t.cols) * slt_dtype_size(t.dtype);
     }
     return all;
 }

@@ -44,8 +44,8 @@ int slt_grads_init(struct slt_grads *grads, const struct slt_model *model, bool 
 // of their own.
 void slt_grads_layout(struct slt_grads *grads, struct slt_model *model, int64_t groups,
                       int64_t ranks);
-// Elements that are exchanged in a step, but for those in which whole gradients are needed.
-int64_t slt_grads_elements(const struct slt_grads *grads, const struct slt_model *model);
+// Bytes of the gradients of a step, but for one in which whole gradients are needed.
+uint64_t slt_grads_bytes(const struct slt_grads *grads, const struct slt_model *model);
 // Starts a step after update updates, then each further group: what the buffers hold is forgotten.
 void slt_grads_begin(struct slt_grads *grads, int parts, int64_t update);
 void slt_grads_begin_group(struct slt_grads *grads, int parts, int64_t group);

@@ -117,7 +117,8 @@ static int prepare(struct slt_trainer **trainer, const struct slt_device *device
     t->given = t->options = *options;
     t->options.micro_batch = micro_batch;
     t->share = options->batch / ranks;
-    t->groups = groups / ranks;
+    // Elsewhere than in the host's memory gradients accumulate over all that a rank has.
+    t->groups = slt_ops_on_host(device->ops) ? groups / ranks : 1;
     t->progress.groups = groups;
     t->progress.micro_batch = micro_batch;
     options = &t->options;
@@ -136,7 +137,7 @@ static int prepare(struct slt_trainer **trainer, const struct slt_device *device
     t->plan.ranks = ranks;
     t->plan.groups = groups;
     // Where owners alone get the sums of gradients, they give parameters instead.
-    t->plan.sent = slt_sums_traffic(ranks, slt_grads_elements(&t->grads, t->model));
+    t->plan.sent = slt_sums_traffic(ranks, slt_grads_bytes(&t->grads, t->model));
     if (t->grads.shares.optimizer != NULL)
         t->plan.sent = t->plan.sent / 2 + slt_shares_traffic(&t->grads.shares);
     *trainer = t;

@@ -131,7 +131,7 @@ static int report(const struct options *o, const struct slt_config *config,
     if (slt_estimate_run(&plan, &flops, &work, device, config, &trainer->options, &err) != 0)
         bench_die(&err);
     cli_report_text(r, "device", device->text);
-    cli_report_whole(r, "tokens_per_step", trainer->options.batch * trainer->options.seq);
+    cli_report_whole(r, "tokens_per_step", trainer->options.batch * trainer->options.seq, 1, 0);
     cli_report_plan(r, &trainer->plan);
     if (m->free_before != UINT64_MAX)
         cli_report_whole(r, "taken", (int64_t)(m->free_before - m->free_after));

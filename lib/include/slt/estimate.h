@@ -138,7 +138,8 @@ enum slt_step_part {
 };
 
 struct slt_work {
-    double bytes[SLT_STEP_PARTS], flops[SLT_STEP_PARTS]; // of an optimizer step
+    double bytes[SLT_STEP_PARTS], flops[SLT_STEP_PARTS]; // of an optimizer step, on one rank
+    int64_t micro_batches;                               // in it
 };
 
 struct slt_gpu {
