@@ -112,6 +112,8 @@ void cli_say(const char *format, ...) SLT_PRINTF(1, 2);
 void cli_speak_as(const char *who);
 void cli_hold_messages(void);
 void cli_release_messages(bool print);
+// Says a sentence only if it is kept.
+void cli_keep(const char *sentence);
 // The sentence of an error; returns the exit code that fits it: 2 for SLT_ERR_MISMATCH, else 1.
 int cli_error(const struct slt_error *err);
 

@@ -39,6 +39,12 @@ static void put(const char *line)
         fprintf(stderr, "%s\n", line);
 }
 
+void cli_keep(const char *sentence)
+{
+    if (holds)
+        cli_say("%s", sentence);
+}
+
 void cli_say(const char *format, ...)
 {
     char sentence[1400], line[1600];

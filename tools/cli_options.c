@@ -21,9 +21,14 @@ static bool given[CLI_MAX_OPTIONS]; // by the rows of its options
 void cli_usage(const char *format, ...)
 {
     va_list args;
-    if (slt_ranks_announced() > 0) // rank 0 says the same
-        exit(2);
     va_start(args, format);
+    // Rank 0 says the same, unless it turns out that it does not.
+    if (slt_ranks_announced() > 0) {
+        char sentence[1400];
+        vsnprintf(sentence, sizeof sentence, format, args);
+        cli_keep(sentence);
+        exit(2);
+    }
     fprintf(stderr, "%s: ", cli_name);
     vfprintf(stderr, format, args);
     va_end(args);

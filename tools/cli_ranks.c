@@ -14,9 +14,15 @@ static void notice(void *user, const char *sentence)
     cli_say("%s", sentence);
 }
 
-// Wrong usage is found by all, who leave one by one through exit.
+static struct cli_ranks *current; // until all are ready
+
+// Wrong usage ends a process by exit: the others must know if that is before all are ready.
 static void leave(void)
 {
+    if (current != NULL)
+        cli_ranks_agree(current, 2);
+    if (is_lost)
+        slt_ranks_abort(joined);
     slt_ranks_close(joined);
     joined = NULL;
 }
@@ -35,6 +41,7 @@ int cli_ranks_open(struct cli_ranks *r, int64_t count, slt_stop_flag *stop)
     joined = r->ranks;
     if (joined == NULL)
         return 0;
+    current = r;
     atexit(leave);
     const int rank = slt_ranks_rank(joined);
     if (rank > 0) {
@@ -62,6 +69,7 @@ int cli_ranks_agree(struct cli_ranks *r, int code)
     struct slt_error err = {.code = code != 0 ? SLT_ERR_IO : 0};
     if (r->ranks == NULL)
         return code;
+    current = NULL;
     const int rc = slt_ranks_settle(r->ranks, err.code, &err);
     // The sentence of a rank whose code is not that of the others begins with its name.
     char own[32];
@@ -81,33 +89,34 @@ int cli_ranks_error(struct cli_ranks *r, const struct slt_error *err)
     return err->code == SLT_ERR_MISMATCH ? 2 : 1;
 }
 
-void cli_ranks_show(struct cli_ranks *r, const struct cli_common *common,
-                    const struct slt_device *device)
+int cli_ranks_show(struct cli_ranks *r, const struct cli_common *common,
+                   const struct slt_device *device)
 {
     char text[256], mine[SLT_RANKS_TEXT];
-    char(*all)[SLT_RANKS_TEXT] = NULL;
     struct slt_error err;
     const int size = slt_ranks_size(r->ranks);
     if (common->verbose == 0)
-        return;
+        return 0;
     snprintf(mine, sizeof mine, "%s", slt_device_describe(device));
     if (r->ranks == NULL) {
         cli_say("%s", mine);
-        return;
+        return 0;
     }
-    if ((all = calloc((size_t)size, sizeof *all)) != NULL &&
-        slt_ranks_texts(r->ranks, all, mine, &err) == 0 && cli_ranks_speaks(r)) {
+    char(*all)[SLT_RANKS_TEXT] = calloc((size_t)size, sizeof *all);
+    int rc = all != NULL ? 0 : slt_error_set(&err, SLT_ERR_MEMORY, "cannot allocate texts");
+    if ((rc = slt_ranks_settle(r->ranks, rc, &err)) == 0)
+        rc = slt_ranks_texts(r->ranks, all, mine, &err);
+    if (rc == 0 && cli_ranks_speaks(r)) {
         cli_say("%d ranks by %s", size, slt_ranks_describe(r->ranks, text, sizeof text));
         for (int i = 0; i < size; i++)
             cli_say("rank %d: host %s, %s", i, slt_ranks_host(r->ranks, i), all[i]);
     }
     free(all);
+    return rc == 0 ? 0 : cli_ranks_error(r, &err);
 }
 
 void cli_ranks_close(struct cli_ranks *r)
 {
-    if (is_lost)
-        slt_ranks_abort(joined);
     leave();
     r->ranks = NULL;
 }

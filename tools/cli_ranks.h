@@ -32,9 +32,9 @@ void cli_ranks_check_input(const struct cli_ranks *r, const char *name);
 int cli_ranks_agree(struct cli_ranks *r, int code);
 // The error that all ranks have, said once.
 int cli_ranks_error(struct cli_ranks *r, const struct slt_error *err);
-// With -v: who is where, and on what device.
-void cli_ranks_show(struct cli_ranks *r, const struct cli_common *common,
-                    const struct slt_device *device);
+// With -v: who is where, and on what device. 0 or an exit code.
+int cli_ranks_show(struct cli_ranks *r, const struct cli_common *common,
+                   const struct slt_device *device);
 // Leaves the others; does not return after SLT_ERR_RANKS, here or before.
 void cli_ranks_close(struct cli_ranks *r);
 

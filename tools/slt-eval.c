@@ -102,10 +102,9 @@ static int evaluate(struct options *o, const char *model, slt_stop_flag *stop)
     if (code != 0)
         return code;
     cli_ranks_check_input(&o->ranks, model);
-    if ((code = cli_ranks_agree(&o->ranks, open_inputs(&in, o, model, stop))) == 0) {
-        cli_ranks_show(&o->ranks, &o->common, in.device);
+    if ((code = cli_ranks_agree(&o->ranks, open_inputs(&in, o, model, stop))) == 0 &&
+        (code = cli_ranks_show(&o->ranks, &o->common, in.device)) == 0)
         code = evaluate_all(o, &in, stop);
-    }
     slt_checkpoint_close(in.reader);
     slt_tokens_close(in.tokens);
     slt_device_close(in.device);

@@ -382,11 +382,10 @@ static int run(struct options *o, const char *model, slt_stop_flag *stop)
         return code;
     o->run.ranks = o->ranks.ranks;
     cli_ranks_check_input(&o->ranks, model);
-    if ((code = cli_ranks_agree(&o->ranks, open_inputs(&in, o, model, stop))) == 0) {
-        cli_ranks_show(&o->ranks, &o->common, in.device);
+    if ((code = cli_ranks_agree(&o->ranks, open_inputs(&in, o, model, stop))) == 0 &&
+        (code = cli_ranks_show(&o->ranks, &o->common, in.device)) == 0)
         code = o->dry_run ? dry_run(o, in.device, in.reader, stop)
                           : train(o, in.device, in.reader, in.tokens, stop);
-    }
     slt_checkpoint_close(in.reader);
     slt_tokens_close(in.tokens);
     slt_device_close(in.device);

@@ -128,6 +128,7 @@ struct evaluation {
     int32_t *ids, *targets; // (batch, seq)
     struct batches batches;
     uint64_t tokens; // of all batches so far
+    uint64_t sum;    // of their targets, and where batches end (FNV-1a, by words)
     double own_loss; // of those that this rank had
     uint64_t own_tokens;
 };
@@ -151,6 +152,9 @@ static int take_batch(struct evaluation *e, int64_t got, struct slt_error *err)
     int rc = add_batch(&e->batches, predicted, err);
     if (rc != 0)
         return rc;
+    for (int64_t i = 0; i < got * o->seq; i++)
+        e->sum = (e->sum ^ (uint32_t)e->targets[i]) * 0x100000001b3u;
+    e->sum = (e->sum ^ (uint64_t)got) * 0x100000001b3u;
     const size_t number = e->batches.count - 1;
     e->tokens += predicted;
     if (number % (size_t)slt_ranks_size(o->ranks) != (size_t)slt_ranks_rank(o->ranks))
@@ -183,12 +187,12 @@ static int take_all(struct evaluation *e, bool *whole, struct slt_error *err)
     return rc;
 }
 
-// All ranks must have read the same.
+// All ranks must have read the same, since its losses come from all of them.
 static int check_alike(const struct evaluation *e, struct slt_error *err)
 {
-    uint64_t first = e->tokens;
+    uint64_t first = e->sum;
     int rc = slt_ranks_broadcast(e->options->ranks, &first, sizeof first, 0, err);
-    if (rc == 0 && first != e->tokens)
+    if (rc == 0 && first != e->sum)
         rc = slt_error_set(err, SLT_ERR_MISMATCH, "its data are not those of rank 0");
     return slt_ranks_settle(e->options->ranks, rc, err);
 }
@@ -197,7 +201,7 @@ int slt_evaluate_model(struct slt_eval_result *result, struct slt_model *model,
                        struct slt_tokens *tokens, const struct slt_eval_options *o,
                        struct slt_error *err)
 {
-    struct evaluation e = {.options = o, .model = model};
+    struct evaluation e = {.options = o, .model = model, .sum = 0xcbf29ce484222325u};
     bool whole = false;
     model->stop = o->stop;
     int rc = start(&e, tokens, err);

@@ -4,7 +4,9 @@
 // that a rank which does not answer is found by a clock and named. Signs of life have tag 0, the
 // exchanges tags of their own, counted alike by all.
 #define _GNU_SOURCE // sched_getaffinity
+#include <math.h>
 #include <sched.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -23,7 +25,10 @@
 
 struct peer {
     double heard;     // when it last sent something
+    int waits;        // exchanges that it had begun when it said that it waits; 0: it works
+    double since;     // when it first said so
     uint64_t request; // of the last sign of life to it, while that is under way
+    int sign;
     bool sending;
     char host[HOST];
 };
@@ -42,18 +47,52 @@ struct slt_ranks {
     double ticked; // when the last signs of life were sent
     int turn;
     bool noticed; // that a signal came while waiting
+    bool starts;  // reading what may be large, without signs of life
+    struct slt_error lost; // why nothing can be exchanged any more, code 0 if it can
     char doing[64];
     struct peer *peer;           // (size)
     struct report *report;       // (size)
     struct slt_message *message; // (2 size): of the exchange under way
 };
 
-// ---- Signs of life ----
+// ---- Lost ranks ----
 
-static int mpi_error(struct slt_error *err, const struct slt_ranks *r, const char *reason)
+static int lose(struct slt_ranks *r, struct slt_error *err, const char *format, ...)
+    SLT_PRINTF(3, 4);
+
+// One rank after the other speaks of what all of them find at the same time: the first one that does
+// ends the job.
+static double turn_to_speak(const struct slt_ranks *r)
 {
-    return slt_error_set(err, SLT_ERR_RANKS, "MPI failed in %s: %s", r->doing, reason);
+    return 0.2 * (r->place.rank < 10 ? r->place.rank : 10);
 }
+
+// From here on nothing is exchanged.
+static int lose(struct slt_ranks *r, struct slt_error *err, const char *format, ...)
+{
+    const double wait = turn_to_speak(r);
+    const struct timespec pause = {(time_t)wait, (long)((wait - floor(wait)) * 1e9)};
+    char text[512];
+    va_list args;
+    va_start(args, format);
+    vsnprintf(text, sizeof text, format, args);
+    va_end(args);
+    nanosleep(&pause, NULL);
+    slt_error_set(&r->lost, SLT_ERR_RANKS, "%s, in %s", text, r->doing);
+    return slt_error_copy(err, &r->lost);
+}
+
+static int mpi_error(struct slt_error *err, struct slt_ranks *r, const char *reason)
+{
+    return lose(r, err, "MPI failed (%s)", reason);
+}
+
+static int check_lost(const struct slt_ranks *r, struct slt_error *err)
+{
+    return r->lost.code == 0 ? 0 : slt_error_copy(err, &r->lost);
+}
+
+// ---- Signs of life ----
 
 // Takes the signs of life that have come.
 static int hear(struct slt_ranks *r, struct slt_error *err)
@@ -61,28 +100,32 @@ static int hear(struct slt_ranks *r, struct slt_error *err)
     char reason[256];
     int peer, there;
     while ((there = r->mpi->probe(&peer, LIFE_TAG, reason, sizeof reason)) > 0) {
-        char sign;
+        struct peer *p = &r->peer[peer];
+        int sign = 0, done = 0;
         size_t bytes;
         uint64_t request;
-        int done = 0;
-        if (r->mpi->receive(&request, &sign, 1, peer, LIFE_TAG, reason, sizeof reason) != 0)
+        if (r->mpi->receive(&request, &sign, sizeof sign, peer, LIFE_TAG, reason, sizeof reason) !=
+            0)
             return mpi_error(err, r, reason);
         while (done == 0) // it is there
             done = r->mpi->test(&request, &bytes, reason, sizeof reason);
         if (done < 0)
             return mpi_error(err, r, reason);
-        r->peer[peer].heard = slt_clock_now();
+        p->heard = slt_clock_now();
+        if (sign != p->waits)
+            p->since = p->heard;
+        p->waits = sign;
     }
     return there < 0 ? mpi_error(err, r, reason) : 0;
 }
 
-void slt_ranks_tick(struct slt_ranks *r)
+// A sign of life says whether this rank waits, and in which exchange.
+static void give_sign(struct slt_ranks *r, int sign)
 {
-    static const char sign = 1;
     char reason[256];
     size_t bytes;
     const double now = slt_clock_now();
-    if (r == NULL || now - r->ticked < 1)
+    if (now - r->ticked < 1 || r->lost.code != 0)
         return;
     r->ticked = now;
     for (int i = 0; i < r->place.size; i++) {
@@ -92,40 +135,32 @@ void slt_ranks_tick(struct slt_ranks *r)
         // What goes wrong here is found in the next exchange.
         if (p->sending && r->mpi->test(&p->request, &bytes, reason, sizeof reason) == 1)
             p->sending = false;
-        if (!p->sending)
-            p->sending =
-                r->mpi->send(&p->request, &sign, 1, i, LIFE_TAG, reason, sizeof reason) == 0;
+        if (p->sending)
+            continue;
+        p->sign = sign;
+        p->sending = r->mpi->send(&p->request, &p->sign, sizeof p->sign, i, LIFE_TAG, reason,
+                                  sizeof reason) == 0;
     }
+}
+
+void slt_ranks_tick(struct slt_ranks *r)
+{
+    if (r != NULL)
+        give_sign(r, 0);
 }
 
 void slt_ranks_doing(struct slt_ranks *r, const char *what)
 {
-    if (r != NULL)
-        snprintf(r->doing, sizeof r->doing, "%s", what);
+    if (r == NULL)
+        return;
+    snprintf(r->doing, sizeof r->doing, "%s", what);
+    r->starts = false;
 }
 
 void slt_ranks_expect(struct slt_ranks *r, double seconds)
 {
     if (r != NULL && r->options.timeout == 0 && r->timeout < SLOWEST * seconds)
         r->timeout = SLOWEST * seconds;
-}
-
-// ---- Lost ranks ----
-
-// One rank after the other speaks of what all of them find at the same time: the first one that does
-// ends the job.
-static double turn_to_speak(const struct slt_ranks *r)
-{
-    return 0.2 * (r->place.rank < 10 ? r->place.rank : 10);
-}
-
-static int lose(struct slt_ranks *r, int peer, const char *how, struct slt_error *err)
-{
-    const struct timespec pause = {(time_t)turn_to_speak(r),
-                                   (long)(turn_to_speak(r) * 1e9) % 1000000000};
-    nanosleep(&pause, NULL);
-    return slt_error_set(err, SLT_ERR_RANKS, "rank %d on host %s %s, in %s", peer,
-                         r->peer[peer].host, how, r->doing);
 }
 
 // ---- Messages ----
@@ -139,6 +174,9 @@ int slt_ranks_next_tag(struct slt_ranks *r)
 int slt_message_post(struct slt_ranks *r, struct slt_message *m, int tag, struct slt_error *err)
 {
     char reason[256];
+    int lost = check_lost(r, err);
+    if (lost != 0)
+        return lost;
     const int rc =
         m->receives
             ? r->mpi->receive(&m->request, m->data, m->bytes, m->peer, tag, reason, sizeof reason)
@@ -153,19 +191,22 @@ static int test_message(struct slt_ranks *r, struct slt_message *m, struct slt_e
     size_t bytes = 0;
     const int rc = r->mpi->test(&m->request, &bytes, reason, sizeof reason);
     if (rc < 0)
-        return lose(r, m->peer, "is gone", err);
+        return lose(r, err, "rank %d on host %s is gone (%s)", m->peer, r->peer[m->peer].host,
+                    reason);
     if (rc == 0)
         return 0;
     m->done = true;
     r->peer[m->peer].heard = slt_clock_now();
-    return m->receives && bytes != m->bytes ? lose(r, m->peer, "sent what was not asked for", err)
-                                            : 0;
+    if (!m->receives || bytes == m->bytes)
+        return 0;
+    return lose(r, err, "rank %d on host %s sent %zu bytes and not %zu", m->peer,
+                r->peer[m->peer].host, bytes, m->bytes);
 }
 
 int slt_messages_test(struct slt_ranks *r, struct slt_message *messages, int count, bool *done,
                       struct slt_error *err)
 {
-    int rc = 0;
+    int rc = check_lost(r, err);
     *done = true;
     for (int i = 0; rc == 0 && i < count; i++) {
         if (!messages[i].done)
@@ -198,17 +239,21 @@ static void notice(struct slt_ranks *r, int peer, double waited)
     r->options.notice(r->options.user, sentence);
 }
 
+// A rank that says nothing is lost, and so is one that goes on waiting in another exchange.
 static int check_silence(struct slt_ranks *r, const struct slt_message *m, double start,
                          struct slt_error *err)
 {
-    const double now = slt_clock_now(), heard = r->peer[m->peer].heard;
-    const double silent = now - (heard > start ? heard : start);
-    notice(r, m->peer, silent);
-    if (silent < r->timeout)
-        return 0;
-    char how[64];
-    snprintf(how, sizeof how, "has not answered for %.0f s", silent);
-    return lose(r, m->peer, how, err);
+    const struct peer *p = &r->peer[m->peer];
+    const double now = slt_clock_now(), silent = now - (p->heard > start ? p->heard : start);
+    const double limit = r->starts && r->timeout < DEFAULT_TIMEOUT ? DEFAULT_TIMEOUT : r->timeout;
+    notice(r, m->peer, now - start);
+    if (silent >= limit)
+        return lose(r, err, "rank %d on host %s has not answered for %.0f s", m->peer, p->host,
+                    silent);
+    if (p->waits != 0 && p->waits != r->turn && now - start >= limit && now - p->since >= limit)
+        return lose(r, err, "rank %d on host %s waits for something else since %.0f s", m->peer,
+                    p->host, now - p->since);
+    return 0;
 }
 
 int slt_messages_wait(struct slt_ranks *r, struct slt_message *messages, int count,
@@ -225,7 +270,7 @@ int slt_messages_wait(struct slt_ranks *r, struct slt_message *messages, int cou
             sched_yield();
             continue;
         }
-        slt_ranks_tick(r);
+        give_sign(r, r->turn);
         if ((rc = hear(r, err)) != 0 ||
             (rc = check_silence(r, waits_for(messages, count), start, err)) != 0)
             return rc;
@@ -298,9 +343,10 @@ int slt_ranks_any(struct slt_ranks *r, unsigned *flags, struct slt_error *err)
 
 int slt_ranks_settle_sum(struct slt_ranks *r, int rc, uint64_t *sum, struct slt_error *err)
 {
-    // After SLT_ERR_RANKS nothing can be exchanged.
-    if (r == NULL || rc == SLT_ERR_RANKS)
+    if (r == NULL)
         return rc;
+    if (r->lost.code != 0)
+        return check_lost(r, err);
     const struct report mine = {rc, sum != NULL ? *sum : 0};
     struct slt_error theirs = {0};
     int first = 0;
@@ -360,9 +406,13 @@ static int join(struct slt_ranks *r, const struct slt_launcher *launcher, struct
     r->peer = calloc(size, sizeof *r->peer);
     r->report = calloc(size, sizeof *r->report);
     r->message = calloc(2 * size, sizeof *r->message);
-    int rc = hosts != NULL && r->peer != NULL && r->report != NULL && r->message != NULL
-                 ? check_size(r, launcher, err)
-                 : slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the list of ranks");
+    if (hosts == NULL || r->peer == NULL || r->report == NULL || r->message == NULL) {
+        free(hosts);
+        free(r->message);
+        r->message = NULL;
+        return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the list of ranks");
+    }
+    int rc = check_size(r, launcher, err);
     gethostname(host, sizeof host - 1);
     for (size_t i = 0; rc == 0 && i < size; i++)
         snprintf(r->peer[i].host, HOST, "?");
@@ -388,6 +438,7 @@ int slt_ranks_open(struct slt_ranks **ranks, const struct slt_ranks_options *opt
     r->options = *options;
     r->timeout = options->timeout > 0 ? options->timeout : DEFAULT_TIMEOUT;
     slt_ranks_doing(r, "the start");
+    r->starts = true;
     int rc = slt_launcher_plugin(&r->mpi, &launcher, options->mpi, err);
     if (rc == 0)
         rc = join(r, &launcher, err);
@@ -395,6 +446,9 @@ int slt_ranks_open(struct slt_ranks **ranks, const struct slt_ranks_options *opt
         *ranks = r;
         return 0;
     }
+    // Whoever has no memory for the others cannot leave them in order.
+    if (r->message == NULL && r->place.size > 1)
+        slt_ranks_abort(r);
     slt_ranks_close(r);
     return rc;
 }
@@ -406,9 +460,9 @@ void slt_ranks_close(struct slt_ranks *r)
         return;
     // All have nothing left to say to each other; then signs of life that nobody heard are taken.
     slt_ranks_doing(r, "the end");
-    if (r->message != NULL && r->place.size > 1 && slt_ranks_settle(r, 0, &ignored) == 0 &&
-        hear(r, &ignored) == 0)
-        slt_ranks_doing(r, "");
+    if (r->place.size > 1 &&
+        (slt_ranks_settle(r, 0, &ignored) == SLT_ERR_RANKS || hear(r, &ignored) == SLT_ERR_RANKS))
+        slt_ranks_abort(r);
     if (r->place.size > 0)
         r->mpi->finish();
     free(r->peer);

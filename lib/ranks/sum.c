@@ -119,9 +119,10 @@ int slt_sums_create(struct slt_sums **sums, struct slt_ranks *ranks, void *memor
         p->message = calloc(2 * size, sizeof *p->message);
         there = there && p->first != NULL && p->part != NULL && p->message != NULL;
     }
-    *sums = s;
-    if (there)
+    if (there) {
+        *sums = s;
         return 0;
+    }
     slt_sums_free(s);
     return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the sums over ranks");
 }

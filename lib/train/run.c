@@ -11,6 +11,7 @@
 
 // Where a run begins: rank 0 finds it out.
 struct beginning {
+    bool saves;                   // states
     bool finished;                // by an earlier process: there is nothing to do
     bool extends;                 // the state is of a shorter run
     char state[PATH_MAX];         // that it goes on from; "": none
@@ -24,7 +25,6 @@ struct run {
     struct slt_run_states states;
     struct slt_attachments attachments;
     double start; // of this process's training
-    bool saves;   // states
     struct beginning beginning;
 };
 
@@ -127,6 +127,7 @@ static int check_resume(const struct slt_train_run *how, const struct slt_tokens
 struct alike {
     char run[SLT_SHA256_HEX];
     char device[128];
+    char way[128]; // options that change no numbers, but what is done together
 };
 
 static int check_alike(const struct run *r, const struct slt_device *device, struct slt_error *err)
@@ -137,6 +138,10 @@ static int check_alike(const struct run *r, const struct slt_device *device, str
     char *threads = strrchr(mine.device, ',');
     if (threads != NULL)
         memset(threads, 0, sizeof mine.device - (size_t)(threads - mine.device));
+    snprintf(mine.way, sizeof mine.way, "%d %d %lld %llu %lld %d", r->trainer->options.shard_state,
+             r->how->valid != NULL, (long long)r->how->valid_every,
+             (unsigned long long)r->how->valid_limit, (long long)r->how->nonfinite_limit,
+             r->how->keep_state);
     first = mine;
     int rc = slt_ranks_broadcast(r->how->ranks, &first, sizeof first, 0, err);
     if (rc == 0 && strcmp(first.device, mine.device) != 0)
@@ -144,7 +149,8 @@ static int check_alike(const struct run *r, const struct slt_device *device, str
             err, SLT_ERR_DEVICE,
             "it computes with %s and rank 0 with %s, whose numbers would come to differ",
             mine.device, first.device);
-    if (rc == 0 && memcmp(first.run, mine.run, sizeof first.run) != 0)
+    if (rc == 0 &&
+        (memcmp(first.run, mine.run, sizeof first.run) != 0 || strcmp(first.way, mine.way) != 0))
         rc = slt_error_set(err, SLT_ERR_MISMATCH,
                            "its model, data or options are not those of rank 0");
     return slt_ranks_settle(r->how->ranks, rc, err);
@@ -182,7 +188,10 @@ static int keep_to(struct run *r, struct slt_device *device, struct slt_tokens *
     slt_trainer_free(old);
     r->trainer = NULL;
     int rc = slt_trainer_prepare(&r->trainer, device, &config, options, was, SLT_F32, err);
-    if (rc != 0 || (rc = slt_trainer_allocate(r->trainer, tokens, r->how->ranks, err)) != 0)
+    if (rc != 0 ||
+        (r->how->on_plan != NULL &&
+         (rc = r->how->on_plan(r->how->user, &config, &r->trainer->plan, err)) != 0) ||
+        (rc = slt_trainer_allocate(r->trainer, tokens, r->how->ranks, err)) != 0)
         return rc;
     memcpy(r->trainer->start, start, sizeof start);
     memcpy(r->trainer->identity, identity, sizeof identity);
@@ -287,10 +296,14 @@ static int step(struct run *r, slt_stop_flag *stop, struct slt_error *err)
     return check_skips(r, err);
 }
 
-static int validate(struct run *r, struct slt_error *err)
+// The validation that is due after what went as rc says.
+static int validate(struct run *r, int rc, struct slt_error *err)
 {
-    if (r->trainer->progress.validation_is_due)
-        say_doing(r, "the validation after step", r->trainer->progress.step);
+    if (rc == SLT_ERR_RANKS || !r->trainer->progress.validation_is_due)
+        return rc;
+    say_doing(r, "the validation after step", r->trainer->progress.step);
+    if ((rc = slt_ranks_settle(r->how->ranks, rc, err)) != 0)
+        return rc;
     return slt_run_states_validate(&r->states, r->trainer, r->how->stop, err);
 }
 
@@ -344,9 +357,7 @@ static int together(struct run *r, int (*save)(struct run *r, struct slt_error *
 
 static int write_due(struct run *r, struct slt_error *err)
 {
-    (void)err;
-    slt_run_states_write_due(&r->states, r->trainer, &r->attachments);
-    return 0;
+    return slt_run_states_write_due(&r->states, r->trainer, &r->attachments, err);
 }
 
 static int write_state(struct run *r, struct slt_error *err)
@@ -359,7 +370,7 @@ static int advance(struct run *r, struct slt_error *err)
     struct slt_trainer *t = r->trainer;
     bool stepped = false;
     // One that an earlier process was stopped in.
-    int rc = validate(r, err);
+    int rc = validate(r, 0, err);
     for (;; stepped = true) {
         uint64_t wants;
         rc = agree(r, rc, stepped, &wants, err);
@@ -373,8 +384,7 @@ static int advance(struct run *r, struct slt_error *err)
         if (WANTS(wants, TIME_IS_UP))
             return slt_error_set(err, SLT_ERR_STOPPED, "the time is up at step %lld",
                                  (long long)t->progress.step);
-        if ((rc = step(r, r->how->stop, err)) == 0)
-            rc = validate(r, err);
+        rc = validate(r, step(r, r->how->stop, err), err);
     }
 }
 
@@ -392,11 +402,12 @@ static void save_unfinished(struct run *r, int *rc, struct slt_error *err)
 {
     struct slt_error late = {0};
     int saved = 0;
-    if (!r->saves || r->trainer->is_stepping || *rc == SLT_ERR_NUMERIC || *rc == SLT_ERR_RANKS)
+    if (!r->beginning.saves || r->trainer->is_stepping || *rc == SLT_ERR_NUMERIC ||
+        *rc == SLT_ERR_RANKS)
         return;
     while (saved == 0 && !has_room(r, &late))
         if ((saved = late.code) == 0)
-            saved = step(r, NULL, &late);
+            saved = slt_ranks_settle(r->how->ranks, step(r, NULL, &late), &late);
     if (saved == 0)
         saved = together(r, write_state, &late);
     if (saved != 0 && *rc == SLT_ERR_STOPPED)
@@ -451,7 +462,7 @@ int slt_train(struct slt_output *out, struct slt_device *device,
     struct run r = {.how = slt_ranks_rank(how->ranks) == 0 ? how : &quiet,
                     .out = out,
                     .states.lock.file = -1,
-                    .saves = how->checkpoint != NULL};
+                    .beginning.saves = how->checkpoint != NULL};
     int rc = start(&r, device, reader, tokens, options, err);
     if (rc != 0 || r.beginning.finished)
         goto out;

@@ -518,17 +518,18 @@ bool slt_run_states_is_due(struct slt_run_states *s, const struct slt_trainer *t
     return s->is_due && slt_run_states_has_room(s, step);
 }
 
-void slt_run_states_write_due(struct slt_run_states *s, struct slt_trainer *t,
-                              const struct slt_attachments *attachments)
+int slt_run_states_write_due(struct slt_run_states *s, struct slt_trainer *t,
+                             const struct slt_attachments *attachments, struct slt_error *err)
 {
     const int64_t step = t->progress.step;
-    struct slt_error err;
-    char sentence[sizeof err.message + 80];
-    if (slt_run_states_write(s, t, attachments, &err) == 0)
-        return;
+    char sentence[sizeof err->message + 80];
+    const int rc = slt_run_states_write(s, t, attachments, err);
+    if (rc == 0 || rc == SLT_ERR_RANKS)
+        return rc;
     snprintf(sentence, sizeof sentence, "the state of step %lld is not written: %s; going on",
-             (long long)step, err.message);
+             (long long)step, err->message);
     warn(s, sentence);
     s->is_due = false; // until the next time
     s->last_written = slt_clock_now();
+    return 0;
 }

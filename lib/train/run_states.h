@@ -61,9 +61,11 @@ int slt_run_states_write(struct slt_run_states *states, struct slt_trainer *trai
     SLT_CHECK_RESULT;
 // Whether a state is due after the step just done, and may be written.
 bool slt_run_states_is_due(struct slt_run_states *states, const struct slt_trainer *trainer);
-// Writes the state that is due. A failure is a warning: the next one may do.
-void slt_run_states_write_due(struct slt_run_states *states, struct slt_trainer *trainer,
-                              const struct slt_attachments *attachments);
+// Writes the state that is due. A failure is a warning, since the next one may do; only
+// SLT_ERR_RANKS is returned.
+int slt_run_states_write_due(struct slt_run_states *states, struct slt_trainer *trainer,
+                             const struct slt_attachments *attachments, struct slt_error *err)
+    SLT_CHECK_RESULT;
 
 // Whether a validation follows the step just done.
 bool slt_run_states_validates_at(const struct slt_run_states *states, int64_t step, int64_t steps);

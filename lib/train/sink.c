@@ -31,6 +31,7 @@ static void commit(struct slt_sink *sink, int first, int count)
             slt_projected_commit(&g->projected, i);
     for (int i = first; g->ends_group && i < first + count; i++)
         add_up(g, i);
+    slt_ranks_tick(g->reduction.ranks);
     if (g->on_commit != NULL) {
         slt_reduction_finish(&g->reduction);
         g->on_commit(g->user, first, count);

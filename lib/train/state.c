@@ -243,33 +243,39 @@ static int write_model(struct slt_trainer *t, struct slt_checkpoint_writer *writ
     return rc;
 }
 
-// Rank 0 tells the others whether it comes to the states that they have parts of.
-static int call_owners(struct slt_trainer *t, bool comes, struct slt_error *err)
+// Rank 0 tells the others whether it comes to the states that they have parts of, and then all whether
+// they are ready, as ready says of this one.
+static int call_owners(struct slt_trainer *t, bool *comes, int ready, struct slt_error *err)
 {
     t->called = true;
-    return t->optimizer.ranks > 1 ? slt_ranks_broadcast(t->ranks, &comes, sizeof comes, 0, err) : 0;
+    if (t->optimizer.ranks == 1)
+        return ready;
+    int rc = slt_ranks_broadcast(t->ranks, comes, sizeof *comes, 0, err);
+    return rc == 0 && *comes ? slt_ranks_settle(t->ranks, ready, err) : rc;
 }
 
 int slt_trainer_let_go(struct slt_trainer *t, struct slt_error *err)
 {
-    int rc = t->called ? 0 : call_owners(t, false, err);
+    bool comes = false;
+    int rc = t->called ? 0 : call_owners(t, &comes, 0, err);
     t->called = false;
     return rc;
 }
 
 int slt_trainer_send_state(struct slt_trainer *t, struct slt_error *err)
 {
-    struct stored *list;
-    size_t count;
+    struct stored *list = NULL;
+    size_t count = 0;
     bool comes = false;
     if (t->optimizer.ranks == 1)
         return 0;
-    int rc = slt_ranks_broadcast(t->ranks, &comes, sizeof comes, 0, err);
-    if (rc != 0 || !comes || (rc = list_tensors(&list, &count, t, SLT_SECTION_OPTIMIZER, err)) != 0)
-        return rc;
     void *chunk = malloc((size_t)CHUNK * sizeof(float));
-    rc = chunk != NULL ? write_tensors(t, NULL, list, count, chunk, err)
-                       : slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a buffer for sending");
+    int rc = chunk != NULL
+                 ? list_tensors(&list, &count, t, SLT_SECTION_OPTIMIZER, err)
+                 : slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a buffer for sending");
+    rc = call_owners(t, &comes, rc, err);
+    if (rc == 0 && comes)
+        rc = write_tensors(t, NULL, list, count, chunk, err);
     free(chunk);
     free(list);
     return rc;
@@ -282,6 +288,7 @@ static int write_optimizer(struct slt_trainer *t, struct slt_checkpoint_writer *
     struct slt_tensor_info *infos = NULL;
     size_t count;
     char *trainer = NULL;
+    bool comes = true;
     int rc = list_tensors(&list, &count, t, SLT_SECTION_OPTIMIZER, err);
     if (rc != 0)
         return rc;
@@ -292,7 +299,7 @@ static int write_optimizer(struct slt_trainer *t, struct slt_checkpoint_writer *
     if (rc == 0 && (rc = slt_trainer_json(t, &trainer, err)) == 0 &&
         (rc = slt_checkpoint_begin(writer, SLT_SECTION_OPTIMIZER, trainer, infos, count, err)) ==
             0 &&
-        (rc = call_owners(t, true, err)) == 0)
+        (rc = call_owners(t, &comes, 0, err)) == 0)
         rc = write_tensors(t, writer, list, count, chunk, err);
     free(trainer);
     free(infos);

@@ -300,7 +300,7 @@ static void add_losses(struct slt_trainer *t)
 {
     double *all = t->losses + t->groups;
     const int64_t group = t->grads.group;
-    if (slt_ranks_size(t->ranks) * t->groups == 1 || t->failure.code != 0)
+    if (slt_ranks_size(t->ranks) * t->groups == 1)
         return;
     t->losses[group] = slt_model_get_scalar(t->model, SLT_SCALAR_LOSS);
     if (group < t->groups - 1) {
@@ -308,7 +308,9 @@ static void add_losses(struct slt_trainer *t)
         return;
     }
     const double mine = slt_sum_tree(t->losses, (int)t->groups);
-    t->failure.code = slt_ranks_gather(t->ranks, all, &mine, sizeof mine, &t->failure);
+    struct slt_error lost;
+    if (slt_ranks_gather(t->ranks, all, &mine, sizeof mine, &lost) != 0)
+        t->failure = lost;
     slt_model_set_scalar(t->model, SLT_SCALAR_LOSS, slt_sum_tree(all, slt_ranks_size(t->ranks)));
 }
 
@@ -440,7 +442,7 @@ static int remake_factors(struct slt_trainer *t, struct slt_error *err)
     const int64_t updates = t->progress.updates;
     int rc = 0;
     if (slt_relora_is_due(&t->optimizer, updates))
-        rc = slt_relora_restart(&t->optimizer, updates, err);
+        rc = slt_ranks_settle(t->ranks, slt_relora_restart(&t->optimizer, updates, err), err);
     if (rc != 0 || !slt_refactor_is_due(&t->optimizer, updates))
         return rc;
     rc = slt_ranks_settle(t->ranks, slt_refactor(&t->optimizer, err), err);
@@ -466,13 +468,14 @@ int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt
     t->is_stepping = true;
     if ((rc = accumulate(t, stop, err)) != 0) {
         t->is_stepping = rc != SLT_ERR_STOPPED;
-        return rc;
+        return slt_ranks_settle(t->ranks, rc, err);
     }
     if (!updates_at_commit(o))
         run_recorded(t, SLT_RECORD_UPDATE, update_all);
-    if ((rc = t->model->ops->synchronize(t->model->ctx, err)) != 0)
-        return rc;
-    if ((rc = failure_of(t, err)) != 0)
+    if ((rc = t->model->ops->synchronize(t->model->ctx, err)) == 0)
+        rc = failure_of(t, err);
+    // What one rank alone could not do, none has done.
+    if ((rc = slt_ranks_settle(t->ranks, rc, err)) != 0)
         return rc;
     record_step(t, record, predicted);
     if (!record->skipped && (rc = remake_factors(t, err)) != 0)

@@ -28,6 +28,16 @@ value_of() {
     awk -F '\t' -v name="$1" '$1 == name { print $2 }'
 }
 
+# PATTERN FILE: waits until a line of the file matches.
+wait_for() {
+    local i
+    for ((i = 0; i < 12000; i++)); do
+        ! grep -q "$1" "$2" 2>/dev/null || return 0
+        sleep 0.01
+    done
+    return 1
+}
+
 # Of each tensor of the model in a checkpoint, unpacked as DIR/model.safetensors: name, first byte in that file, bytes.
 places() {
     mkdir -p "$2"

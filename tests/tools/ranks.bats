@@ -82,16 +82,6 @@ same_on_ranks() {
     [ "$(grep -o '"loss":[^,]*,' 1.jsonl)" = "$(grep -o '"loss":[^,]*,' 4.jsonl)" ]
 }
 
-# PATTERN FILE: waits until a line of the file matches.
-wait_for() {
-    local i
-    for ((i = 0; i < 6000; i++)); do
-        ! grep -q "$1" "$2" 2>/dev/null || return 0
-        sleep 0.01
-    done
-    return 1
-}
-
 @test "1, 2 and 4 ranks give the same bytes: dense matrices, clipping, activations worked out again" {
     need openmpi
     same_on_ranks full --clip 0.5 --recompute block
@@ -198,6 +188,10 @@ EOF
     [ "$(grep -c "none.slt" <<<"$output")" = 1 ]
     run on 2 bash each 1 "${TRAIN[@]}" --steps 2 -o a.slt "$DATA/sltrain.slt" "$DATA/full.slt"
     [[ $output == *"slt-train: rank 1 on host $(hostname): its model, data or options are not those of rank 0"* ]]
+    # Wrong usage that only rank 1 comes to.
+    run on 2 bash -c '[ "$OMPI_COMM_WORLD_RANK" = 0 ] || set -- "$1" --epochs 1 "${@:2}"; exec "$@"' - "${TRAIN[@]}" --steps 2 -o a.slt \
+        "$DATA/sltrain.slt"
+    [[ $output == *"slt-train: rank 1 on host $(hostname): give one of --steps, --tokens and --epochs"* ]]
     [ ! -e a.slt ]
     run on 2 "${TRAIN[@]}" --steps 2 -o a.slt - <"$DATA/sltrain.slt"
     [[ $output == *"2 ranks cannot all read standard input"* ]]
@@ -223,6 +217,16 @@ EOF
     run bare/slt-train --ranks 2 --mpi openmpi --data "$DATA/train.tok" --steps 2 -o c.slt "$DATA/sltrain.slt"
     [ "$status" -eq 1 ]
     [[ $output == *"cannot use Open MPI (libslt-openmpi.so is not there; on Debian the package openmpi-bin)"* ]]
+}
+
+@test "ranks on a GPU are refused, groups of one process are not" {
+    need openmpi
+    mkdir bin
+    cp -a "$BIN"/slt-train "$BIN"/libslt.so* "$BIN"/libslt-openmpi.so "$BIN"/emulation/libslt-cuda.so bin
+    run on 2 "bin/${TRAIN[@]}" --device cuda --steps 2 -o a.slt "$DATA/sltrain.slt"
+    [ "$(grep -c "several ranks can share a run on CPUs only, not on device 'cuda'" <<<"$output")" = 1 ]
+    "bin/${TRAIN[@]}" --device cuda --reduce-groups 2 --steps 2 -o a.slt "$DATA/sltrain.slt" 2>log
+    grep "2 groups of sequences cannot be added on 1 rank in the order of one rank" log
 }
 
 @test "slt-eval on several ranks prints what one prints" {

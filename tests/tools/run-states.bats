@@ -20,16 +20,6 @@ timeless() {
     sed -E 's/"(step_seconds|data_seconds|tokens_per_second|valid_seconds|peak_resident_bytes)":[^,}]*//g' "$1"
 }
 
-# PATTERN FILE: waits until a line of the file matches.
-wait_for() {
-    local i
-    for ((i = 0; i < 12000; i++)); do
-        ! grep -q "$1" "$2" 2>/dev/null || return 0
-        sleep 0.01
-    done
-    return 1
-}
-
 # DIRECTORY FILE: a checkpoint of the unpacked one, with a manifest of what is there now.
 repack() {
     local members
