@@ -107,8 +107,13 @@ static int hear(struct slt_ranks *r, struct slt_error *err)
         if (r->mpi->receive(&request, &sign, sizeof sign, peer, LIFE_TAG, reason, sizeof reason) !=
             0)
             return mpi_error(err, r, reason);
-        while (done == 0) // it is there
+        // It is there, but for what a cable may have kept of it.
+        const double start = slt_clock_now();
+        while (done == 0 && slt_clock_now() - start < r->timeout)
             done = r->mpi->test(&request, &bytes, reason, sizeof reason);
+        if (done == 0)
+            return lose(r, err, "rank %d on host %s stopped in the middle of a message", peer,
+                        p->host);
         if (done < 0)
             return mpi_error(err, r, reason);
         p->heard = slt_clock_now();

@@ -131,7 +131,7 @@ static int report(const struct options *o, const struct slt_config *config,
     if (slt_estimate_run(&plan, &flops, &work, device, config, &trainer->options, &err) != 0)
         bench_die(&err);
     cli_report_text(r, "device", device->text);
-    cli_report_whole(r, "tokens_per_step", trainer->options.batch * trainer->options.seq, 1, 0);
+    cli_report_whole(r, "tokens_per_step", trainer->options.batch * trainer->options.seq);
     cli_report_plan(r, &trainer->plan);
     if (m->free_before != UINT64_MAX)
         cli_report_whole(r, "taken", (int64_t)(m->free_before - m->free_after));
@@ -141,7 +141,7 @@ static int report(const struct options *o, const struct slt_config *config,
     cli_report_real(r, "lower_quartile", bench_quantile(m->speed, steps, 0.25));
     cli_report_real(r, "upper_quartile", bench_quantile(m->speed, steps, 0.75));
     cli_report_real(r, "loss", m->record.loss);
-    cli_report_times(r, &work, flops.model, trainer->options.batch * trainer->options.seq);
+    cli_report_times(r, &work, flops.model, trainer->options.batch * trainer->options.seq, 1, 0);
     return cli_report_close(r, 0);
 }
 
