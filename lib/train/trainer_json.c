@@ -109,20 +109,23 @@ int slt_trainer_json(const struct slt_trainer *t, char **json, struct slt_error 
     return dump(json, o, JSON_INDENT(2), err);
 }
 
-// The option whose key in trainer.json this is, as it is typed; of the data the key itself.
-static const char *typed(const char *key)
+// A value as text, which the caller frees.
+static char *text_of(const struct slt_train_option *o, const json_t *value)
 {
-    const struct slt_train_option *o = slt_train_option_of_key(key);
-    return o != NULL ? o->name : key;
+    const bool is_open = o != NULL && json_is_number(value) &&
+                         (o->standard < o->min || o->standard > o->max) &&
+                         json_number_value(value) == o->standard;
+    return is_open ? strdup("not given")
+                   : json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(15));
 }
 
 // Appends " --some-key (1, was 2)" to text.
 static void name_difference(char *text, size_t size, const char *prefix, const char *key,
                             const json_t *is, const json_t *was)
 {
-    const size_t flags = JSON_ENCODE_ANY | JSON_REAL_PRECISION(15);
-    const char *name = *prefix != '\0' ? typed(key) : key;
-    char *now = json_dumps(is, flags), *then = json_dumps(was, flags);
+    const struct slt_train_option *o = *prefix != '\0' ? slt_train_option_of_key(key) : NULL;
+    const char *name = o != NULL ? o->name : key;
+    char *now = text_of(o, is), *then = text_of(o, was);
     const size_t at = strlen(text);
     snprintf(text + at, size - at, "%s %s%s (%s, was %s)", at > 0 ? "," : "", prefix, name,
              now != NULL ? now : "?", then != NULL ? then : "absent");
