@@ -2,6 +2,8 @@
 #ifndef SLT_KERNELS_NORM_H
 #define SLT_KERNELS_NORM_H
 
+#include <math.h>
+
 #include "core/host_device.h"
 #include "kernels/ops.h"
 
@@ -15,7 +17,8 @@ SLT_HOST_DEVICE void slt_norm_finish(double *scalar, double norm)
     scalar[SLT_SCALAR_GRAD_SCALE] = clip > 0 && by > clip ? clip / (by + 1e-6) : 1;
     scalar[SLT_SCALAR_SKIP] = finite ? 0 : 1;
     if (finite)
-        scalar[SLT_SCALAR_SQUARES] += norm * norm;
+        // One rounding, whatever compiles this.
+        scalar[SLT_SCALAR_SQUARES] = fma(norm, norm, scalar[SLT_SCALAR_SQUARES]);
     else
         scalar[SLT_SCALAR_SKIPPED] = 1;
 }

@@ -229,8 +229,8 @@ struct slt_ops {
     int (*buffer_create)(struct slt_ctx *ctx, struct slt_buffer **buffer, const char *region,
                          uint64_t bytes, struct slt_error *err) SLT_CHECK_RESULT;
     void (*buffer_free)(struct slt_ctx *ctx, struct slt_buffer *buffer);
-    // Where the buffer lies in the host's memory, for what works on it between two operations after
-    // synchronize; NULL where it does not.
+    // Where the buffer lies, for what works on it between two operations after synchronize; absent
+    // (NULL) where buffers are not in the host's memory.
     void *(*address)(struct slt_buffer *buffer);
     // Host memory to device and back; read waits for all earlier operations.
     void (*write)(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset, const void *data,
@@ -411,14 +411,15 @@ struct slt_ops {
 #define SLT_OPS_OF_BACKEND(op) op(describe) op(supports) op(work_bytes)
 // The device, its memory and what is moved about in it: the same for all backends of one device.
 #define SLT_OPS_OF_DEVICE(op)                                                                      \
-    op(close) op(set_workspace) op(buffer_create) op(buffer_free) op(address) op(write) op(read)   \
-    op(zero) op(synchronize) op(allow_reduced) op(convert) op(act_bytes) op(act_write)             \
-    op(act_read) op(act_copy)
+    op(close) op(set_workspace) op(buffer_create) op(buffer_free) op(write) op(read) op(zero)      \
+    op(synchronize) op(allow_reduced) op(convert) op(act_bytes) op(act_write) op(act_read)         \
+    op(act_copy)
 // What a backend may leave out: NULL.
 #define SLT_OPS_OPTIONAL(op)                                                                       \
     op(available) op(capture_begin) op(capture_end) op(graph_launch) op(graph_free)
-// What only makes sense in the host's memory; NULL elsewhere.
-#define SLT_OPS_OF_HOST(op) op(grad_squares) op(norm_of_squares)
+// What only makes sense in the host's memory, NULL elsewhere: of the device, and of elements.
+#define SLT_OPS_OF_HOST(op)          op(address) op(norm_of_squares)
+#define SLT_OPS_OF_HOST_ELEMENTS(op) op(grad_squares)
 // What is computed element by element, token by token or head by head.
 #define SLT_OPS_OF_ELEMENTS(op)                                                                    \
     op(embedding_forward) op(embedding_backward) op(rmsnorm_forward) op(rmsnorm_backward) op(add)  \
@@ -433,7 +434,7 @@ struct slt_ops {
 // Whether a backend keeps its buffers in the host's memory.
 static inline bool slt_ops_on_host(const struct slt_ops *ops)
 {
-    return ops->grad_squares != NULL;
+    return ops->address != NULL;
 }
 
 // The type of an operation, to declare the function that implements it.

@@ -27,7 +27,7 @@ static void leave(void)
     joined = NULL;
 }
 
-int cli_ranks_open(struct cli_ranks *r, int64_t count, slt_stop_flag *stop)
+static int join(struct cli_ranks *r, int64_t count, slt_stop_flag *stop)
 {
     static char speaker[128];
     struct slt_error err;
@@ -58,12 +58,6 @@ bool cli_ranks_speaks(const struct cli_ranks *r)
     return slt_ranks_rank(r->ranks) == 0;
 }
 
-void cli_ranks_check_input(const struct cli_ranks *r, const char *name)
-{
-    if (r->ranks != NULL && strcmp(name, "-") == 0)
-        cli_usage("%d ranks cannot all read standard input: give a file", slt_ranks_size(r->ranks));
-}
-
 int cli_ranks_agree(struct cli_ranks *r, int code)
 {
     struct slt_error err = {.code = code != 0 ? SLT_ERR_IO : 0};
@@ -89,8 +83,9 @@ int cli_ranks_error(struct cli_ranks *r, const struct slt_error *err)
     return err->code == SLT_ERR_MISMATCH ? 2 : 1;
 }
 
-int cli_ranks_show(struct cli_ranks *r, const struct cli_common *common,
-                   const struct slt_device *device)
+// Who is where, and on what device.
+static int show(struct cli_ranks *r, const struct cli_common *common,
+                const struct slt_device *device)
 {
     char text[256], mine[SLT_RANKS_TEXT];
     struct slt_error err;
@@ -115,8 +110,21 @@ int cli_ranks_show(struct cli_ranks *r, const struct cli_common *common,
     return rc == 0 ? 0 : cli_ranks_error(r, &err);
 }
 
-void cli_ranks_close(struct cli_ranks *r)
+int cli_ranks_run(struct cli_ranks *r, const struct cli_shared *p, slt_stop_flag *stop)
 {
+    struct cli_inputs in = {0};
+    int code = join(r, p->count, stop);
+    if (code != 0)
+        return code;
+    if (r->ranks != NULL && strcmp(p->model, "-") == 0)
+        cli_usage("%d ranks cannot all read standard input: give a file", slt_ranks_size(r->ranks));
+    if ((code = cli_ranks_agree(r, p->open(p->user, &in, stop))) == 0 &&
+        (code = show(r, p->common, in.device)) == 0)
+        code = p->run(p->user, &in, stop);
+    slt_checkpoint_close(in.reader);
+    slt_tokens_close(in.tokens);
+    slt_device_close(in.device);
     leave();
     r->ranks = NULL;
+    return code;
 }

@@ -11,31 +11,40 @@ struct cli_ranks {
     double timeout;          // --timeout
 };
 
+// clang-format off
 #define CLI_RANKS(r)                                                                               \
-    {                                                                                              \
-        "mpi",           0, CLI_WORD, &(r)->mpi,                                                   \
-        "openmpi|mpich", 0, 0,        "which MPI joins them (the launcher's)"},                    \
-    {                                                                                              \
-        "timeout", 0, CLI_SECONDS, &(r)->timeout, "TIME", 0, 0,                                    \
-            "give up on a rank that is silent for TIME (10m, or ten of the slowest steps)"         \
-    }
+    {"mpi", 0, CLI_WORD, &(r)->mpi, "openmpi|mpich", 0, 0,                                         \
+     "which MPI joins them (the launcher's)"},                                                     \
+    {"timeout", 0, CLI_SECONDS, &(r)->timeout, "TIME", 0, 0,                                       \
+     "give up on a rank that is silent for TIME (10m, or ten of the slowest steps)"}
+// clang-format on
 
-// Joins the other processes, count of them or, for 0, as many as the launcher says. 0 or an exit
-// code with the message printed. From here on ranks other than 0 keep their messages to themselves
-// until cli_ranks_agree.
-int cli_ranks_open(struct cli_ranks *r, int64_t count, slt_stop_flag *stop);
+// What a program that they share works on: all of it is opened before any of it begins.
+struct cli_inputs {
+    struct slt_tokens *tokens;
+    struct slt_checkpoint_reader *reader;
+    struct slt_device *device;
+};
+
+struct cli_shared {
+    int64_t count;     // processes that there must be, 0: as many as the launcher says
+    const char *model; // the operand, which several ranks cannot read from standard input
+    const struct cli_common *common;
+    void *user; // for both of these, which return an exit code with the message printed:
+    int (*open)(void *user, struct cli_inputs *in, slt_stop_flag *stop);
+    int (*run)(void *user, const struct cli_inputs *in, slt_stop_flag *stop); // all have opened
+};
+
+// A program from joining the others to leaving them; after SLT_ERR_RANKS it ends there. Ranks other
+// than 0 keep their messages to themselves until all have opened what they need; with -v it is said
+// who is where, and on what device. Returns the exit code.
+int cli_ranks_run(struct cli_ranks *r, const struct cli_shared *program, slt_stop_flag *stop);
+
 // Whether this process speaks for all.
 bool cli_ranks_speaks(const struct cli_ranks *r);
-// What several processes cannot all read: wrong usage if it is one.
-void cli_ranks_check_input(const struct cli_ranks *r, const char *name);
 // Whether all ranks are ready; code is this one's exit code. The lowest rank that is not is heard.
 int cli_ranks_agree(struct cli_ranks *r, int code);
 // The error that all ranks have, said once.
 int cli_ranks_error(struct cli_ranks *r, const struct slt_error *err);
-// With -v: who is where, and on what device. 0 or an exit code.
-int cli_ranks_show(struct cli_ranks *r, const struct cli_common *common,
-                   const struct slt_device *device);
-// Leaves the others; does not return after SLT_ERR_RANKS, here or before.
-void cli_ranks_close(struct cli_ranks *r);
 
 #endif

@@ -10,7 +10,7 @@ struct options {
     struct cli_common common;
     struct cli_ranks ranks;
     struct cli_list data;
-    const char *device;
+    const char *model, *device;
     int route; // enum slt_route
     int64_t batch, seq, limit, threads;
     int packing, protocol;
@@ -41,18 +41,12 @@ static int print(const struct options *o, const struct slt_eval_result *r, slt_s
     return cli_report_close(report, 0);
 }
 
-struct inputs {
-    struct slt_tokens *tokens;
-    struct slt_checkpoint_reader *reader;
-    struct slt_device *device;
-};
-
-static int open_inputs(struct inputs *in, const struct options *o, const char *model,
-                       slt_stop_flag *stop)
+static int open_inputs(void *user, struct cli_inputs *in, slt_stop_flag *stop)
 {
+    const struct options *o = user;
     struct slt_error err;
     struct slt_input *file = NULL;
-    int code = cli_open_model(&file, model, o->common.quiet, stop);
+    int code = cli_open_model(&file, o->model, o->common.quiet, stop);
     if (code != 0)
         return code;
     if ((code = cli_open_tokens(&in->tokens, &o->data, stop)) != 0) {
@@ -72,8 +66,9 @@ static int open_inputs(struct inputs *in, const struct options *o, const char *m
     return 0;
 }
 
-static int evaluate_all(struct options *o, const struct inputs *in, slt_stop_flag *stop)
+static int evaluate(void *user, const struct cli_inputs *in, slt_stop_flag *stop)
 {
+    struct options *o = user;
     struct slt_error err;
     struct slt_eval_result result;
     struct cli_progress progress;
@@ -93,23 +88,6 @@ static int evaluate_all(struct options *o, const struct inputs *in, slt_stop_fla
     if (rc != 0)
         return cli_ranks_error(&o->ranks, &err);
     return cli_ranks_speaks(&o->ranks) ? print(o, &result, stop) : 0;
-}
-
-static int evaluate(struct options *o, const char *model, slt_stop_flag *stop)
-{
-    struct inputs in = {0};
-    int code = cli_ranks_open(&o->ranks, 0, stop);
-    if (code != 0)
-        return code;
-    cli_ranks_check_input(&o->ranks, model);
-    if ((code = cli_ranks_agree(&o->ranks, open_inputs(&in, o, model, stop))) == 0 &&
-        (code = cli_ranks_show(&o->ranks, &o->common, in.device)) == 0)
-        code = evaluate_all(o, &in, stop);
-    slt_checkpoint_close(in.reader);
-    slt_tokens_close(in.tokens);
-    slt_device_close(in.device);
-    cli_ranks_close(&o->ranks);
-    return code;
 }
 
 int main(int argc, char **argv)
@@ -139,9 +117,10 @@ int main(int argc, char **argv)
         "Prints loss, perplexity, tokens and bits per byte of a checkpoint on a token file.",
         options, sizeof options / sizeof *options};
     const int first = cli_parse(&program, argc, &argv);
-    const char *model = cli_data_and_model(&o.data, argv, first);
+    o.model = cli_data_and_model(&o.data, argv, first);
     slt_stop_flag *stop = cli_catch_signals();
-    const int code = evaluate(&o, model, stop);
+    const struct cli_shared shared = {0, o.model, &o.common, &o, open_inputs, evaluate};
+    const int code = cli_ranks_run(&o.ranks, &shared, stop);
     free(o.data.item);
     return cli_finish(code);
 }

@@ -19,7 +19,7 @@ struct options {
     struct slt_train_options train;
     struct slt_train_run run;
     struct cli_list data;
-    const char *device, *metrics, *checkpoint_every;
+    const char *model, *device, *metrics, *checkpoint_every;
     int64_t tokens, threads, log_every, valid_limit;
     double epochs;
     bool dry_run, no_provenance;
@@ -341,19 +341,13 @@ static int train(struct options *o, struct slt_device *device, struct slt_checkp
     return code;
 }
 
-// What a run needs: all of it before any of it begins.
-struct inputs {
-    struct slt_tokens *tokens;
-    struct slt_checkpoint_reader *reader;
-    struct slt_device *device;
-};
-
-static int open_inputs(struct inputs *in, struct options *o, const char *model, slt_stop_flag *stop)
+static int open_inputs(void *user, struct cli_inputs *in, slt_stop_flag *stop)
 {
+    struct options *o = user;
     struct slt_error err;
     struct slt_input *file = NULL;
     int code = cli_open_tokens(&in->tokens, &o->data, stop);
-    if (code != 0 || (code = cli_open_model(&file, model, o->common.quiet, stop)) != 0)
+    if (code != 0 || (code = cli_open_model(&file, o->model, o->common.quiet, stop)) != 0)
         return code;
     if (slt_checkpoint_open(&in->reader, file, &err) != 0)
         return cli_error(&err);
@@ -374,23 +368,12 @@ static int open_inputs(struct inputs *in, struct options *o, const char *model, 
     return 0;
 }
 
-static int run(struct options *o, const char *model, slt_stop_flag *stop)
+static int run(void *user, const struct cli_inputs *in, slt_stop_flag *stop)
 {
-    struct inputs in = {0};
-    int code = cli_ranks_open(&o->ranks, o->train.ranks, stop);
-    if (code != 0)
-        return code;
+    struct options *o = user;
     o->run.ranks = o->ranks.ranks;
-    cli_ranks_check_input(&o->ranks, model);
-    if ((code = cli_ranks_agree(&o->ranks, open_inputs(&in, o, model, stop))) == 0 &&
-        (code = cli_ranks_show(&o->ranks, &o->common, in.device)) == 0)
-        code = o->dry_run ? dry_run(o, in.device, in.reader, stop)
-                          : train(o, in.device, in.reader, in.tokens, stop);
-    slt_checkpoint_close(in.reader);
-    slt_tokens_close(in.tokens);
-    slt_device_close(in.device);
-    cli_ranks_close(&o->ranks);
-    return code;
+    return o->dry_run ? dry_run(o, in->device, in->reader, stop)
+                      : train(o, in->device, in->reader, in->tokens, stop);
 }
 
 int main(int argc, char **argv)
@@ -447,17 +430,17 @@ int main(int argc, char **argv)
         "slt-train", "[options] --data FILE --steps N [[FILE ...] MODEL.slt]",
         "Trains a checkpoint on a token file and writes the trained one.", options, count};
     const int first = cli_parse(&program, argc, &argv);
-    const char *model = cli_data_and_model(&o.data, argv, first);
+    o.model = cli_data_and_model(&o.data, argv, first);
     if (o.metrics != NULL && strcmp(o.metrics, "-") == 0 && strcmp(o.common.output, "-") == 0)
         cli_usage("--metrics and the model cannot both go to standard output");
     cli_keep_apart("--metrics", o.metrics, "--output", o.common.output);
     cli_keep_apart("--metrics", o.metrics, "--valid", o.run.valid);
     cli_keep_apart("--output", o.common.output, "--valid", o.run.valid);
-    cli_keep_apart("--metrics", o.metrics, "the input", model);
+    cli_keep_apart("--metrics", o.metrics, "the input", o.model);
     cli_keep_from_tokens("--metrics", o.metrics);
     cli_keep_from_tokens("--output", o.common.output);
     if (o.run.resume) // the result would be what the next one starts from
-        cli_keep_apart("--output", o.common.output, "the input of a run that resumes", model);
+        cli_keep_apart("--output", o.common.output, "the input of a run that resumes", o.model);
     if (o.run.valid_every > 0 && o.run.valid == NULL)
         cli_usage("--valid-every needs --valid");
     if (o.valid_limit > 0 && o.run.valid == NULL)
@@ -478,7 +461,8 @@ int main(int argc, char **argv)
     o.run.tool = o.no_provenance ? NULL : program.name;
     slt_stop_flag *stop = cli_catch_signals();
     o.run.stop = stop;
-    const int code = run(&o, model, stop);
+    const struct cli_shared shared = {o.train.ranks, o.model, &o.common, &o, open_inputs, run};
+    const int code = cli_ranks_run(&o.ranks, &shared, stop);
     free(prefix);
     free(o.data.item);
     return cli_finish(code);

@@ -1,4 +1,5 @@
 // What the tables of the fast backend share: the choice among them, what they can do, workspace.
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -6,6 +7,7 @@
 #include "kernels/cpu/ref.h"
 #include "kernels/cpu/sizes.h"
 #include "kernels/limits.h"
+#include "kernels/norm.h"
 
 // ---- The tables, one for each instruction set (simd_table.c) ----
 
@@ -109,4 +111,14 @@ uint64_t cpu_work_bytes(struct slt_ctx *ctx, enum slt_op op, const struct slt_op
     else if (op == SLT_OP_GRAD_NORM) // a partial sum of each block of a tensor
         bytes = cpu_piece((uint64_t)(shape->nnz / SLT_NORM_BLOCK + 1), sizeof(double));
     return bytes > one_token ? bytes : one_token;
+}
+
+// ---- Norms of what several processes have parts of ----
+
+void cpu_norm_of_squares(struct slt_ctx *ctx, struct slt_tensor scalars, struct slt_tensor sums)
+{
+    double squares = 0;
+    for (int64_t i = 0; i < sums.cols; i++)
+        squares += cpu_tensor_f64(sums)[i];
+    slt_norm_finish(cpu_tensor_f64(scalars), sqrt(squares));
 }

@@ -124,6 +124,7 @@ void cpu_sgemm(struct slt_ctx *ctx, const struct cpu_product *p);
 // Of every table (memory.c).
 SLT_OP_TYPE(open) cpu_open;
 SLT_OPS_OF_DEVICE(CPU_OP)
+SLT_OPS_OF_HOST(CPU_OP)
 
 // Of the fast tables: they do not depend on the instruction set, or find out about it from the
 // context (backend.c, linear.c, sparse.c).

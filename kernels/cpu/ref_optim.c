@@ -19,15 +19,6 @@ void REF(ref_grad_squares)(struct slt_ctx *ctx, struct slt_tensor sums, struct s
         cpu_tensor_f64(sums)[b] = block_squares(grad, b * SLT_NORM_BLOCK);
 }
 
-void REF(ref_norm_of_squares)(struct slt_ctx *ctx, struct slt_tensor scalars,
-                              struct slt_tensor sums)
-{
-    double squares = 0;
-    for (int64_t b = 0; b < sums.cols; b++)
-        squares += cpu_tensor_f64(sums)[b];
-    slt_norm_finish(cpu_tensor_f64(scalars), sqrt(squares));
-}
-
 void REF(ref_grad_norm)(struct slt_ctx *ctx, struct slt_tensor scalars,
                         const struct slt_tensor *grads, int64_t count)
 {

@@ -63,15 +63,6 @@ void SIMD(cpu_grad_norm)(struct slt_ctx *ctx, struct slt_tensor scalars,
     slt_norm_finish(cpu_tensor_f64(scalars), sqrt(sum));
 }
 
-void SIMD(cpu_norm_of_squares)(struct slt_ctx *ctx, struct slt_tensor scalars,
-                               struct slt_tensor sums)
-{
-    double sum = 0;
-    for (int64_t i = 0; i < sums.cols; i++)
-        sum += cpu_tensor_f64(sums)[i];
-    slt_norm_finish(cpu_tensor_f64(scalars), sqrt(sum));
-}
-
 void SIMD(cpu_normalize)(struct slt_ctx *ctx, struct slt_tensor x, struct slt_tensor norm)
 {
     const int64_t n = elements(x);

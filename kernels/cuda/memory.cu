@@ -221,11 +221,6 @@ int cuda_buffer_create(struct slt_ctx *ctx, struct slt_buffer **buffer, const ch
                       (unsigned long long)bytes, region, (unsigned long long)available);
 }
 
-void *cuda_address(struct slt_buffer *buffer)
-{
-    return NULL;
-}
-
 void cuda_buffer_free(struct slt_ctx *ctx, struct slt_buffer *buffer)
 {
     if (buffer == NULL)

@@ -131,11 +131,6 @@ enum slt_rate_role slt_rate_role(enum slt_role role)
     }
 }
 
-static bool is_factor(const struct slt_slot *slot)
-{
-    return slot->info.role == SLT_ROLE_LORA_A || slot->info.role == SLT_ROLE_LORA_B;
-}
-
 // This rank's part of a state; none has no buffer.
 static void layout_state(struct slt_optimizer *o, struct slt_slot *slot, int k)
 {
@@ -161,8 +156,8 @@ void slt_optimizer_layout(struct slt_optimizer *o)
         slot->states = 0;
         slot->rate = o->options.lr_scale[slt_rate_role(slot->info.role)];
         slot->steps_apart = false;
-        slot->whole =
-            is_factor(slot) && (o->options.relora_every > 0 || o->options.refactor_every > 0);
+        slot->whole = slt_slot_is_factor(slot) &&
+                      (o->options.relora_every > 0 || o->options.refactor_every > 0);
         if (!slot->info.frozen) {
             o->kind->plan(o, slot);
             if (has_masters(o) && slot->info.role != SLT_ROLE_NORM)

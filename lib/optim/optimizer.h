@@ -133,6 +133,11 @@ static inline bool slt_slot_in(const struct slt_slot *slot, int first, int count
     return slot->part >= first && slot->part < first + count;
 }
 
+static inline bool slt_slot_is_factor(const struct slt_slot *slot)
+{
+    return slot->info.role == SLT_ROLE_LORA_A || slot->info.role == SLT_ROLE_LORA_B;
+}
+
 // Whether this rank steps the slot, or a part of it.
 static inline bool slt_slot_is_own(const struct slt_slot *slot)
 {

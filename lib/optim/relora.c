@@ -157,10 +157,8 @@ int slt_relora_restart(struct slt_optimizer *o, int64_t updates, struct slt_erro
     for (int64_t i = 0; i < slt_model_groups(m); i++)
         if (slt_model_group(m, i)->kind->merges)
             merge_group(m, slt_model_group(m, i));
-    for (size_t i = 0; rc == 0 && i < o->slots; i++) {
-        const enum slt_role role = o->slot[i].info.role;
-        if (role == SLT_ROLE_LORA_A || role == SLT_ROLE_LORA_B)
+    for (size_t i = 0; rc == 0 && i < o->slots; i++)
+        if (slt_slot_is_factor(&o->slot[i]))
             rc = restart_factor(o, &o->slot[i], updates, err);
-    }
     return rc == 0 ? m->ops->synchronize(m->ctx, err) : rc;
 }

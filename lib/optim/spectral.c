@@ -23,14 +23,9 @@
 
 // ---- Which matrices ----
 
-static bool is_factor(const struct slt_slot *slot)
-{
-    return slot->info.role == SLT_ROLE_LORA_A || slot->info.role == SLT_ROLE_LORA_B;
-}
-
 static bool is_matrix(const struct slt_slot *slot)
 {
-    return slot->info.role == SLT_ROLE_WEIGHT || is_factor(slot);
+    return slot->info.role == SLT_ROLE_WEIGHT || slt_slot_is_factor(slot);
 }
 
 // Whether the factors of a linear step together.
@@ -48,7 +43,7 @@ static void plan(const struct slt_optimizer *o, struct slt_slot *slot)
     }
     slot->steps_apart = slot->whole = true;
     slt_slot_add_momentum(o, slot, p->rows, p->cols);
-    if (couples(o) && is_factor(slot))
+    if (couples(o) && slt_slot_is_factor(slot))
         slt_slot_add(slot, "singular_vector", SLT_F32, 1, p->form.rank);
 }
 
@@ -190,7 +185,7 @@ static int step(struct slt_optimizer *o, int first, int count, int64_t done, str
         const struct slt_slot *slot = &o->slot[i];
         if (!slt_slot_is_own(slot) || !slt_slot_in(slot, first, count) || !is_matrix(slot))
             continue;
-        if (!couples(o) || !is_factor(slot))
+        if (!couples(o) || !slt_slot_is_factor(slot))
             move(o, slot, shape_rate(slot->info.rows, slot->info.cols), (struct slt_tensor){0},
                  done);
         else if (slot->info.role == SLT_ROLE_LORA_A)

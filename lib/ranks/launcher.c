@@ -21,7 +21,7 @@ static const struct {
 };
 
 static const struct {
-    const char *mpi, *library, *title, *package;
+    const char *mpi, *file, *title, *package;
 } plugins[] = {
     {"openmpi", "libslt-openmpi.so", "Open MPI", "openmpi-bin"},
     {"mpich", "libslt-mpich.so", "MPICH", "mpich"},
@@ -58,8 +58,8 @@ int slt_ranks_announced(void)
 static const struct slt_ranks_plugin *open_plugin(size_t i, char *reason, size_t size)
 {
     char path[PATH_MAX + 32];
-    if (!slt_plugin_path(path, sizeof path, plugins[i].library)) {
-        snprintf(reason, size, "%s is not there", plugins[i].library);
+    if (!slt_plugin_path(path, sizeof path, plugins[i].file)) {
+        snprintf(reason, size, "%s is not there", plugins[i].file);
         return NULL;
     }
     // Components of MPI look for its symbols everywhere.
@@ -75,7 +75,7 @@ static const struct slt_ranks_plugin *open_plugin(size_t i, char *reason, size_t
     if (table()->version == SLT_RANKS_PLUGIN_VERSION)
         return table();
     snprintf(reason, size, "%s has version %u of the plugin, this program needs %u",
-             plugins[i].library, table()->version, SLT_RANKS_PLUGIN_VERSION);
+             plugins[i].file, table()->version, SLT_RANKS_PLUGIN_VERSION);
     return NULL;
 }
 

@@ -9,9 +9,8 @@
 
 #define SLT_RANKS_PLUGIN_VERSION 1u
 
-// A message is at most this long, and has a tag below this number, which every MPI can do.
-#define SLT_MESSAGE_BYTES ((size_t)1 << 30)
-#define SLT_MESSAGE_TAGS  32768
+// Tags of messages are below this number, which every MPI can do, their bytes below 2^31.
+#define SLT_MESSAGE_TAGS 32768
 
 struct slt_ranks_place {
     int rank, size;

@@ -57,9 +57,6 @@ struct slt_ranks {
 
 // ---- Lost ranks ----
 
-static int lose(struct slt_ranks *r, struct slt_error *err, const char *format, ...)
-    SLT_PRINTF(3, 4);
-
 // One rank after the other speaks of what all of them find at the same time: the first one that does
 // ends the job.
 static double turn_to_speak(const struct slt_ranks *r)
@@ -68,7 +65,8 @@ static double turn_to_speak(const struct slt_ranks *r)
 }
 
 // From here on nothing is exchanged.
-static int lose(struct slt_ranks *r, struct slt_error *err, const char *format, ...)
+static SLT_PRINTF(3, 4) int lose(struct slt_ranks *r, struct slt_error *err, const char *format,
+                                 ...)
 {
     const double wait = turn_to_speak(r);
     const struct timespec pause = {(time_t)wait, (long)((wait - floor(wait)) * 1e9)};
@@ -154,11 +152,11 @@ void slt_ranks_tick(struct slt_ranks *r)
         give_sign(r, 0);
 }
 
-void slt_ranks_doing(struct slt_ranks *r, const char *what)
+void slt_ranks_doing(struct slt_ranks *r, const char *what, int64_t step)
 {
     if (r == NULL)
         return;
-    snprintf(r->doing, sizeof r->doing, "%s", what);
+    snprintf(r->doing, sizeof r->doing, "%s %lld", what, (long long)step);
     r->starts = false;
 }
 
@@ -335,31 +333,18 @@ int slt_ranks_pass(struct slt_ranks *r, void *data, size_t bytes, int from, int 
     return post_and_wait(r, rank == from || rank == to ? 1 : 0, err);
 }
 
-int slt_ranks_any(struct slt_ranks *r, unsigned *flags, struct slt_error *err)
-{
-    if (r == NULL)
-        return 0;
-    const struct report mine = {0, *flags};
-    int rc = slt_ranks_gather(r, r->report, &mine, sizeof mine, err);
-    for (int i = 0; rc == 0 && i < r->place.size; i++)
-        *flags |= (unsigned)r->report[i].number;
-    return rc;
-}
-
 int slt_ranks_settle_sum(struct slt_ranks *r, int rc, uint64_t *sum, struct slt_error *err)
 {
-    if (r == NULL)
-        return rc;
-    if (r->lost.code != 0)
-        return check_lost(r, err);
+    int got = r != NULL ? check_lost(r, err) : rc;
+    if (r == NULL || got != 0)
+        return got;
     const struct report mine = {rc, sum != NULL ? *sum : 0};
     struct slt_error theirs = {0};
     int first = 0;
     uint64_t total = 0;
     if (rc != 0)
         slt_error_copy(&theirs, err);
-    int got = slt_ranks_gather(r, r->report, &mine, sizeof mine, err);
-    if (got != 0)
+    if ((got = slt_ranks_gather(r, r->report, &mine, sizeof mine, err)) != 0)
         return got;
     for (int i = 0; i < r->place.size; i++)
         total += r->report[i].number;
@@ -442,7 +427,7 @@ int slt_ranks_open(struct slt_ranks **ranks, const struct slt_ranks_options *opt
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the ranks");
     r->options = *options;
     r->timeout = options->timeout > 0 ? options->timeout : DEFAULT_TIMEOUT;
-    slt_ranks_doing(r, "the start");
+    snprintf(r->doing, sizeof r->doing, "the start");
     r->starts = true;
     int rc = slt_launcher_plugin(&r->mpi, &launcher, options->mpi, err);
     if (rc == 0)
@@ -464,7 +449,8 @@ void slt_ranks_close(struct slt_ranks *r)
     if (r == NULL)
         return;
     // All have nothing left to say to each other; then signs of life that nobody heard are taken.
-    slt_ranks_doing(r, "the end");
+    snprintf(r->doing, sizeof r->doing, "the end");
+    r->starts = false;
     if (r->place.size > 1 &&
         (slt_ranks_settle(r, 0, &ignored) == SLT_ERR_RANKS || hear(r, &ignored) == SLT_ERR_RANKS))
         slt_ranks_abort(r);
@@ -515,11 +501,6 @@ int slt_ranks_rank(const struct slt_ranks *r)
 int slt_ranks_size(const struct slt_ranks *r)
 {
     return r != NULL ? r->place.size : 1;
-}
-
-int slt_ranks_local_rank(const struct slt_ranks *r)
-{
-    return r != NULL ? r->place.local_rank : 0;
 }
 
 const char *slt_ranks_host(const struct slt_ranks *r, int rank)

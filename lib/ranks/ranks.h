@@ -19,14 +19,13 @@ int slt_ranks_broadcast(struct slt_ranks *ranks, void *data, size_t bytes, int f
 // data (bytes) from one rank to another; the others do nothing.
 int slt_ranks_pass(struct slt_ranks *ranks, void *data, size_t bytes, int from, int to,
                    struct slt_error *err) SLT_CHECK_RESULT;
-// *flags becomes the bits that any rank has set.
-int slt_ranks_any(struct slt_ranks *ranks, unsigned *flags, struct slt_error *err) SLT_CHECK_RESULT;
 // As slt_ranks_settle; *sum becomes the sum of all ranks'.
 int slt_ranks_settle_sum(struct slt_ranks *ranks, int rc, uint64_t *sum, struct slt_error *err)
     SLT_CHECK_RESULT;
 
-// What is being done, for sentences: "step 17". Shortened to 63 characters.
-void slt_ranks_doing(struct slt_ranks *ranks, const char *what);
+// What is being done in or after a step, for sentences: "the validation after step" 17. What comes
+// before the first of them is the start, for which ranks have more time.
+void slt_ranks_doing(struct slt_ranks *ranks, const char *what, int64_t step);
 // A step took so long: others may take ten times that without a sign of life.
 void slt_ranks_expect(struct slt_ranks *ranks, double seconds);
 // A sign of life, at most one a second: in what may take long between two exchanges.

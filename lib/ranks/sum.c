@@ -217,7 +217,8 @@ static void drop_finished(struct slt_sums *s)
         s->first = (s->first + 1) % PIECES;
 }
 
-int slt_sums_progress(struct slt_sums *s, struct slt_error *err)
+// Looks after what is under way.
+static int progress(struct slt_sums *s, struct slt_error *err)
 {
     int rc = 0;
     for (int i = 0; rc == 0 && i < s->count; i++) {
@@ -286,7 +287,7 @@ int slt_sums_begin(struct slt_sums *s, enum slt_sum_kind kind, void *data, size_
 {
     const int64_t most = PIECE / s->size;
     int64_t longest = 0;
-    int rc = slt_sums_progress(s, err);
+    int rc = progress(s, err);
     if (cut == NULL)
         cut = cut_equally(s, n);
     for (int i = 0; i < s->size; i++)

@@ -30,13 +30,11 @@ enum slt_sum_kind {
     SLT_SUM_GIVE, // no sum: every rank gets the parts of the others
 };
 
-// Begins a sum over data (n) of F32, or giving elements of any width in bytes; nobody may touch data
-// before it is finished. Part i is [cut[i], cut[i + 1]), cut (size + 1); NULL: parts as equal as can
-// be.
+// Begins a sum over data (n) of F32, or giving elements of any width in bytes, and looks after what is
+// under way; nobody may touch data before it is finished. Part i is [cut[i], cut[i + 1]), cut
+// (size + 1); NULL: parts as equal as can be.
 int slt_sums_begin(struct slt_sums *sums, enum slt_sum_kind kind, void *data, size_t width,
                    int64_t n, const int64_t *cut, struct slt_error *err) SLT_CHECK_RESULT;
-// Looks after what is under way; to be called now and then.
-int slt_sums_progress(struct slt_sums *sums, struct slt_error *err) SLT_CHECK_RESULT;
 // Waits for everything.
 int slt_sums_finish(struct slt_sums *sums, struct slt_error *err) SLT_CHECK_RESULT;
 // Bytes that this rank has sent so far.

@@ -272,20 +272,12 @@ static int check_skips(const struct run *r, struct slt_error *err)
                          (unsigned long long)p->skipped_updates);
 }
 
-// What is being done, for the sentence about a rank that is lost.
-static void say_doing(struct run *r, const char *what, int64_t step)
-{
-    char text[64];
-    snprintf(text, sizeof text, "%s %lld", what, (long long)step);
-    slt_ranks_doing(r->how->ranks, text);
-}
-
 // One step, after which a validation may be due.
 static int step(struct run *r, slt_stop_flag *stop, struct slt_error *err)
 {
     struct slt_trainer *t = r->trainer;
     struct slt_train_record record;
-    say_doing(r, "step", t->progress.step + 1);
+    slt_ranks_doing(r->how->ranks, "step", t->progress.step + 1);
     int rc = slt_trainer_step(t, &record, stop, err);
     if (rc != 0)
         return rc;
@@ -301,7 +293,7 @@ static int validate(struct run *r, int rc, struct slt_error *err)
 {
     if (rc == SLT_ERR_RANKS || !r->trainer->progress.validation_is_due)
         return rc;
-    say_doing(r, "the validation after step", r->trainer->progress.step);
+    slt_ranks_doing(r->how->ranks, "the validation after step", r->trainer->progress.step);
     if ((rc = slt_ranks_settle(r->how->ranks, rc, err)) != 0)
         return rc;
     return slt_run_states_validate(&r->states, r->trainer, r->how->stop, err);
@@ -326,7 +318,7 @@ static int agree(struct run *r, int rc, bool stepped, uint64_t *wants, struct sl
     const struct slt_train_run *how = r->how;
     const bool is_first = slt_ranks_rank(how->ranks) == 0;
     *wants = is_stopped(how) ? WANT(STOP) : 0;
-    say_doing(r, "the end of step", r->trainer->progress.step);
+    slt_ranks_doing(r->how->ranks, "the end of step", r->trainer->progress.step);
     // A run that is started again and again gets on by a step each time.
     if (is_first && stepped && how->max_seconds > 0 &&
         slt_clock_now() - r->start >= how->max_seconds)
@@ -343,7 +335,7 @@ static int together(struct run *r, int (*save)(struct run *r, struct slt_error *
 {
     struct slt_error late;
     int rc = 0;
-    say_doing(r, "the writing after step", r->trainer->progress.step);
+    slt_ranks_doing(r->how->ranks, "the writing after step", r->trainer->progress.step);
     if (slt_ranks_rank(r->how->ranks) != 0) {
         rc = slt_trainer_send_state(r->trainer, err);
     } else {

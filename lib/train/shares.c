@@ -129,6 +129,8 @@ void slt_shares_norm(struct slt_shares *s, int first, int count)
 void slt_shares_give(struct slt_shares *s, int first, int count, int64_t update)
 {
     const struct slt_optimizer *o = s->optimizer;
+    if (o == NULL)
+        return;
     for (size_t i = 0; i < o->slots; i++) {
         const struct slt_slot *slot = &o->slot[i];
         if (slot->states == 0 || !slt_slot_in(slot, first, count))

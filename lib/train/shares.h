@@ -28,7 +28,7 @@ void slt_shares_reduce(struct slt_shares *shares, int part, int64_t group);
 // What ops.h says grad_norm sets, of parts [first, first + count).
 void slt_shares_norm(struct slt_shares *shares, int first, int count);
 // Parts [first, first + count) have been stepped in update number update: their parameters, and
-// projectors that were due, become those of their owners.
+// projectors that were due, become those of their owners. Nothing happens where nothing is shared.
 void slt_shares_give(struct slt_shares *shares, int first, int count, int64_t update);
 
 #endif

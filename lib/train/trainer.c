@@ -18,6 +18,11 @@ static bool norm_is_whole(const struct slt_train_options *o)
     return o->clip > 0 && !o->per_layer;
 }
 
+static int64_t ranks_of(const struct slt_train_options *o)
+{
+    return o->ranks > 0 ? o->ranks : 1;
+}
+
 // Whether one micro-batch is all that this rank has of a step.
 static bool is_whole(const struct slt_trainer *t)
 {
@@ -62,7 +67,7 @@ static int layout_extra(struct slt_model *model, void *user, struct slt_error *e
          (rc = share_state(t, err)) != 0))
         return rc;
     slt_optimizer_layout(&t->optimizer);
-    slt_grads_layout(&t->grads, model, t->groups, o->ranks > 0 ? o->ranks : 1);
+    slt_grads_layout(&t->grads, model, t->groups, ranks_of(o));
     return 0;
 }
 
@@ -86,7 +91,7 @@ static struct slt_model_shape shape_of(const struct slt_train_options *o,
 // The number of groups of the whole batch. Ranks that do not divide them cannot keep to them.
 static int64_t groups_of(const struct slt_train_options *o, const struct slt_progress *started)
 {
-    const int64_t ranks = o->ranks > 0 ? o->ranks : 1;
+    const int64_t ranks = ranks_of(o);
     const int64_t groups = o->reduce_groups > 0 ? o->reduce_groups
                            : started != NULL    ? started->groups
                                                 : ranks;
@@ -113,7 +118,7 @@ static int prepare(struct slt_trainer **trainer, const struct slt_device *device
     struct slt_trainer *t = calloc(1, sizeof *t);
     if (t == NULL)
         return slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate a trainer");
-    const int64_t ranks = options->ranks > 0 ? options->ranks : 1;
+    const int64_t ranks = ranks_of(options);
     t->given = t->options = *options;
     t->options.micro_batch = micro_batch;
     t->share = options->batch / ranks;
@@ -290,8 +295,7 @@ static void update_parts(void *user, int first, int count)
         return;
     if (t->failure.code == 0)
         t->optimizer.kind->step(&t->optimizer, first, count, t->progress.updates, &t->failure);
-    if (t->grads.shares.optimizer != NULL)
-        slt_shares_give(&t->grads.shares, first, count, t->progress.updates);
+    slt_shares_give(&t->grads.shares, first, count, t->progress.updates);
 }
 
 // The losses of a group are complete; with the last one, those of the step, whose sum every update
@@ -445,12 +449,10 @@ static int remake_factors(struct slt_trainer *t, struct slt_error *err)
         rc = slt_ranks_settle(t->ranks, slt_relora_restart(&t->optimizer, updates, err), err);
     if (rc != 0 || !slt_refactor_is_due(&t->optimizer, updates))
         return rc;
-    rc = slt_ranks_settle(t->ranks, slt_refactor(&t->optimizer, err), err);
-    if (rc == 0 && t->grads.shares.optimizer != NULL) {
-        slt_shares_give(&t->grads.shares, 0, t->model->part_count, updates);
-        rc = failure_of(t, err);
-    }
-    return rc;
+    if ((rc = slt_ranks_settle(t->ranks, slt_refactor(&t->optimizer, err), err)) != 0)
+        return rc;
+    slt_shares_give(&t->grads.shares, 0, t->model->part_count, updates);
+    return failure_of(t, err);
 }
 
 int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt_stop_flag *stop,
