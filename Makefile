@@ -183,6 +183,13 @@ $(EMULATION) $(COUNTED): \
 	$(call say,LINK,$@)
 	$(Q)$(CXX) -shared -Wl,-z,defs -o $@ $^
 
+# What the emulation finds as NCCL.
+NCCL := $(BUILD)/emulation/nccl/libnccl.so.2
+$(NCCL): tests/cuda-emulation/nccl/nccl.cpp tests/cuda-emulation/nccl.h tests/cuda-emulation/cuda_runtime.h $(BUILD)/flags.stamp
+	@mkdir -p $(@D)
+	$(call say,CXX,$<)
+	$(Q)$(EMULATION_C) -fvisibility=default -shared -o $@ $< -lrt
+
 # The reference kernels in double precision, for the gradient checks only.
 $(BUILD)/kernels/cpu/%.f64.o: kernels/cpu/%.c $(BUILD)/flags.stamp | $(BUILD)/deps.stamp
 	@mkdir -p $(@D)
@@ -248,7 +255,7 @@ check: deps
 	tests/install-deps $(TEST_PACKAGES)
 	$(MAKE) check-run
 
-check-run: all $(UNIT_BIN) $(EMULATION) $(COUNTED) $(BUILD)/bench/bench_speed
+check-run: all $(UNIT_BIN) $(EMULATION) $(NCCL) $(COUNTED) $(BUILD)/bench/bench_speed
 	BUILD=$(BUILD) tests/run-all
 
 ## check-unit: the C unit tests only
@@ -256,7 +263,7 @@ check-unit: $(UNIT_BIN) $(EMULATION)
 	BUILD=$(BUILD) tests/run-all unit
 
 ## check-bats: the tests of the tools only
-check-bats: all $(UNIT_BIN) $(EMULATION) $(COUNTED) $(BUILD)/bench/bench_speed
+check-bats: all $(UNIT_BIN) $(EMULATION) $(NCCL) $(COUNTED) $(BUILD)/bench/bench_speed
 	BUILD=$(BUILD) tests/run-all bats
 
 ## check-man: lint the manual pages and compare them with the programs

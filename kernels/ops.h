@@ -26,7 +26,7 @@
 #include "slt/error.h"
 #include "slt/random.h"
 
-#define SLT_OPS_VERSION 8u
+#define SLT_OPS_VERSION 9u
 
 struct slt_ctx;    // a device, its stream, workspace and first error
 struct slt_buffer; // device memory of one region
@@ -184,6 +184,8 @@ struct slt_op_shape {
 
 struct slt_ops_options {
     int threads; // CPU: 0 means all
+    // Of several GPUs: number chosen - 1 or, where chosen is 0, the one whose turn it is.
+    int chosen, turn;
     // Only supports, work_bytes, act_bytes and describe will be called: the device need not be
     // there.
     bool to_plan;
@@ -196,6 +198,17 @@ struct slt_route_cost {
     double order;         // sorting a position by columns
     double element;       // an element of a dense scratch, which passes through memory a few times
     double band_position; // as position, of bands
+};
+
+#define SLT_COMM_ID 128 // bytes that name a communicator
+
+struct slt_comm_options {
+    void *library; // that exchanges, from dlopen
+    int rank, size;
+    // Asked between two looks of whoever waits for a device that other ranks may keep from going on;
+    // false: it is given up. What fails for the sake of others fails with SLT_ERR_RANKS.
+    bool (*keep_waiting)(void *user);
+    void *user;
 };
 
 struct slt_ops {
@@ -376,9 +389,9 @@ struct slt_ops {
     // over. In F32 or, where SLT_OP_GRAD_NORM is supported in it, BF16.
     void (*grad_norm)(struct slt_ctx *ctx, struct slt_tensor scalars,
                       const struct slt_tensor *grads, int64_t count);
-    // grad_norm in two steps, for gradients of which several processes have parts each; absent (NULL)
-    // where buffers are not in the host's memory. sums F64 (1, blocks), one for each block of
-    // SLT_NORM_BLOCK elements of a tensor, or of a part of one that begins with a block.
+    // grad_norm in two steps, for gradients of which several processes have parts each. sums F64
+    // (1, blocks), one for each block of SLT_NORM_BLOCK elements of a tensor, or of a part of one that
+    // begins with a block.
     // sums = sum of squares of each block of grad
     void (*grad_squares)(struct slt_ctx *ctx, struct slt_tensor sums, struct slt_tensor grad);
     // As grad_norm, from the sums of all blocks of all tensors, added in their order.
@@ -398,6 +411,30 @@ struct slt_ops {
     // x (m, n) = x / |x|, zeros if |x| = 0; norm (1, 1) = |x|, unless absent. |x| is the root of the
     // sum of all squares, added in double and in a fixed order. F32.
     void (*normalize)(struct slt_ctx *ctx, struct slt_tensor x, struct slt_tensor norm);
+
+    // ---- Ranks, each on a device of its own ----
+    // All of them absent (NULL) where buffers are in the host's memory, and in a backend that was
+    // built without the library for it. All ranks call them alike. Exchanges take what earlier
+    // operations have left, and go on beside later ones until comm_wait.
+
+    // Which device of all machines this is.
+    char *(*comm_place)(struct slt_ctx *ctx, char *text, size_t size);
+    // A name for a communicator, which rank 0 makes and gives the others.
+    int (*comm_id)(void *library, char id[SLT_COMM_ID], struct slt_error *err) SLT_CHECK_RESULT;
+    // Joins the ranks until close, before which all have waited for what they exchange.
+    int (*comm_open)(struct slt_ctx *ctx, const char id[SLT_COMM_ID],
+                     const struct slt_comm_options *options, struct slt_error *err)
+        SLT_CHECK_RESULT;
+    // t (F32, BF16, F64) = its sum over ranks, the same on all, in an order that depends on their
+    // number.
+    void (*all_reduce)(struct slt_ctx *ctx, struct slt_tensor t);
+    // Rank i gets the sum of elements [cut[i], cut[i + 1]); the rest of t is left as it is. cut
+    // (ranks + 1) is read at once.
+    void (*reduce_parts)(struct slt_ctx *ctx, struct slt_tensor t, const int64_t *cut);
+    // Everybody gets elements [cut[i], cut[i + 1]) of rank i; of any type.
+    void (*give_parts)(struct slt_ctx *ctx, struct slt_tensor t, const int64_t *cut);
+    // What follows finds everything exchanged.
+    void (*comm_wait)(struct slt_ctx *ctx);
 };
 
 // The functions of the table by name. All backends make their declarations and the rows of their
@@ -413,18 +450,21 @@ struct slt_ops {
 #define SLT_OPS_OF_DEVICE(op)                                                                      \
     op(close) op(set_workspace) op(buffer_create) op(buffer_free) op(write) op(read) op(zero)      \
     op(synchronize) op(allow_reduced) op(convert) op(act_bytes) op(act_write) op(act_read)         \
-    op(act_copy)
+    op(act_copy) op(norm_of_squares)
 // What a backend may leave out: NULL.
 #define SLT_OPS_OPTIONAL(op)                                                                       \
     op(available) op(capture_begin) op(capture_end) op(graph_launch) op(graph_free)
-// What only makes sense in the host's memory, NULL elsewhere: of the device, and of elements.
-#define SLT_OPS_OF_HOST(op)          op(address) op(norm_of_squares)
-#define SLT_OPS_OF_HOST_ELEMENTS(op) op(grad_squares)
+// What there is only where buffers are in the host's memory, NULL elsewhere.
+#define SLT_OPS_OF_HOST(op) op(address)
+// What ranks exchange on devices; NULL in the host's memory, and where a backend was built without.
+#define SLT_OPS_OF_COMM(op)                                                                        \
+    op(comm_place) op(comm_id) op(comm_open) op(all_reduce) op(reduce_parts) op(give_parts)        \
+    op(comm_wait)
 // What is computed element by element, token by token or head by head.
 #define SLT_OPS_OF_ELEMENTS(op)                                                                    \
     op(embedding_forward) op(embedding_backward) op(rmsnorm_forward) op(rmsnorm_backward) op(add)  \
     op(attention_forward) op(attention_backward) op(attention_cached) op(swiglu_forward)           \
-    op(swiglu_backward) op(head_loss) op(grad_norm) op(adam_step) op(normalize)
+    op(swiglu_backward) op(head_loss) op(grad_norm) op(grad_squares) op(adam_step) op(normalize)
 // Products with matrices.
 #define SLT_OPS_OF_PRODUCTS(op)                                                                    \
     op(linear_forward) op(linear_backward_input) op(linear_backward_weight) op(matmul)             \

@@ -25,7 +25,7 @@ enum cli_kind {
     CLI_REAL,    // double in [min, max]
     CLI_SECONDS, // double: a duration such as 90, 15m, 2h
     CLI_CHOICE,  // int: the position of the text among "a|b|c"
-    CLI_WORD,    // const char *: one of "a|b|c"
+    CLI_WORD,    // const char *: one of "a|b|c"; "d:N" stands for d: and any text
     CLI_SCALES,  // double for each of "a|b|c", in [min, max]; the text is "b=2,c=0.5"
     CLI_HEADING, // no option: help is a line of --help above those that follow
 };

@@ -170,6 +170,20 @@ static void add_item(struct cli_list *list, const char *item)
     list->item[list->count++] = item;
 }
 
+// As slt_choice_find; "cuda:1" also is a word of "cpu|cuda:N".
+static int find_word(const char *list, const char *text)
+{
+    const char *colon = strchr(text, ':');
+    int at = slt_choice_find(list, text);
+    for (int k = 0; at < 0 && colon != NULL && *list != '\0'; k++) {
+        if (strncmp(list, text, (size_t)(colon - text) + 1) == 0)
+            at = k;
+        list += strcspn(list, "|");
+        list += *list == '|';
+    }
+    return at;
+}
+
 static void apply(const struct cli_option *o, const char *text)
 {
     struct slt_error err = {0};
@@ -210,7 +224,7 @@ static void apply(const struct cli_option *o, const char *text)
         break;
     case CLI_CHOICE:
     case CLI_WORD: {
-        const int at = slt_choice_find(o->arg, text);
+        const int at = find_word(o->arg, text);
         if (at < 0)
             cli_usage("%s: unknown value '%s' (known: %s)", what, text, o->arg);
         if (o->kind == CLI_CHOICE)

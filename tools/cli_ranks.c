@@ -53,6 +53,16 @@ static int join(struct cli_ranks *r, int64_t count, slt_stop_flag *stop)
     return 0;
 }
 
+int cli_ranks_device(const struct cli_ranks *r, struct slt_device **device, const char *name,
+                     int64_t threads)
+{
+    struct slt_error err;
+    if (slt_device_open_turn(device, name, slt_ranks_threads(r->ranks, (int)threads),
+                             slt_ranks_local_rank(r->ranks), &err) != 0)
+        return cli_error(&err);
+    return 0;
+}
+
 bool cli_ranks_speaks(const struct cli_ranks *r)
 {
     return slt_ranks_rank(r->ranks) == 0;
@@ -92,7 +102,9 @@ static int show(struct cli_ranks *r, const struct cli_common *common,
     const int size = slt_ranks_size(r->ranks);
     if (common->verbose == 0)
         return 0;
-    snprintf(mine, sizeof mine, "%s", slt_device_describe(device));
+    const char *place = slt_device_place(device);
+    snprintf(mine, sizeof mine, "%s%s%s", slt_device_describe(device), place[0] != '\0' ? ", " : "",
+             place);
     if (r->ranks == NULL) {
         cli_say("%s", mine);
         return 0;

@@ -40,6 +40,11 @@ struct cli_shared {
 // who is where, and on what device. Returns the exit code.
 int cli_ranks_run(struct cli_ranks *r, const struct cli_shared *program, slt_stop_flag *stop);
 
+// The device of this process, which has its part of its host's cores, or a GPU of its own. Returns an
+// exit code with the message printed.
+int cli_ranks_device(const struct cli_ranks *r, struct slt_device **device, const char *name,
+                     int64_t threads);
+
 // Whether this process speaks for all.
 bool cli_ranks_speaks(const struct cli_ranks *r);
 // Whether all ranks are ready; code is this one's exit code. The lowest rank that is not is heard.

@@ -60,8 +60,8 @@ static int open_inputs(void *user, struct cli_inputs *in, slt_stop_flag *stop)
     slt_checkpoint_use_threads(in->reader, threads);
     if (!o->common.quiet)
         cli_compare_ends(in->tokens, config);
-    if (slt_device_open(&in->device, o->device, threads, &err) != 0)
-        return cli_error(&err);
+    if ((code = cli_ranks_device(&o->ranks, &in->device, o->device, o->threads)) != 0)
+        return code;
     cli_say_seq_beyond(&o->common, config, o->seq);
     return 0;
 }
@@ -106,7 +106,7 @@ int main(int argc, char **argv)
          "galore adds what the published evaluators print (exact)"},
         {"route", 0, CLI_CHOICE, &o.route, SLT_ROUTES, 0, 0,
          "how sparse plus low-rank layers are computed (auto)"},
-        {"device", 0, CLI_WORD, &o.device, "auto|cpu|cpu-reference|cuda", 0, 0,
+        {"device", 0, CLI_WORD, &o.device, "auto|cpu|cpu:ISA|cpu-reference|cuda|cuda:N", 0, 0,
          "where to compute (auto)"},
         {"threads", 0, CLI_WHOLE, &o.threads, "N", 0, 4096, "CPU threads; 0: all (0)"},
         CLI_RANKS(&o.ranks),

@@ -190,7 +190,7 @@ int main(int argc, char **argv)
          "vocabulary (the preset's or the file's)"},
         {"method", 'm', CLI_CHOICE, &o.method, SLT_METHOD_CHOICES, 0, 0,
          "what the linears are (sltrain)"},
-        {"device", 0, CLI_WORD, &o.device, "auto|cpu|cpu-reference|cuda", 0, 0,
+        {"device", 0, CLI_WORD, &o.device, "auto|cpu|cpu:ISA|cpu-reference|cuda|cuda:N", 0, 0,
          "where it would run (auto)"},
         {"threads", 0, CLI_WHOLE, &o.threads, "N", 0, 4096, "CPU threads; 0: all (0)"},
         {"memory", 0, CLI_WHOLE, &o.memory, "BYTES", 1, 9e18, "say whether the run fits in BYTES"},

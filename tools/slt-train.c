@@ -359,9 +359,8 @@ static int open_inputs(void *user, struct cli_inputs *in, slt_stop_flag *stop)
     o->train.rank = slt_ranks_rank(o->ranks.ranks);
     if (slt_train_resolve(&o->train, &err) != 0)
         cli_usage("%s", err.message);
-    const int threads = slt_ranks_threads(o->ranks.ranks, (int)o->threads);
-    if (slt_device_open(&in->device, o->device, threads, &err) != 0)
-        return cli_error(&err);
+    if ((code = cli_ranks_device(&o->ranks, &in->device, o->device, o->threads)) != 0)
+        return code;
     if (!o->common.quiet)
         cli_compare_ends(in->tokens, config);
     cli_say_seq_beyond(&o->common, config, o->train.seq);
@@ -413,7 +412,7 @@ int main(int argc, char **argv)
          "give up after N skipped steps in a row; 0: never (100)"},
         {"metrics", 0, CLI_TEXT, &o.metrics, "FILE", 0, 0, "write JSON lines to FILE, - is stdout"},
         {"log-every", 0, CLI_WHOLE, &o.log_every, "N", 1, 1e15, "steps between them (1)"},
-        {"device", 0, CLI_WORD, &o.device, "auto|cpu|cpu-reference|cuda", 0, 0,
+        {"device", 0, CLI_WORD, &o.device, "auto|cpu|cpu:ISA|cpu-reference|cuda|cuda:N", 0, 0,
          "where to compute (auto)"},
         {"threads", 0, CLI_WHOLE, &o.threads, "N", 0, 4096, "CPU threads; 0: all (0)"},
         {"dry-run", 'n', CLI_FLAG, &o.dry_run, NULL, 0, 0,

@@ -46,7 +46,6 @@ static inline double *ref_work(struct slt_ctx *ctx, int64_t count)
 
 #define REF_OP(op) SLT_OP_TYPE(op) REF(ref_##op);
 SLT_OPS_OF_BACKEND(REF_OP)
-SLT_OPS_OF_HOST_ELEMENTS(REF_OP)
 SLT_OPS_OF_ELEMENTS(REF_OP)
 SLT_OPS_OF_PRODUCTS(REF_OP)
 

@@ -45,10 +45,9 @@ const struct slt_ops TABLE = {
     .route_cost = {3, 0, 0, 0},
     .micro_tokens = 4096,
     .open = cpu_open,
-    SLT_OPS_OF_DEVICE(CPU_ROW)        // memory.c
-    SLT_OPS_OF_BACKEND(REF_ROW)       // above
-    SLT_OPS_OF_ELEMENTS(REF_ROW)      // ref_layers.c, ref_attention.c, ref_head.c, ref_optim.c
-    SLT_OPS_OF_HOST(CPU_ROW)          // memory.c, backend.c
-    SLT_OPS_OF_HOST_ELEMENTS(REF_ROW) // ref_optim.c
-    SLT_OPS_OF_PRODUCTS(REF_ROW)      // ref_linear.c
+    SLT_OPS_OF_DEVICE(CPU_ROW)   // memory.c, backend.c
+    SLT_OPS_OF_BACKEND(REF_ROW)  // above
+    SLT_OPS_OF_ELEMENTS(REF_ROW) // ref_layers.c, ref_attention.c, ref_head.c, ref_optim.c
+    SLT_OPS_OF_HOST(CPU_ROW)     // memory.c
+    SLT_OPS_OF_PRODUCTS(REF_ROW) // ref_linear.c
 };

@@ -8,7 +8,6 @@
 #include "kernels/cpu/sizes.h"
 
 #define SIMD_OP(op) SLT_OP_TYPE(op) SIMD(cpu_##op);
-SLT_OPS_OF_HOST_ELEMENTS(SIMD_OP)
 SLT_OPS_OF_ELEMENTS(SIMD_OP)
 
 static inline int64_t min64(int64_t a, int64_t b)

@@ -37,10 +37,9 @@ const struct slt_ops SIMD(cpu_ops) = {
     .route_cost = {ROUTE_COST},
     .micro_tokens = 4096,
     .open = open,
-    SLT_OPS_OF_DEVICE(CPU_ROW)         // memory.c
-    SLT_OPS_OF_BACKEND(CPU_ROW)        // backend.c
-    SLT_OPS_OF_ELEMENTS(SIMD_ROW)      // simd_*.c; for one token alone most call the reference
-    SLT_OPS_OF_HOST(CPU_ROW)           // memory.c, backend.c
-    SLT_OPS_OF_HOST_ELEMENTS(SIMD_ROW) // simd_optim.c
-    SLT_OPS_OF_PRODUCTS(CPU_ROW)       // linear.c, sparse.c: inner loops come from the context
+    SLT_OPS_OF_DEVICE(CPU_ROW)    // memory.c, backend.c
+    SLT_OPS_OF_BACKEND(CPU_ROW)   // backend.c
+    SLT_OPS_OF_ELEMENTS(SIMD_ROW) // simd_*.c; for one token alone most call the reference
+    SLT_OPS_OF_HOST(CPU_ROW)      // memory.c
+    SLT_OPS_OF_PRODUCTS(CPU_ROW)  // linear.c, sparse.c: inner loops come from the context
 };

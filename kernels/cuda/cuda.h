@@ -20,6 +20,7 @@ struct slt_buffer {
 };
 
 struct cuda_products; // plans of cuBLASLt by shape (products.cu)
+struct cuda_comm;     // with other ranks (comm.cu)
 struct cuda_staging;  // where host memory waits for its copy to the device (memory.cu)
 
 struct slt_ctx {
@@ -28,6 +29,8 @@ struct slt_ctx {
     cudaStream_t stream;
     struct cuda_products *products;
     struct cuda_staging *staging;
+    struct cuda_comm *comm; // NULL: there is one rank
+    bool others;            // what is in the stream may wait for other ranks
     bool reduced; // F32 factors may be rounded to TF32
     char *work;
     uint64_t work_bytes;
@@ -253,6 +256,13 @@ static __device__ __forceinline__ void cuda_store(T *to, const float *from)
     *(cuda_pack<T, N> *)(void *)to = pack;
 }
 
+// Before anything that blocks until the stream has come to it: waits until no other rank is waited
+// for.
+void cuda_comm_settle(struct slt_ctx *ctx);
+void cuda_comm_close(struct slt_ctx *ctx);
+// This rank has failed, and exchanges nothing any more.
+void cuda_comm_give_up(struct slt_ctx *ctx);
+
 // ---- Functions of the table, as ops.h declares them ----
 
 #define CUDA_OP(op) extern SLT_OP_TYPE(op) cuda_##op;
@@ -260,6 +270,7 @@ CUDA_OP(open)
 SLT_OPS_OF_DEVICE(CUDA_OP)
 SLT_OPS_OF_BACKEND(CUDA_OP)
 SLT_OPS_OPTIONAL(CUDA_OP)
+SLT_OPS_OF_COMM(CUDA_OP)
 SLT_OPS_OF_ELEMENTS(CUDA_OP)
 SLT_OPS_OF_PRODUCTS(CUDA_OP)
 

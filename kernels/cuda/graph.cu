@@ -37,6 +37,7 @@ struct slt_graph *cuda_capture_end(struct slt_ctx *ctx)
 void cuda_graph_launch(struct slt_ctx *ctx, struct slt_graph *graph)
 {
     cuda_check(ctx, cudaGraphLaunch(graph->graph, ctx->stream), "recorded operations");
+    ctx->others = ctx->comm != NULL;
 }
 
 void cuda_graph_free(struct slt_ctx *ctx, struct slt_graph *graph)

@@ -42,11 +42,14 @@ void cuda_check_blas(struct slt_ctx *ctx, cublasStatus_t status, const char *wha
 int cuda_synchronize(struct slt_ctx *ctx, struct slt_error *err)
 {
     // Kernels fail when they run, which is noticed here, whichever it was.
+    cuda_comm_settle(ctx);
     cuda_check(ctx, cudaStreamSynchronize(ctx->stream),
                "an earlier operation (CUDA_LAUNCH_BLOCKING=1 and --eager tell which)");
     const int code = ctx->error.code;
-    if (code != 0)
+    if (code != 0) {
         cuda_error(err, code, "%s", ctx->error.message);
+        cuda_comm_give_up(ctx);
+    }
     ctx->error.code = 0;
     return code;
 }
@@ -101,6 +104,7 @@ void cuda_write(struct slt_ctx *ctx, struct slt_buffer *buffer, uint64_t offset,
         char *staged = s->memory + (uint64_t)slot * STAGED_BYTES;
         n = bytes - at < STAGED_BYTES ? bytes - at : STAGED_BYTES;
         s->next = (slot + 1) % STAGED_SLOTS;
+        cuda_comm_settle(ctx);
         if ((status = cudaEventSynchronize(s->copied[slot])) != cudaSuccess)
             break;
         memcpy(staged, (const char *)data + at, n);
@@ -126,8 +130,10 @@ static cudaError_t write_codes(struct slt_ctx *c)
 }
 
 // What a context has of the device itself.
-static int open_device(struct slt_ctx *c, struct slt_error *err)
+static int open_device(struct slt_ctx *c, const struct slt_ops_options *options,
+                       struct slt_error *err)
 {
+    const int chosen = options->chosen;
     int count = 0, driver = 0;
     cudaDeviceProp device;
     cudaError_t status = cudaGetDeviceCount(&count);
@@ -135,7 +141,12 @@ static int open_device(struct slt_ctx *c, struct slt_error *err)
     if (status != cudaSuccess || count == 0)
         return cuda_error(err, SLT_ERR_DEVICE, "cannot use device 'cuda': %s",
                           status != cudaSuccess ? cudaGetErrorString(status) : "there is no GPU");
-    if ((status = cudaGetDevice(&c->device)) != cudaSuccess ||
+    if (chosen > count)
+        return cuda_error(err, SLT_ERR_DEVICE,
+                          "cannot use device 'cuda:%d': the last GPU here is number %d", chosen - 1,
+                          count - 1);
+    c->device = chosen > 0 ? chosen - 1 : options->turn % count;
+    if ((status = cudaSetDevice(c->device)) != cudaSuccess ||
         (status = cudaGetDeviceProperties(&device, c->device)) != cudaSuccess ||
         (status = cudaDriverGetVersion(&driver)) != cudaSuccess ||
         (status = cudaStreamCreate(&c->stream)) != cudaSuccess ||
@@ -156,7 +167,7 @@ int cuda_open(struct slt_ctx **ctx, const struct slt_ops_options *options, struc
     if (c == NULL)
         return cuda_error(err, SLT_ERR_MEMORY, "cannot allocate a CUDA context");
     snprintf(c->text, sizeof c->text, "a GPU, to plan for");
-    const int code = options->to_plan ? 0 : open_device(c, err);
+    const int code = options->to_plan ? 0 : open_device(c, options, err);
     if (code != 0) {
         cuda_close(c);
         return code;
@@ -167,6 +178,7 @@ int cuda_open(struct slt_ctx **ctx, const struct slt_ops_options *options, struc
 
 void cuda_close(struct slt_ctx *ctx)
 {
+    cuda_comm_close(ctx);
     cuda_products_free(ctx->products);
     staging_free(ctx->staging);
     if (ctx->codes != NULL)
@@ -234,6 +246,7 @@ void cuda_read(struct slt_ctx *ctx, void *data, struct slt_buffer *buffer, uint6
 {
     if (bytes == 0)
         return;
+    cuda_comm_settle(ctx);
     cuda_check(
         ctx,
         cudaMemcpyAsync(data, buffer->data + offset, bytes, cudaMemcpyDeviceToHost, ctx->stream),

@@ -75,6 +75,9 @@ static struct slt_ops make_table()
     SLT_OPS_OF_DEVICE(CUDA_ROW)
     SLT_OPS_OF_BACKEND(CUDA_ROW)
     SLT_OPS_OPTIONAL(CUDA_ROW)
+#if __has_include(<nccl.h>)
+    SLT_OPS_OF_COMM(CUDA_ROW)
+#endif
     SLT_OPS_OF_ELEMENTS(CUDA_ROW)
     SLT_OPS_OF_PRODUCTS(CUDA_ROW)
     return t;

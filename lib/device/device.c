@@ -10,10 +10,21 @@
 #include "device/memory.h"
 #include "slt/device.h"
 
+// What stands after a kind and its colon; "" after the kind alone, NULL in another name.
+static const char *which_of(const char *name, const char *kind)
+{
+    const size_t n = strlen(kind);
+    if (strncmp(name, kind, n) != 0 || (name[n] != '\0' && name[n] != ':') ||
+        strcmp(name + n, ":") == 0)
+        return NULL;
+    return name[n] == ':' ? name + n + 1 : "";
+}
+
 static const struct slt_ops *cpu_backend(const char *name)
 {
-    if (strcmp(name, "cpu") == 0)
-        return slt_cpu_ops(NULL);
+    const char *isa = which_of(name, "cpu");
+    if (isa != NULL)
+        return slt_cpu_ops(isa[0] != '\0' ? isa : NULL);
     return strcmp(name, "cpu-reference") == 0 ? &slt_cpu_reference_ops : NULL;
 }
 
@@ -70,20 +81,36 @@ static int open_with(struct slt_device **device, const struct slt_ops *ops,
         return rc;
     }
     ops->describe(d->ctx, d->text, sizeof d->text);
+    if (ops->comm_place != NULL && !options->to_plan)
+        ops->comm_place(d->ctx, d->place, sizeof d->place);
     *device = d;
     return 0;
+}
+
+// The number of a GPU, plus one; 0 for none.
+static bool read_number(int *chosen, const char *text)
+{
+    char *end = NULL;
+    const long number = text[0] >= '0' && text[0] <= '9' ? strtol(text, &end, 10) : -1;
+    *chosen = number >= 0 && number < INT_MAX ? (int)number + 1 : 0;
+    return text[0] == '\0' || (*chosen > 0 && *end == '\0');
 }
 
 static int open_named(struct slt_device **device, const char *name,
                       const struct slt_ops_options *options, struct slt_error *err)
 {
     const bool any = strcmp(name, "auto") == 0;
+    const char *number = which_of(name, "cuda");
     const struct slt_ops *ops = NULL;
-    if (any ? has_driver() : strcmp(name, "cuda") == 0) {
+    struct slt_ops_options chosen = *options;
+    if (number != NULL && !read_number(&chosen.chosen, number))
+        return slt_error_set(err, SLT_ERR_RANGE,
+                             "'%s' names no GPU: cuda, cuda:0, cuda:1 and so on do", name);
+    if (any ? has_driver() : number != NULL) {
         struct slt_library library;
         int rc = cuda_backend(&ops, &library, err);
         if (rc == 0)
-            rc = open_with(device, ops, options, err);
+            rc = open_with(device, ops, &chosen, err);
         if (rc == 0 && library.found[0] != '\0')
             snprintf((*device)->text + strlen((*device)->text),
                      sizeof(*device)->text - strlen((*device)->text), ", %s", library.found);
@@ -91,16 +118,28 @@ static int open_named(struct slt_device **device, const char *name,
             return rc;
     }
     ops = cpu_backend(any ? "cpu" : name);
+    if (ops == NULL && which_of(name, "cpu") != NULL)
+        return slt_error_set(err, SLT_ERR_DEVICE,
+                             "this machine cannot do '%s' (known: cpu:avx512, cpu:avx2, cpu:plain)",
+                             name);
     if (ops == NULL)
-        return slt_error_set(err, SLT_ERR_RANGE,
-                             "unknown device '%s' (known: auto, cpu, cpu-reference, cuda)", name);
+        return slt_error_set(
+            err, SLT_ERR_RANGE,
+            "unknown device '%s' (known: auto, cpu, cpu:ISA, cpu-reference, cuda, cuda:N)", name);
     return open_with(device, ops, options, err);
 }
 
 int slt_device_open(struct slt_device **device, const char *name, int threads,
                     struct slt_error *err)
 {
-    return open_named(device, name, &(struct slt_ops_options){.threads = threads}, err);
+    return slt_device_open_turn(device, name, threads, 0, err);
+}
+
+int slt_device_open_turn(struct slt_device **device, const char *name, int threads, int turn,
+                         struct slt_error *err)
+{
+    const struct slt_ops_options options = {.threads = threads, .turn = turn};
+    return open_named(device, name, &options, err);
 }
 
 int slt_device_open_to_plan(struct slt_device **device, const char *name, int threads,
@@ -144,6 +183,11 @@ const char *slt_device_name(const struct slt_device *device)
 const char *slt_device_describe(const struct slt_device *device)
 {
     return device->text;
+}
+
+const char *slt_device_place(const struct slt_device *device)
+{
+    return device->place;
 }
 
 void slt_device_close(struct slt_device *device)

@@ -13,6 +13,7 @@ struct slt_device {
     int threads; // of the host, 0: all
     uint64_t planned; // bytes of a device that there are only plans for; else 0
     char text[600];
+    char place[64]; // which of all devices it is; empty: memory of the host, or only to plan for
 };
 
 struct slt_memory {

@@ -82,6 +82,12 @@ const struct slt_group *slt_model_unpack_group(struct slt_model *m, const struct
     return &m->bound;
 }
 
+struct slt_tensor slt_model_scalar(const struct slt_model *m, enum slt_scalar which)
+{
+    return slt_tensor_view(m->scalars.buffer, m->scalars.offset + which * sizeof(double), SLT_F64,
+                           1, 1);
+}
+
 void slt_model_set_scalar(struct slt_model *m, enum slt_scalar which, double value)
 {
     m->ops->write(m->ctx, m->scalars.buffer, m->scalars.offset + which * sizeof value, &value,

@@ -197,6 +197,7 @@ void slt_tensor_read(struct slt_model *model, void *values, struct slt_tensor t,
 int slt_positions_read(struct slt_model *model, int64_t *position, const struct slt_param *p,
                        struct slt_error *err) SLT_CHECK_RESULT;
 
+struct slt_tensor slt_model_scalar(const struct slt_model *model, enum slt_scalar which);
 void slt_model_set_scalar(struct slt_model *model, enum slt_scalar which, double value);
 double slt_model_get_scalar(struct slt_model *model, enum slt_scalar which);
 void slt_model_set_scalars(struct slt_model *model, const double values[SLT_SCALARS]);

@@ -26,6 +26,7 @@
 struct peer {
     double heard;     // when it last sent something
     int waits;        // exchanges that it had begun when it said that it waits; 0: it works
+    bool failed;      // and said that it has
     double since;     // when it first said so
     uint64_t request; // of the last sign of life to it, while that is under way
     int sign;
@@ -45,9 +46,11 @@ struct slt_ranks {
     struct slt_ranks_options options;
     double timeout;
     double ticked; // when the last signs of life were sent
+    double looked, asked; // by slt_ranks_keep_waiting: last, and since when without a pause
     int turn;
     bool noticed; // that a signal came while waiting
     bool starts;  // reading what may be large, without signs of life
+    bool fails;   // and tells the others
     struct slt_error lost; // why nothing can be exchanged any more, code 0 if it can
     char doing[64];
     struct peer *peer;           // (size)
@@ -115,14 +118,15 @@ static int hear(struct slt_ranks *r, struct slt_error *err)
         if (done < 0)
             return mpi_error(err, r, reason);
         p->heard = slt_clock_now();
-        if (sign != p->waits)
+        p->failed = sign < 0;
+        if (abs(sign) != p->waits)
             p->since = p->heard;
-        p->waits = sign;
+        p->waits = abs(sign);
     }
     return there < 0 ? mpi_error(err, r, reason) : 0;
 }
 
-// A sign of life says whether this rank waits, and in which exchange.
+// A sign of life says whether this rank waits, in which exchange, and by a minus that it has failed.
 static void give_sign(struct slt_ranks *r, int sign)
 {
     char reason[256];
@@ -253,7 +257,8 @@ static int check_silence(struct slt_ranks *r, const struct slt_message *m, doubl
     if (silent >= limit)
         return lose(r, err, "rank %d on host %s has not answered for %.0f s", m->peer, p->host,
                     silent);
-    if (p->waits != 0 && p->waits != r->turn && now - start >= limit && now - p->since >= limit)
+    if (p->waits != 0 && p->waits != r->turn && now - start >= limit &&
+        p->heard - p->since >= limit)
         return lose(r, err, "rank %d on host %s waits for something else since %.0f s", m->peer,
                     p->host, now - p->since);
     return 0;
@@ -273,12 +278,32 @@ int slt_messages_wait(struct slt_ranks *r, struct slt_message *messages, int cou
             sched_yield();
             continue;
         }
-        give_sign(r, r->turn);
+        give_sign(r, r->fails ? -r->turn : r->turn);
         if ((rc = hear(r, err)) != 0 ||
             (rc = check_silence(r, waits_for(messages, count), start, err)) != 0)
             return rc;
         nanosleep(&pause, NULL);
     }
+}
+
+bool slt_ranks_keep_waiting(void *ranks)
+{
+    struct slt_ranks *r = ranks;
+    struct slt_error err;
+    const double now = slt_clock_now();
+    if (now - r->looked < 0.01)
+        return r->lost.code == 0;
+    if (now - r->looked > 1)
+        r->asked = now;
+    r->looked = now;
+    give_sign(r, r->turn);
+    int rc = hear(r, &err);
+    for (int i = 0; rc == 0 && i < r->place.size; i++)
+        if (i != r->place.rank)
+            rc = r->peer[i].failed
+                     ? SLT_ERR_RANKS
+                     : check_silence(r, &(struct slt_message){.peer = i}, r->asked, &err);
+    return rc == 0;
 }
 
 // ---- Exchanges ----
@@ -333,6 +358,19 @@ int slt_ranks_pass(struct slt_ranks *r, void *data, size_t bytes, int from, int 
     return post_and_wait(r, rank == from || rank == to ? 1 : 0, err);
 }
 
+// The lowest rank that does not fare well, before those that only fail for the sake of others; size
+// if there is none.
+static int first_of(const struct slt_ranks *r)
+{
+    int first = r->place.size;
+    for (int i = r->place.size - 1; i >= 0; i--)
+        if (r->report[i].code != 0 &&
+            (r->report[i].code != SLT_ERR_RANKS || first == r->place.size ||
+             r->report[first].code == SLT_ERR_RANKS))
+            first = i;
+    return first;
+}
+
 int slt_ranks_settle_sum(struct slt_ranks *r, int rc, uint64_t *sum, struct slt_error *err)
 {
     int got = r != NULL ? check_lost(r, err) : rc;
@@ -340,19 +378,20 @@ int slt_ranks_settle_sum(struct slt_ranks *r, int rc, uint64_t *sum, struct slt_
         return got;
     const struct report mine = {rc, sum != NULL ? *sum : 0};
     struct slt_error theirs = {0};
-    int first = 0;
+    int first;
     uint64_t total = 0;
     if (rc != 0)
         slt_error_copy(&theirs, err);
-    if ((got = slt_ranks_gather(r, r->report, &mine, sizeof mine, err)) != 0)
+    r->fails = rc != 0;
+    got = slt_ranks_gather(r, r->report, &mine, sizeof mine, err);
+    r->fails = false;
+    if (got != 0)
         return got;
     for (int i = 0; i < r->place.size; i++)
         total += r->report[i].number;
     if (sum != NULL)
         *sum = total;
-    while (first < r->place.size && r->report[first].code == 0)
-        first++;
-    if (first == r->place.size)
+    if ((first = first_of(r)) == r->place.size)
         return 0;
     if ((got = slt_ranks_broadcast(r, &theirs, sizeof theirs, first, err)) != 0)
         return got;
@@ -491,6 +530,11 @@ int slt_ranks_threads(const struct slt_ranks *r, int threads)
         sched_getaffinity(0, sizeof mine, &mine) != 0 || CPU_COUNT(&mine) < online)
         return threads;
     return online > r->place.local_size ? online / r->place.local_size : 1;
+}
+
+int slt_ranks_local_rank(const struct slt_ranks *r)
+{
+    return r != NULL ? r->place.local_rank : 0;
 }
 
 int slt_ranks_rank(const struct slt_ranks *r)

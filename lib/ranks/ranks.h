@@ -28,6 +28,9 @@ int slt_ranks_settle_sum(struct slt_ranks *ranks, int rc, uint64_t *sum, struct 
 void slt_ranks_doing(struct slt_ranks *ranks, const char *what, int64_t step);
 // A step took so long: others may take ten times that without a sign of life.
 void slt_ranks_expect(struct slt_ranks *ranks, double seconds);
+// For whoever waits for a device that other ranks may keep from going on: gives and takes signs of
+// life. False once a rank is lost or has failed; ranks is a struct slt_ranks.
+bool slt_ranks_keep_waiting(void *ranks);
 // A sign of life, at most one a second: in what may take long between two exchanges.
 void slt_ranks_tick(struct slt_ranks *ranks);
 

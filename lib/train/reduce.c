@@ -18,6 +18,7 @@ static int levels(int64_t groups)
 void slt_reduction_layout(struct slt_reduction *r, int64_t groups, int64_t ranks,
                           struct slt_memory *memory)
 {
+    r->memory = memory;
     r->incoming = slt_memory_take(memory, SLT_REGION_EXCHANGE,
                                   slt_ops_on_host(memory->ops) ? slt_sums_memory(ranks) : 0);
     r->groups = groups;
@@ -26,17 +27,14 @@ void slt_reduction_layout(struct slt_reduction *r, int64_t groups, int64_t ranks
         slt_memory_take(memory, SLT_REGION_GRADIENTS, r->stride);
 }
 
-int slt_reduction_join(struct slt_reduction *r, struct slt_ranks *ranks,
-                       const struct slt_memory *memory, struct slt_error *err)
+int slt_reduction_join(struct slt_reduction *r, struct slt_ranks *ranks, struct slt_error *err)
 {
+    const struct slt_memory *m = r->memory;
     r->ranks = ranks;
-    if (slt_ranks_size(ranks) == 1)
+    r->on_device = slt_ranks_size(ranks) > 1 && !slt_ops_on_host(m->ops);
+    if (slt_ranks_size(ranks) == 1 || r->on_device)
         return 0;
-    if (!slt_ops_on_host(memory->ops))
-        return slt_error_set(err, SLT_ERR_DEVICE,
-                             "several ranks can share a run on CPUs only, not on device '%s'",
-                             memory->ops->name);
-    char *incoming = memory->ops->address(memory->buffer[SLT_REGION_EXCHANGE]);
+    char *incoming = m->ops->address(m->buffer[SLT_REGION_EXCHANGE]);
     return slt_sums_create(&r->sums, ranks, incoming + r->incoming, err);
 }
 
@@ -92,18 +90,22 @@ static void add_to_bucket(struct slt_reduction *r, float *g, int64_t n)
         begin_sum(r);
 }
 
-static void *address_of(const struct slt_memory *memory, struct slt_tensor t)
+static void *address_of(const struct slt_reduction *r, struct slt_tensor t)
 {
-    return (char *)memory->ops->address(t.buffer) + t.offset;
+    return (char *)r->memory->ops->address(t.buffer) + t.offset;
 }
 
-void slt_reduction_add(struct slt_reduction *r, const struct slt_memory *memory,
-                       struct slt_tensor g, int64_t group, const int64_t *cut)
+void slt_reduction_add(struct slt_reduction *r, struct slt_tensor g, int64_t group,
+                       const int64_t *cut)
 {
+    if (r->on_device && cut == NULL)
+        r->memory->ops->all_reduce(r->memory->ctx, g);
+    else if (r->on_device)
+        r->memory->ops->reduce_parts(r->memory->ctx, g, cut);
     if (r->sums == NULL && r->groups == 1)
         return;
     assert(g.dtype == SLT_F32 && g.ld == g.cols);
-    float *data = address_of(memory, g);
+    float *data = address_of(r, g);
     const int64_t n = g.rows * g.cols;
     add_group(r, data, n, group);
     if (r->sums == NULL || group < r->groups - 1 || r->failure.code != 0)
@@ -115,18 +117,21 @@ void slt_reduction_add(struct slt_reduction *r, const struct slt_memory *memory,
             slt_sums_begin(r->sums, SLT_SUM_OWN, data, sizeof *data, n, cut, &r->failure);
 }
 
-void slt_reduction_give(struct slt_reduction *r, const struct slt_memory *memory,
-                        struct slt_tensor t, const int64_t *cut)
+void slt_reduction_give(struct slt_reduction *r, struct slt_tensor t, const int64_t *cut)
 {
     assert(t.ld == t.cols || t.rows == 1);
-    if (r->failure.code == 0)
+    if (r->on_device)
+        r->memory->ops->give_parts(r->memory->ctx, t, cut);
+    else if (r->failure.code == 0)
         r->failure.code =
-            slt_sums_begin(r->sums, SLT_SUM_GIVE, address_of(memory, t), slt_dtype_size(t.dtype),
+            slt_sums_begin(r->sums, SLT_SUM_GIVE, address_of(r, t), slt_dtype_size(t.dtype),
                            t.rows * t.cols, cut, &r->failure);
 }
 
 void slt_reduction_finish(struct slt_reduction *r)
 {
+    if (r->on_device)
+        r->memory->ops->comm_wait(r->memory->ctx);
     if (r->sums == NULL)
         return;
     begin_sum(r);

@@ -12,9 +12,11 @@
 #include "ranks/sum.h"
 
 struct slt_reduction {
+    const struct slt_memory *memory;
     struct slt_ranks *ranks; // NULL: one
-    struct slt_sums *sums;   // NULL with one rank
-    int64_t groups;          // of this rank
+    bool on_device;          // several exchange by the device's operations
+    struct slt_sums *sums;   // or by these; NULL with one
+    int64_t groups;          // of this rank; on a device 1
     // Of the gradients region: the bytes of the gradients, after which those of partial sums follow,
     // one copy for each level of the tree.
     uint64_t stride;
@@ -27,19 +29,18 @@ struct slt_reduction {
 // Lays out the partial sums behind the gradients, which are all there, and what comes in.
 void slt_reduction_layout(struct slt_reduction *reduction, int64_t groups, int64_t ranks,
                           struct slt_memory *memory);
-// Joins the ranks of the run. SLT_ERR_DEVICE if several ranks cannot add what the device has.
+// From here on there are these ranks; train/join.h joins their devices.
 int slt_reduction_join(struct slt_reduction *reduction, struct slt_ranks *ranks,
-                       const struct slt_memory *memory, struct slt_error *err) SLT_CHECK_RESULT;
+                       struct slt_error *err) SLT_CHECK_RESULT;
 void slt_reduction_free(struct slt_reduction *reduction);
 
 // A gradient is complete but for other groups: g is that of group number group of this rank. After
 // the last group the sum over ranks begins: all of it for all of them, or with cut (ranks + 1) for
 // each its part.
-void slt_reduction_add(struct slt_reduction *reduction, const struct slt_memory *memory,
-                       struct slt_tensor g, int64_t group, const int64_t *cut);
+void slt_reduction_add(struct slt_reduction *reduction, struct slt_tensor g, int64_t group,
+                       const int64_t *cut);
 // Begins to give every rank the parts of a tensor that the others have.
-void slt_reduction_give(struct slt_reduction *reduction, const struct slt_memory *memory,
-                        struct slt_tensor t, const int64_t *cut);
+void slt_reduction_give(struct slt_reduction *reduction, struct slt_tensor t, const int64_t *cut);
 // Waits for all that has begun.
 void slt_reduction_finish(struct slt_reduction *reduction);
 

@@ -7,6 +7,7 @@
 
 #include "model/evaluate.h"
 #include "ranks/ranks.h"
+#include "train/join.h"
 #include "train/run_states.h"
 
 // Where a run begins: rank 0 finds it out.
@@ -145,10 +146,10 @@ static int check_alike(const struct run *r, const struct slt_device *device, str
     first = mine;
     int rc = slt_ranks_broadcast(r->how->ranks, &first, sizeof first, 0, err);
     if (rc == 0 && strcmp(first.device, mine.device) != 0)
-        rc = slt_error_set(
-            err, SLT_ERR_DEVICE,
-            "it computes with %s and rank 0 with %s, whose numbers would come to differ",
-            mine.device, first.device);
+        rc = slt_error_set(err, SLT_ERR_DEVICE,
+                           "it computes with %s and rank 0 with %s, whose numbers would come to "
+                           "differ (--device can make them alike)",
+                           mine.device, first.device);
     if (rc == 0 &&
         (memcmp(first.run, mine.run, sizeof first.run) != 0 || strcmp(first.way, mine.way) != 0))
         rc = slt_error_set(err, SLT_ERR_MISMATCH,
@@ -221,7 +222,7 @@ static int begin(struct run *r, struct slt_device *device, struct slt_tokens *to
     struct slt_ranks *ranks = r->how->ranks;
     struct beginning *b = &r->beginning;
     int rc = check_alike(r, device, err);
-    if (rc != 0)
+    if (rc != 0 || (rc = slt_devices_join(device, ranks, err)) != 0)
         return rc;
     rc = slt_ranks_settle(ranks, slt_ranks_rank(ranks) == 0 ? find_beginning(r, err) : 0, err);
     if (rc != 0 || (rc = slt_ranks_broadcast(ranks, b, sizeof *b, 0, err)) != 0 || b->finished)

@@ -78,7 +78,7 @@ void slt_shares_reduce(struct slt_shares *s, int part, int64_t group)
     for (size_t i = 0; i < o->slots; i++) {
         const struct slt_slot *slot = &o->slot[i];
         if (slot->part == part && slot->states > 0)
-            slt_reduction_add(s->reduction, &o->model->memory, slot->grad, group,
+            slt_reduction_add(s->reduction, slot->grad, group,
                               cut_of(s, slot, elements_of(slot->grad), 1));
     }
 }
@@ -87,7 +87,7 @@ static void give(struct slt_shares *s, const struct slt_slot *slot, struct slt_t
                  int64_t each)
 {
     const int64_t n = elements_of(t);
-    slt_reduction_give(s->reduction, &s->optimizer->model->memory, t, cut_of(s, slot, n, each));
+    slt_reduction_give(s->reduction, t, cut_of(s, slot, n, each));
 }
 
 // The sums of this rank's blocks of a gradient, beginning with block at of all.

@@ -20,7 +20,7 @@ static void add_up(struct slt_grads *g, int part)
     if (g->shares.optimizer != NULL)
         slt_shares_reduce(&g->shares, part, g->group);
     else if (g->grad[part].buffer != NULL)
-        slt_reduction_add(&g->reduction, g->memory, g->grad[part], g->group, NULL);
+        slt_reduction_add(&g->reduction, g->grad[part], g->group, NULL);
 }
 
 static void commit(struct slt_sink *sink, int first, int count)
@@ -42,8 +42,7 @@ int slt_grads_init(struct slt_grads *g, const struct slt_model *model, bool shar
                    enum slt_dtype matrices, struct slt_optimizer *optimizer, struct slt_error *err)
 {
     const size_t parts = (size_t)model->part_count;
-    *g = (struct slt_grads){
-        .sink = {lend, commit}, .memory = &model->memory, .shared = shared, .matrices = matrices};
+    *g = (struct slt_grads){.sink = {lend, commit}, .shared = shared, .matrices = matrices};
     g->grad = calloc(parts, sizeof *g->grad);
     g->begun = calloc(parts, sizeof *g->begun);
     int rc = g->grad != NULL && g->begun != NULL

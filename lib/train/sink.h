@@ -19,7 +19,6 @@ struct slt_grads {
     struct slt_sink sink; // first member: the model sees only this
     // (parts): where the gradient of this step accumulates; no buffer where a part is frozen
     struct slt_tensor *grad;
-    const struct slt_memory *memory;
     bool *begun; // (parts): has a contribution of this group of sequences
     bool shared;
     enum slt_dtype matrices; // the type of the linears' matrices

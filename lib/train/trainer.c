@@ -195,7 +195,7 @@ int slt_trainer_allocate(struct slt_trainer *t, struct slt_tokens *tokens, struc
     const struct slt_train_options *o = &t->options;
     int rc = slt_sampler_init(&t->sampler, tokens, o->seq, o->packing, true, o->seed, err);
     if (rc != 0 || (rc = slt_model_allocate(t->model, err)) != 0 ||
-        (rc = slt_reduction_join(&t->grads.reduction, ranks, &t->model->memory, err)) != 0)
+        (rc = slt_reduction_join(&t->grads.reduction, ranks, err)) != 0)
         return rc;
     slt_optimizer_bind(&t->optimizer, t->grads.grad);
     t->ranks = t->grads.projected.ranks = ranks;
@@ -306,6 +306,11 @@ static void add_losses(struct slt_trainer *t)
     const int64_t group = t->grads.group;
     if (slt_ranks_size(t->ranks) * t->groups == 1)
         return;
+    if (t->grads.reduction.on_device) {
+        slt_reduction_add(&t->grads.reduction, slt_model_scalar(t->model, SLT_SCALAR_LOSS), 0,
+                          NULL);
+        return;
+    }
     t->losses[group] = slt_model_get_scalar(t->model, SLT_SCALAR_LOSS);
     if (group < t->groups - 1) {
         slt_model_set_scalar(t->model, SLT_SCALAR_LOSS, 0);
@@ -325,6 +330,8 @@ static void micro_step(struct slt_trainer *t)
     if (t->grads.ends_group)
         add_losses(t);
     slt_model_backward(t->model, &t->grads.sink);
+    if (t->grads.ends_group)
+        slt_reduction_finish(&t->grads.reduction);
 }
 
 static void update_all(struct slt_trainer *t)
@@ -367,6 +374,13 @@ static int failure_of(const struct slt_trainer *t, struct slt_error *err)
     return 0;
 }
 
+// Waits for everything that has begun, and says whether it went well.
+static int finish(struct slt_trainer *t, struct slt_error *err)
+{
+    int rc = t->model->ops->synchronize(t->model->ctx, err);
+    return rc != 0 ? rc : failure_of(t, err);
+}
+
 // Forward and backward of all micro-batches, with per_layer also the updates.
 static int accumulate(struct slt_trainer *t, slt_stop_flag *stop, struct slt_error *err)
 {
@@ -391,17 +405,15 @@ static int accumulate(struct slt_trainer *t, slt_stop_flag *stop, struct slt_err
                      micro_step);
         slt_ranks_tick(t->ranks);
     }
-    slt_reduction_finish(&t->grads.reduction);
     return failure_of(t, err);
 }
 
 // What a step that has been computed did.
-static void record_step(struct slt_trainer *t, struct slt_train_record *record, uint64_t predicted)
+static void record_step(struct slt_trainer *t, struct slt_train_record *record, uint64_t predicted,
+                        const double scalar[SLT_SCALARS])
 {
     struct slt_progress *p = &t->progress;
     const bool commits = updates_at_commit(&t->options);
-    double scalar[SLT_SCALARS];
-    slt_model_get_scalars(t->model, scalar);
     const double loss = scalar[SLT_SCALAR_LOSS];
     const bool bad_loss = !isfinite(loss);
     const bool bad_gradient =
@@ -452,7 +464,7 @@ static int remake_factors(struct slt_trainer *t, struct slt_error *err)
     if ((rc = slt_ranks_settle(t->ranks, slt_refactor(&t->optimizer, err), err)) != 0)
         return rc;
     slt_shares_give(&t->grads.shares, 0, t->model->part_count, updates);
-    return failure_of(t, err);
+    return slt_ranks_settle(t->ranks, finish(t, err), err);
 }
 
 int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt_stop_flag *stop,
@@ -460,6 +472,7 @@ int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt
 {
     const struct slt_train_options *o = &t->options;
     const double start = slt_clock_now();
+    double scalar[SLT_SCALARS] = {0};
     uint64_t predicted;
     int rc = read_share(t, &predicted, err);
     if (rc != 0)
@@ -474,12 +487,11 @@ int slt_trainer_step(struct slt_trainer *t, struct slt_train_record *record, slt
     }
     if (!updates_at_commit(o))
         run_recorded(t, SLT_RECORD_UPDATE, update_all);
-    if ((rc = t->model->ops->synchronize(t->model->ctx, err)) == 0)
-        rc = failure_of(t, err);
+    slt_model_get_scalars(t->model, scalar);
     // What one rank alone could not do, none has done.
-    if ((rc = slt_ranks_settle(t->ranks, rc, err)) != 0)
+    if ((rc = slt_ranks_settle(t->ranks, finish(t, err), err)) != 0)
         return rc;
-    record_step(t, record, predicted);
+    record_step(t, record, predicted, scalar);
     if (!record->skipped && (rc = remake_factors(t, err)) != 0)
         return rc;
     t->is_stepping = false;

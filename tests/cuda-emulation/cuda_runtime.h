@@ -112,11 +112,19 @@ void start(const char *what, void (*kernel)(P...), dim3 grid, dim3 block, bool f
 typedef enum {
     cudaSuccess = 0,
     cudaErrorMemoryAllocation = 2,
+    cudaErrorNotReady = 600,
+    cudaErrorLaunchFailure = 719,
     cudaErrorNoDevice = 100
 } cudaError_t;
 enum cudaMemcpyKind { cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice };
-typedef void *cudaStream_t, *cudaEvent_t;
-enum { cudaEventDisableTiming = 2 };
+// All streams are one queue. Other libraries reach it through them: their work gets on whenever it is
+// called, and returns whether it is done.
+struct emulated_stream {
+    void (*submit)(std::function<bool()> work);
+};
+typedef struct emulated_stream *cudaStream_t;
+typedef void *cudaEvent_t;
+enum { cudaEventDisableTiming = 2, cudaStreamNonBlocking = 1 };
 typedef struct emulated_graph *cudaGraph_t, *cudaGraphExec_t;
 enum cudaStreamCaptureMode { cudaStreamCaptureModeThreadLocal };
 
@@ -124,15 +132,21 @@ struct cudaDeviceProp {
     char name[256];
     size_t totalGlobalMem;
     int major, minor;
+    struct {
+        char bytes[16];
+    } uuid;
 };
 
 // SLT_EMULATION_DEVICES and SLT_EMULATION_MEMORY (bytes) say what machine it is: one device without
-// a limit if they are not set.
+// a limit if they are not set. SLT_EMULATION_BREAKS says which wait for it finds it broken.
 cudaError_t cudaGetDeviceCount(int *count);
-cudaError_t cudaGetDevice(int *device);
+cudaError_t cudaSetDevice(int device);
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device);
 cudaError_t cudaDriverGetVersion(int *version);
 cudaError_t cudaStreamCreate(cudaStream_t *stream);
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned flags);
+cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned flags);
+cudaError_t cudaStreamQuery(cudaStream_t stream);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaEventCreateWithFlags(cudaEvent_t *event, unsigned flags);

@@ -11,6 +11,7 @@
 #include <deque>
 #include <map>
 #include <memory>
+#include <sched.h>
 #include <string>
 #include <ucontext.h>
 #include <vector>
@@ -263,21 +264,41 @@ void launch(const char *what, dim3 grid, dim3 size, bool flat, const std::functi
 
 // ---- Streams ----
 
-static std::vector<std::function<void()>> *recorded; // of the capture that goes on
-static std::vector<std::function<void()>> queued;    // that nobody has waited for
+using work = std::function<bool()>; // gets on, and says whether it is done
+
+static std::vector<work> *recorded; // of the capture that goes on
+static std::deque<work> queued;     // that nobody has waited for
 
 // Nothing runs before somebody waits for it: what the host changes or frees too early, where a
 // stream may still read it, is found out.
-void submit(std::function<void()> work)
+static void submit_work(work w)
 {
-    (recorded != nullptr ? *recorded : queued).push_back(std::move(work));
+    if (recorded != nullptr)
+        recorded->push_back(std::move(w));
+    else
+        queued.push_back(std::move(w));
+}
+
+void submit(std::function<void()> w)
+{
+    submit_work([w = std::move(w)]() {
+        w();
+        return true;
+    });
+}
+
+// Runs what does not wait for other processes. Returns whether nothing is left.
+static bool run_ready()
+{
+    while (!queued.empty() && queued.front()())
+        queued.pop_front();
+    return queued.empty();
 }
 
 static void run_queued()
 {
-    for (const std::function<void()> &work : queued)
-        work();
-    queued.clear();
+    while (!run_ready())
+        sched_yield();
 }
 
 // What may not happen while operations are recorded.
@@ -295,13 +316,13 @@ using emulation::run_queued;
 using emulation::submit;
 
 struct emulated_graph {
-    std::vector<std::function<void()>> work;
+    std::vector<emulation::work> work;
 };
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t, cudaStreamCaptureMode)
 {
     forbid("a capture");
-    emulation::recorded = new std::vector<std::function<void()>>;
+    emulation::recorded = new std::vector<emulation::work>;
     return cudaSuccess;
 }
 
@@ -327,8 +348,8 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph)
 
 cudaError_t cudaGraphLaunch(cudaGraphExec_t exec, cudaStream_t)
 {
-    for (const std::function<void()> &work : exec->work)
-        submit(work);
+    for (const emulation::work &w : exec->work)
+        emulation::submit_work(w);
     return cudaSuccess;
 }
 
@@ -360,15 +381,14 @@ cudaError_t cudaGetDeviceCount(int *count)
     return *count > 0 ? cudaSuccess : cudaErrorNoDevice;
 }
 
-cudaError_t cudaGetDevice(int *device)
+cudaError_t cudaSetDevice(int)
 {
-    *device = 0;
     return cudaSuccess;
 }
 
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int)
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *properties, int device)
 {
-    *properties = cudaDeviceProp{"emulated on the CPU", memory(), 9, 0};
+    *properties = cudaDeviceProp{"emulated on the CPU", memory(), 9, 0, {{(char)device}}};
     return cudaSuccess;
 }
 
@@ -380,8 +400,25 @@ cudaError_t cudaDriverGetVersion(int *version)
 
 cudaError_t cudaStreamCreate(cudaStream_t *stream)
 {
-    *stream = stream;
+    static struct emulated_stream queue = {emulation::submit_work};
+    *stream = &queue;
     return cudaSuccess;
+}
+
+cudaError_t cudaStreamCreateWithFlags(cudaStream_t *stream, unsigned)
+{
+    return cudaStreamCreate(stream);
+}
+
+cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned)
+{
+    return cudaSuccess;
+}
+
+cudaError_t cudaStreamQuery(cudaStream_t)
+{
+    forbid("a look");
+    return emulation::run_ready() ? cudaSuccess : cudaErrorNotReady;
 }
 
 cudaError_t cudaStreamDestroy(cudaStream_t)
@@ -392,9 +429,10 @@ cudaError_t cudaStreamDestroy(cudaStream_t)
 
 cudaError_t cudaStreamSynchronize(cudaStream_t)
 {
+    static size_t waits;
     forbid("a wait");
     run_queued();
-    return cudaSuccess;
+    return ++waits == setting("SLT_EMULATION_BREAKS", 0) ? cudaErrorLaunchFailure : cudaSuccess;
 }
 
 // An event is done once all that was queued is.
@@ -411,7 +449,6 @@ cudaError_t cudaEventDestroy(cudaEvent_t)
 
 cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t)
 {
-    forbid("an event");
     return cudaSuccess;
 }
 
@@ -519,5 +556,7 @@ cudaError_t cudaGetLastError()
 
 const char *cudaGetErrorString(cudaError_t status)
 {
-    return status == cudaErrorNoDevice ? "no CUDA-capable device is detected" : "out of memory";
+    return status == cudaErrorNoDevice        ? "no CUDA-capable device is detected"
+           : status == cudaErrorLaunchFailure ? "unspecified launch failure"
+                                              : "out of memory";
 }

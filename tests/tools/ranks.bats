@@ -46,24 +46,11 @@ on_hosts() {
 
 setup() {
     load common
+    load mpi
     mkdir "$BATS_TEST_TMPDIR/work"
     cd "$BATS_TEST_TMPDIR/work"
     DATA=$BATS_FILE_TMPDIR
     TRAIN=(slt-train --data "$DATA/train.tok" --batch 8 --seq 32 --lr 1e-2)
-    # As root in a container, on fewer cores than ranks, and without another machine to ask.
-    export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_plm=isolated
-}
-
-# MPI: skips unless it can be started.
-need() {
-    [ -e "$BIN/libslt-$1.so" ] && command -v "mpirun.$1" >/dev/null || skip "no $1"
-}
-
-# N COMMAND...: on N ranks of Open MPI; what mpirun itself has to say goes to mpirun.log.
-on() {
-    local n=$1
-    shift
-    if [ "$n" = 1 ]; then "$@"; else mpirun.openmpi -q -n "$n" "$@"; fi
 }
 
 # MODEL OPTION...: the same bytes on 1, 2 and 4 ranks.
@@ -217,16 +204,6 @@ EOF
     run bare/slt-train --ranks 2 --mpi openmpi --data "$DATA/train.tok" --steps 2 -o c.slt "$DATA/sltrain.slt"
     [ "$status" -eq 1 ]
     [[ $output == *"cannot use Open MPI (libslt-openmpi.so is not there; on Debian the package openmpi-bin)"* ]]
-}
-
-@test "ranks on a GPU are refused, groups of one process are not" {
-    need openmpi
-    mkdir bin
-    cp -a "$BIN"/slt-train "$BIN"/libslt.so* "$BIN"/libslt-openmpi.so "$BIN"/emulation/libslt-cuda.so bin
-    run on 2 "bin/${TRAIN[@]}" --device cuda --steps 2 -o a.slt "$DATA/sltrain.slt"
-    [ "$(grep -c "several ranks can share a run on CPUs only, not on device 'cuda'" <<<"$output")" = 1 ]
-    "bin/${TRAIN[@]}" --device cuda --reduce-groups 2 --steps 2 -o a.slt "$DATA/sltrain.slt" 2>log
-    grep "2 groups of sequences cannot be added on 1 rank in the order of one rank" log
 }
 
 @test "slt-eval on several ranks prints what one prints" {

@@ -259,6 +259,14 @@ static void run_norm(struct outcome *o, struct device *d, const struct sample *s
     device_work(d, SLT_OP_GRAD_NORM, (struct slt_op_shape){.nnz = used, .out = s->tokens});
     d->ops->grad_norm(d->ctx, scalars, grads, s->tokens);
     keep(o, d, "norm of many", scalars);
+    const double zeros[1000] = {0};
+    const int64_t blocks = (used + SLT_NORM_BLOCK - 1) / SLT_NORM_BLOCK;
+    CHECK(blocks > 1 && blocks <= 1000, "%lld blocks", (long long)blocks);
+    const struct slt_tensor sums = device_bytes(d, SLT_F64, blocks, zeros);
+    d->ops->grad_squares(d->ctx, sums, elements(all, 0, used));
+    keep(o, d, "squares of blocks", sums);
+    d->ops->norm_of_squares(d->ctx, scalars, sums);
+    keep(o, d, "norm of squares", scalars);
     free(grads);
 }
 

@@ -42,7 +42,7 @@ static void check_groups(const struct slt_device *device)
         float *data = memory.ops->address(g.buffer);
         for (int k = 0; k < groups; k++) {
             memcpy(data, x + k * COUNT, COUNT * sizeof *data);
-            slt_reduction_add(&r, &memory, g, k, NULL);
+            slt_reduction_add(&r, g, k, NULL);
         }
         for (int i = 0; i < COUNT; i++)
             CHECK(data[i] == tree(x, i, groups), "%d groups: element %d is %.9g and not %.9g",

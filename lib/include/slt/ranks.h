@@ -37,6 +37,8 @@ SLT_API void slt_ranks_abort(struct slt_ranks *ranks);
 
 SLT_API int slt_ranks_rank(const struct slt_ranks *ranks);
 SLT_API int slt_ranks_size(const struct slt_ranks *ranks);
+// This rank among those on the same host.
+SLT_API int slt_ranks_local_rank(const struct slt_ranks *ranks);
 SLT_API const char *slt_ranks_host(const struct slt_ranks *ranks, int rank);
 // One line for people: the implementation of MPI. Returns text.
 SLT_API const char *slt_ranks_describe(const struct slt_ranks *ranks, char *text, size_t size);
