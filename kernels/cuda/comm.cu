@@ -171,10 +171,8 @@ void cuda_comm_close(struct slt_ctx *ctx)
     struct cuda_comm *c = ctx->comm;
     if (c == NULL)
         return;
-    // All ranks have waited for their exchanges and said so. An end that they would have to reach
-    // together is none for ranks that have failed.
-    if (c->comm != NULL && !c->failed)
-        c->nccl.CommAbort(c->comm);
+    // All ranks have waited for their exchanges and said so. The communicator is left to the end of the
+    // process: one that does not block is taken apart by a thread of its own, which no exit waits for.
     if (c->ready != NULL)
         cudaEventDestroy(c->ready);
     if (c->done != NULL)
