@@ -122,15 +122,5 @@ same_losses() {
 }
 
 @test "a rank that hangs while others wait for it on their GPUs ends the job in time" {
-    mpirun.openmpi -q -n 2 "${TRAIN[@]}" --steps 20000 --timeout 2s --checkpoint-every 4 --metrics m.jsonl -o s.slt "$DATA/sltrain.slt" \
-        2>log &
-    wait_for '"step":6,' m.jsonl
-    ranks=$(pgrep -f slt-train -P $!)
-    kill -STOP "$(tail -n 1 <<<"$ranks")"
-    start=$SECONDS
-    wait $! || true
-    kill -KILL $ranks 2>/dev/null || true
-    [ $((SECONDS - start)) -lt 15 ]
-    [ "$(grep -c "^slt-train: .*rank 1 on host $(hostname) has not answered for [2-9] s, in [a-z ]*step [0-9]*" log)" = 1 ]
-    slt-info --check "$(ls -t s-*.slt | head -n 1)"
+    hang
 }
