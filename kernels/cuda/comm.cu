@@ -181,6 +181,7 @@ void cuda_comm_close(struct slt_ctx *ctx)
         cudaStreamDestroy(c->stream);
     free(c);
     ctx->comm = NULL;
+    ctx->others = false;
 }
 
 // ---- Exchanges ----
