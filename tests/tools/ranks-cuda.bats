@@ -42,21 +42,21 @@ same_losses() {
 }
 
 @test "ranks on GPUs have the losses of one: dense matrices, clipping, factors and sparse values, 8-bit moments" {
-    same_losses 1e-7 full --clip 0.5
-    same_losses 1e-7 sltrain --optimizer adam8bit --clip 0.5
-    same_losses 1e-4 full --precision bf16
+    same_losses 1e-5 full --clip 0.5
+    same_losses 1e-5 sltrain --optimizer adam8bit --clip 0.5
+    same_losses 3e-4 full --precision bf16
 }
 
 @test "ranks on GPUs have the losses of one: micro-batches, updates layer by layer, merges, factors split anew" {
-    same_losses 1e-7 sltrain --micro-batch 1 --recompute block
-    same_losses 1e-7 sltrain --per-layer --clip 0.5
-    same_losses 1e-7 relora --relora-every 2 --schedule jagged --relora-warmup 1
-    same_losses 1e-4 sltrain --precision bf16-sr --optimizer spectral --refactor-every 2
+    same_losses 1e-5 sltrain --micro-batch 1 --recompute block
+    same_losses 1e-5 sltrain --per-layer --clip 0.5
+    same_losses 1e-5 relora --relora-every 2 --schedule jagged --relora-warmup 1
+    same_losses 3e-4 sltrain --precision bf16-sr --optimizer spectral --refactor-every 2
 }
 
 @test "ranks on GPUs have the losses of one: GaLore, whose projectors all ranks share" {
-    same_losses 1e-7 full --optimizer galore --galore-rank 8 --galore-gap 2 --micro-batch 2
-    same_losses 1e-7 full --optimizer galore8bit --galore-rank 8 --galore-gap 3 --micro-batch 2 --per-layer
+    same_losses 1e-5 full --optimizer galore --galore-rank 8 --galore-gap 2 --micro-batch 2
+    same_losses 1e-5 full --optimizer galore8bit --galore-rank 8 --galore-gap 3 --micro-batch 2 --per-layer
 }
 
 @test "as many ranks give the same bytes again, recorded or not, and a run goes on with more or fewer" {
@@ -69,7 +69,7 @@ same_losses() {
         SLT_TEST=$n on $n "${run[@]}" --max-time 0 || [ $? = 143 ] || [ $? = 1 ] # a step each time
     done
     on 2 "${run[@]}" --shard-state
-    paste <(losses whole.jsonl) <(losses parts.jsonl) | awk '{ d = $1 - $2; if (d * d > 1e-12) exit 1 } END { exit NR != 6 }'
+    paste <(losses whole.jsonl) <(losses parts.jsonl) | awk '{ d = $1 - $2; if (d * d > 1e-10) exit 1 } END { exit NR != 6 }'
 }
 
 @test "each rank has a GPU of its own, and says which" {
