@@ -22,6 +22,7 @@ int cuda_error(struct slt_error *err, int code, const char *format, ...)
     vsnprintf(err->message, sizeof err->message, format, args);
     va_end(args);
     err->code = code;
+    err->hint[0] = '\0';
     return code;
 }
 

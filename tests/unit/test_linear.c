@@ -168,8 +168,22 @@ static void test_matmul(int64_t m, int64_t n, int64_t k, bool transpose_a, bool 
     free(one);
 }
 
+// A GPU that is not there: a sentence, and nothing left of what an error held before.
+static void test_no_such_gpu(void)
+{
+    struct slt_ctx *ctx;
+    struct slt_error err = {.message = "old", .hint = "old"};
+    const struct slt_ops_options options = {.chosen = 1000};
+    if (emulated_ops() == NULL)
+        return;
+    CHECK(emulated_ops()->open(&ctx, &options, &err) == SLT_ERR_DEVICE, "code %d", err.code);
+    CHECK(strstr(err.message, "cannot use device 'cuda") != NULL, "%s", err.message);
+    CHECK(err.hint[0] == '\0', "hint: %s", err.hint);
+}
+
 int main(void)
 {
+    test_no_such_gpu();
     const struct slt_ops *fast = slt_cpu_ops(NULL);
     if (emulated_ops() == NULL)
         return TEST_END();
