@@ -203,7 +203,7 @@ struct slt_route_cost {
 #define SLT_COMM_ID 128 // bytes that name a communicator
 
 struct slt_comm_options {
-    void *library; // that exchanges, from dlopen
+    void *nccl; // the library that exchanges, from dlopen
     int rank, size;
     // Asked between two looks of whoever waits for a device that other ranks may keep from going on;
     // false: it is given up. What fails for the sake of others fails with SLT_ERR_RANKS.
@@ -420,7 +420,7 @@ struct slt_ops {
     // Which device of all machines this is.
     char *(*comm_place)(struct slt_ctx *ctx, char *text, size_t size);
     // A name for a communicator, which rank 0 makes and gives the others.
-    int (*comm_id)(void *library, char id[SLT_COMM_ID], struct slt_error *err) SLT_CHECK_RESULT;
+    int (*comm_id)(void *nccl, char id[SLT_COMM_ID], struct slt_error *err) SLT_CHECK_RESULT;
     // Joins the ranks until close, before which all have waited for what they exchange.
     int (*comm_open)(struct slt_ctx *ctx, const char id[SLT_COMM_ID],
                      const struct slt_comm_options *options, struct slt_error *err)
@@ -446,7 +446,8 @@ struct slt_ops {
 
 // Who the backend is and what it can do.
 #define SLT_OPS_OF_BACKEND(op) op(describe) op(supports) op(work_bytes)
-// The device, its memory and what is moved about in it: the same for all backends of one device.
+// The device, its memory, what is moved about in it and the norm of what ranks have parts of: the same
+// for all backends of one device.
 #define SLT_OPS_OF_DEVICE(op)                                                                      \
     op(close) op(set_workspace) op(buffer_create) op(buffer_free) op(write) op(read) op(zero)      \
     op(synchronize) op(allow_reduced) op(convert) op(act_bytes) op(act_write) op(act_read)         \

@@ -30,6 +30,9 @@ enum cli_kind {
     CLI_HEADING, // no option: help is a line of --help above those that follow
 };
 
+// What --device takes (slt/device.h).
+#define CLI_DEVICES "auto|cpu|cpu:ISA|cpu-reference|cuda|cuda:N"
+
 struct cli_option {
     const char *name; // without the dashes
     int letter;       // 0: none

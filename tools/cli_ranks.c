@@ -109,10 +109,8 @@ static int show(struct cli_ranks *r, const struct cli_common *common,
         cli_say("%s", mine);
         return 0;
     }
-    char(*all)[SLT_RANKS_TEXT] = calloc((size_t)size, sizeof *all);
-    int rc = all != NULL ? 0 : slt_error_set(&err, SLT_ERR_MEMORY, "cannot allocate texts");
-    if ((rc = slt_ranks_settle(r->ranks, rc, &err)) == 0)
-        rc = slt_ranks_texts(r->ranks, all, mine, &err);
+    char(*all)[SLT_RANKS_TEXT];
+    const int rc = slt_ranks_texts(r->ranks, &all, mine, &err);
     if (rc == 0 && cli_ranks_speaks(r)) {
         cli_say("%d ranks by %s", size, slt_ranks_describe(r->ranks, text, sizeof text));
         for (int i = 0; i < size; i++)

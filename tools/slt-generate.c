@@ -244,8 +244,7 @@ int main(int argc, char **argv)
         {"bos", 0, CLI_CHOICE, &o.bos, "auto|yes|no", 0, 0,
          "begin with BOS; auto: where the tokenizer does (auto)"},
         {"stop", 0, CLI_LIST, &o.stop, "TEXT", 0, 0, "end before this text; may be given again"},
-        {"device", 0, CLI_WORD, &o.device, "auto|cpu|cpu:ISA|cpu-reference|cuda|cuda:N", 0, 0,
-         "where to compute (auto)"},
+        {"device", 0, CLI_WORD, &o.device, CLI_DEVICES, 0, 0, "where to compute (auto)"},
         {"threads", 0, CLI_WHOLE, &o.threads, "N", 0, 4096, "CPU threads; 0: all (0)"},
     };
     const struct cli_program program = {

@@ -121,7 +121,7 @@ void cpu_sgemm(struct slt_ctx *ctx, const struct cpu_product *p);
 
 #define CPU_OP(op) SLT_OP_TYPE(op) cpu_##op;
 
-// Of every table (memory.c).
+// Of every table (memory.c, backend.c).
 SLT_OP_TYPE(open) cpu_open;
 SLT_OPS_OF_DEVICE(CPU_OP)
 SLT_OPS_OF_HOST(CPU_OP)

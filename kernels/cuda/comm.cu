@@ -51,12 +51,11 @@ static int find_functions(struct nccl *nccl, void *library, struct slt_error *er
     return 0;
 }
 
-// Aborts what goes on. The code is that of an error of this context that has none yet.
-static void comm_fail(struct slt_ctx *ctx, int code, const char *what, const char *reason)
+void cuda_comm_give_up(struct slt_ctx *ctx)
 {
     struct cuda_comm *c = ctx->comm;
-    if (ctx->error.code == 0)
-        cuda_error(&ctx->error, code, "NCCL failed in %s: %s", what, reason);
+    if (c == NULL)
+        return;
     if (c->collects)
         c->nccl.GroupEnd();
     c->collects = false;
@@ -65,10 +64,11 @@ static void comm_fail(struct slt_ctx *ctx, int code, const char *what, const cha
     c->failed = true;
 }
 
-void cuda_comm_give_up(struct slt_ctx *ctx)
+static void comm_fail(struct slt_ctx *ctx, int code, const char *what, const char *reason)
 {
-    if (ctx->comm != NULL)
-        comm_fail(ctx, SLT_ERR_DEVICE, "an exchange of ranks", "this rank has failed");
+    if (ctx->error.code == 0)
+        cuda_error(&ctx->error, code, "NCCL failed in %s: %s", what, reason);
+    cuda_comm_give_up(ctx);
 }
 
 static bool keeps_waiting(struct slt_ctx *ctx, const char *what)
@@ -150,7 +150,7 @@ int cuda_comm_open(struct slt_ctx *ctx, const char id[SLT_COMM_ID],
         return cuda_error(err, SLT_ERR_MEMORY, "cannot allocate a communicator");
     ctx->comm = c;
     c->options = *options;
-    int code = find_functions(&c->nccl, options->library, err);
+    int code = find_functions(&c->nccl, options->nccl, err);
     if (code != 0)
         return code;
     cuda_check(ctx, cudaStreamCreateWithFlags(&c->stream, cudaStreamNonBlocking), what);

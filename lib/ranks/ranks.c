@@ -514,12 +514,16 @@ void slt_ranks_abort(struct slt_ranks *r)
 
 // ---- Who is who ----
 
-int slt_ranks_texts(struct slt_ranks *r, char (*all)[SLT_RANKS_TEXT], const char *mine,
+int slt_ranks_texts(struct slt_ranks *r, char (**all)[SLT_RANKS_TEXT], const char *mine,
                     struct slt_error *err)
 {
     char text[SLT_RANKS_TEXT] = "";
     snprintf(text, sizeof text, "%s", mine);
-    return slt_ranks_gather(r, all, text, sizeof text, err);
+    *all = calloc((size_t)slt_ranks_size(r), sizeof **all);
+    int rc =
+        *all != NULL ? 0 : slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate the ranks' texts");
+    rc = slt_ranks_settle(r, rc, err);
+    return rc == 0 ? slt_ranks_gather(r, *all, text, sizeof text, err) : rc;
 }
 
 int slt_ranks_threads(const struct slt_ranks *r, int threads)

@@ -10,10 +10,8 @@
 static int check_places(const struct slt_device *d, struct slt_ranks *ranks, struct slt_error *err)
 {
     const int size = slt_ranks_size(ranks);
-    char(*all)[SLT_RANKS_TEXT] = calloc((size_t)size, sizeof *all);
-    int rc = all != NULL ? 0 : slt_error_set(err, SLT_ERR_MEMORY, "cannot allocate places");
-    if ((rc = slt_ranks_settle(ranks, rc, err)) == 0)
-        rc = slt_ranks_texts(ranks, all, d->place, err);
+    char(*all)[SLT_RANKS_TEXT];
+    int rc = slt_ranks_texts(ranks, &all, d->place, err);
     for (int i = 0; rc == 0 && i < size; i++)
         for (int k = 0; rc == 0 && k < i; k++)
             if (strcmp(all[i], all[k]) == 0)
@@ -26,7 +24,7 @@ static int check_places(const struct slt_device *d, struct slt_ranks *ranks, str
     return rc;
 }
 
-static int open_library(const struct slt_device *d, void **handle, struct slt_error *err)
+static int open_nccl(const struct slt_device *d, void **handle, struct slt_error *err)
 {
     struct slt_library library;
     *handle = NULL;
@@ -51,10 +49,10 @@ int slt_devices_join(const struct slt_device *d, struct slt_ranks *ranks, struct
                                        .user = ranks};
     if (options.size == 1 || slt_ops_on_host(d->ops))
         return 0;
-    int rc = slt_ranks_settle(ranks, open_library(d, &options.library, err), err);
+    int rc = slt_ranks_settle(ranks, open_nccl(d, &options.nccl, err), err);
     if (rc != 0 || (rc = check_places(d, ranks, err)) != 0)
         return rc;
-    rc = options.rank == 0 ? d->ops->comm_id(options.library, id, err) : 0;
+    rc = options.rank == 0 ? d->ops->comm_id(options.nccl, id, err) : 0;
     if ((rc = slt_ranks_settle(ranks, rc, err)) != 0 ||
         (rc = slt_ranks_broadcast(ranks, id, sizeof id, 0, err)) != 0)
         return rc;

@@ -12,9 +12,7 @@ typedef struct {
 typedef enum {
     ncclSuccess = 0,
     ncclSystemError = 2,
-    ncclInvalidArgument = 4,
     ncclInvalidUsage = 5,
-    ncclRemoteError = 6,
     ncclInProgress = 7
 } ncclResult_t;
 typedef struct {

@@ -45,8 +45,8 @@ SLT_API const char *slt_ranks_describe(const struct slt_ranks *ranks, char *text
 
 #define SLT_RANKS_TEXT 256
 
-// all (size): the texts of all ranks, of at most 255 characters.
-SLT_API int slt_ranks_texts(struct slt_ranks *ranks, char (*all)[SLT_RANKS_TEXT], const char *mine,
+// *all (size), which the caller frees: the texts of all ranks, of at most 255 characters.
+SLT_API int slt_ranks_texts(struct slt_ranks *ranks, char (**all)[SLT_RANKS_TEXT], const char *mine,
                             struct slt_error *err) SLT_CHECK_RESULT;
 // Threads for a process that shares its host with other ranks: threads, or for 0 its part of the
 // cores, unless the launcher or OMP_NUM_THREADS says what it may have (0: leave it to that).

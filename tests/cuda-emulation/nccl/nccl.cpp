@@ -30,7 +30,6 @@ struct emulated_comm {
     unsigned turn;
     struct meeting *here;
     char *pieces; // (size, PIECE)
-    size_t bytes;
     bool aborted;
     ncclUniqueId id;
 };
@@ -78,11 +77,11 @@ ncclResult_t ncclCommInitRankConfig(ncclComm_t *comm, int size, ncclUniqueId id,
     c->rank = rank;
     c->size = size;
     c->id = id;
-    c->bytes = sizeof(struct meeting) + (size_t)size * PIECE;
+    const size_t bytes = sizeof(struct meeting) + (size_t)size * PIECE;
     const int file = shm_open(id.internal, O_RDWR | O_CREAT, 0600);
-    if (config->blocking || file < 0 || ftruncate(file, (off_t)c->bytes) != 0)
+    if (config->blocking || file < 0 || ftruncate(file, (off_t)bytes) != 0)
         return ncclSystemError;
-    void *memory = mmap(NULL, c->bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
+    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, file, 0);
     close(file);
     if (memory == MAP_FAILED)
         return ncclSystemError;
